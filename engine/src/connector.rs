@@ -1,0 +1,440 @@
+//! What the engine asks of the outside world. `io` implements these traits; the engine names no connector.
+//!
+//! A row's way in: [`Connector::source`] opens a table, a [`PartitionReader`] cuts its bytes into [`Chunk`]s in offset
+//! order (cheap, sequential), and any worker thread decodes a chunk into Arrow batches (dear, parallel). The engine then
+//! puts the decoded chunks back into offset order, numbers the rows and computes watermarks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use datafusion_common::ScalarValue;
+
+use crate::error::{Error, Result, Span};
+
+/// The options of a table, as written in `WITH (...)`. Remembers which were asked for, so that a misspelt one is found.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Who they belong to, for messages: ``table `payments` ``.
+    owner: String,
+    entries: BTreeMap<String, (String, Span)>,
+    /// Every key that was asked for, set or not: what is known here.
+    known: Mutex<std::collections::BTreeSet<String>>,
+}
+
+impl Clone for Options {
+    fn clone(&self) -> Self {
+        Options {
+            owner: self.owner.clone(),
+            entries: self.entries.clone(),
+            known: Mutex::new(self.known.lock().expect("no panic holds this lock").clone()),
+        }
+    }
+}
+
+impl Options {
+    /// Options of `owner` from key, value and place.
+    pub fn new(owner: impl Into<String>, entries: impl IntoIterator<Item = (String, String, Span)>) -> Self {
+        Options {
+            owner: owner.into(),
+            entries: entries.into_iter().map(|(k, v, s)| (k, (v, s))).collect(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Who they belong to.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// All keys and values, in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.entries.iter().map(|(k, (v, _))| (k.as_str(), v.as_str()))
+    }
+
+    /// Sets a key from outside the text (tests, `replay --into`).
+    pub fn set(&mut self, key: &str, value: impl Into<String>) {
+        self.entries.insert(key.to_string(), (value.into(), Span::default()));
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: &str) {
+        self.entries.remove(key);
+    }
+
+    /// The value of `key`, if set. Asking makes the key a known one.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.known.lock().expect("no panic holds this lock").insert(key.to_string());
+        self.entries.get(key).map(|(v, _)| v.as_str())
+    }
+
+    /// The value of a key that must be there.
+    pub fn require(&self, key: &str) -> Result<&str> {
+        self.get(key).ok_or_else(|| {
+            Error::user(format!("{} needs the option '{key}'", self.owner)).hint(format!("add '{key}' = '...' to WITH (...)"))
+        })
+    }
+
+    /// Place of the value of `key` in the text.
+    pub fn span(&self, key: &str) -> Span {
+        self.entries.get(key).map(|(_, s)| *s).unwrap_or_default()
+    }
+
+    /// The value of `key` read by `FromStr`, or `default`.
+    pub fn parse<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(text) => text.trim().parse().map_err(|_| self.bad(key, std::any::type_name::<T>())),
+        }
+    }
+
+    /// `true` or `false`, or `default`.
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.get(key).map(str::to_ascii_lowercase).as_deref() {
+            None => Ok(default),
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => Err(self.bad(key, "true or false")),
+        }
+    }
+
+    /// A duration such as `300ms`, `10 s`, `1 min`, `1 h`, `1 d`, or `default`.
+    pub fn duration(&self, key: &str, default: Duration) -> Result<Duration> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(text) => parse_duration(text).ok_or_else(|| self.bad(key, "a duration such as '300ms', '10s' or '1h'")),
+        }
+    }
+
+    /// One of `choices`, the first being the default.
+    pub fn one_of(&self, key: &str, choices: &[&'static str]) -> Result<&'static str> {
+        let Some(text) = self.get(key) else { return Ok(choices[0]) };
+        choices.iter().copied().find(|c| c.eq_ignore_ascii_case(text)).ok_or_else(|| self.bad(key, &format!("one of {choices:?}")))
+    }
+
+    /// The error for a value that can't be read.
+    pub fn bad(&self, key: &str, wanted: &str) -> Error {
+        let value = self.entries.get(key).map(|(v, _)| v.as_str()).unwrap_or("");
+        Error::user(format!("{}: option '{key}' is '{value}', wanted {wanted}", self.owner)).at(self.span(key))
+    }
+
+    /// Fails on a key that nobody asked for, with the closest known one. Called once all readers have read theirs.
+    pub fn reject_unknown(&self) -> Result<()> {
+        let known = self.known.lock().expect("no panic holds this lock");
+        for (key, (_, span)) in &self.entries {
+            if !known.contains(key) {
+                let error = Error::user(format!("{}: unknown option '{key}'", self.owner)).at(*span);
+                return Err(match Error::suggest(key, known.iter().map(String::as_str)) {
+                    Some(near) => error.hint(format!("did you mean '{near}'?")),
+                    None => error.hint(format!("known here: {}", known.iter().cloned().collect::<Vec<_>>().join(", "))),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads `300ms`, `10 s`, `1 min`, `2 hours`, `1 d`, `500us`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().ok()?;
+    let seconds = match unit.trim().to_ascii_lowercase().as_str() {
+        "ns" => 1e-9,
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "sec" | "second" | "seconds" => 1.0,
+        "m" | "min" | "minute" | "minutes" => 60.0,
+        "h" | "hour" | "hours" => 3600.0,
+        "d" | "day" | "days" => 86400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number * seconds).ok()
+}
+
+/// What a connector is told about a table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Name as declared.
+    pub name: String,
+    /// Columns that live outside (declared ones without computed and metadata columns), in declared order.
+    pub schema: SchemaRef,
+    /// The options of `WITH (...)`.
+    pub options: Options,
+    /// Names of the declared primary key's columns, empty without one.
+    pub primary_key: Vec<String>,
+}
+
+/// What the engine wants of a source.
+#[derive(Clone, Debug)]
+pub struct ReadRequest {
+    /// Indices into [`Table::schema`] of the columns wanted, ascending. The batches hold exactly these, in this order and
+    /// with the declared types.
+    pub columns: Vec<usize>,
+    /// Metadata keys wanted beyond `partition` and `offset` (which the engine makes), e.g. `file.path`.
+    pub metadata: Vec<String>,
+    /// Rows a decoded batch should hold at most.
+    pub batch_rows: usize,
+}
+
+/// A kind of outside world: `filesystem`, `datagen`, `print`, …
+pub trait Connector: Send + Sync {
+    /// The name in `'connector' = '…'`.
+    fn name(&self) -> &'static str;
+
+    /// The columns that the data itself declares, for tables declared without columns.
+    fn infer_schema(&self, options: &Options) -> Result<SchemaRef> {
+        Err(Error::user(format!("{}: connector '{}' cannot tell its columns", options.owner(), self.name()))
+            .hint("declare the columns in CREATE TABLE"))
+    }
+
+    /// Names of the metadata columns that its sources offer, with their Arrow types, beyond `partition` and `offset`.
+    fn metadata(&self) -> Vec<(&'static str, arrow::datatypes::DataType)> {
+        vec![]
+    }
+
+    /// True if reading this table ends by itself. Decides whether unwindowed aggregates and ORDER BY are allowed.
+    fn bounded(&self, options: &Options) -> Result<bool>;
+
+    /// True if its rows carry the time of the wall clock (as from devices and queues): rows far ahead of it are refused.
+    fn follows_the_clock(&self, options: &Options) -> bool {
+        let _ = options;
+        false
+    }
+
+    /// Opens the table for reading. Missing paths and unreachable servers fail here, before the first batch.
+    fn source(&self, table: &Table, request: &ReadRequest) -> Result<Box<dyn Source>> {
+        let _ = request;
+        Err(Error::user(format!("{}: connector '{}' cannot be read from", table.options.owner(), self.name())))
+    }
+
+    /// Opens the table for writing. Unwritable targets and finished output without `'sink.mode'` fail here.
+    fn sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
+        Err(Error::user(format!("{}: connector '{}' cannot be written to", table.options.owner(), self.name())))
+    }
+}
+
+/// An open table to read from.
+pub trait Source: Send {
+    /// The readers, one a partition; the index is the partition number.
+    fn partitions(&mut self) -> Result<Vec<Box<dyn PartitionReader>>>;
+
+    /// Stable text that changes when the content of a bounded input changes (paths, sizes, times), for `verify`.
+    fn fingerprint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Reads one partition in offset order. Law: the records and their order do not depend on how they are cut into chunks.
+pub trait PartitionReader: Send {
+    /// The next piece of work. Must not block longer than about 50 ms: a live source answers [`Next::Pending`].
+    fn next(&mut self) -> Result<Next>;
+
+    /// Reads on from this record offset instead of 0. Called at most once, before the first `next`.
+    fn seek(&mut self, offset: u64) -> Result<()> {
+        if offset == 0 { Ok(()) } else { Err(Error::world("this source cannot start in the middle")) }
+    }
+}
+
+/// Answer of [`PartitionReader::next`].
+pub enum Next {
+    /// Undecoded records, following on those of the chunk before.
+    Chunk(Box<dyn Chunk>),
+    /// Nothing right now; ask again after this long.
+    Pending(Duration),
+    /// The end of a bounded input.
+    End,
+}
+
+/// Undecoded records of one partition, decoded on whatever thread is free.
+pub trait Chunk: Send {
+    /// Decodes everything. A bad record never loses its neighbours.
+    fn decode(self: Box<Self>) -> Decoded;
+}
+
+/// What came out of a [`Chunk`].
+#[derive(Default)]
+pub struct Decoded {
+    /// The good rows, in record order, with the requested columns.
+    pub batches: Vec<DecodedBatch>,
+    /// How many records the chunk held, good and bad: the partition's offset moves on by this.
+    pub records: u64,
+    /// The records that did not decode.
+    pub bad: Vec<BadRecord>,
+    /// Part of the input could not be read at all (corrupt file, truncated stream). What was good is in `batches`; the
+    /// run goes on with the rest of the input, commits, and ends with exit code 1.
+    pub broken: Option<Error>,
+    /// Values of the requested metadata keys for all rows of this chunk.
+    pub metadata: Vec<(String, ScalarValue)>,
+    /// The same row by row, for chunks of one batch (history).
+    pub metadata_rows: Vec<(String, ArrayRef)>,
+}
+
+/// Rows that follow each other in a chunk.
+pub struct DecodedBatch {
+    /// The columns.
+    pub batch: RecordBatch,
+    /// Index in the chunk of each row's record, ascending; `None` when they follow on without a gap from the end of the
+    /// batch before (from 0 for the first).
+    pub records: Option<Vec<u32>>,
+}
+
+/// A record that did not decode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BadRecord {
+    /// Index of the record in its chunk.
+    pub record: u32,
+    /// Why, in words: column, value, place in the file.
+    pub reason: String,
+    /// The original bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// An open table to write to. Nothing is visible to readers before `commit`.
+pub trait Sink: Send {
+    /// Takes rows with the columns of [`Table::schema`].
+    fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+    /// Makes everything written so far durable and visible. May be called again after more writes.
+    fn commit(&mut self) -> Result<()>;
+    /// Throws away what is not committed.
+    fn abort(&mut self);
+}
+
+/// Why a row or record went to the dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LetterKind {
+    /// Bytes that do not decode.
+    Undecodable,
+    /// A NULL where none may be, above all in the event time.
+    Schema,
+    /// An expression that failed for this row.
+    Expression,
+    /// Below the watermark of its partition for one or more of its windows.
+    Late,
+    /// Too far ahead of the wall clock.
+    FarFuture,
+}
+
+impl LetterKind {
+    /// The word stored in the `kind` column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LetterKind::Undecodable => "undecodable",
+            LetterKind::Schema => "schema",
+            LetterKind::Expression => "expression",
+            LetterKind::Late => "late",
+            LetterKind::FarFuture => "far-future",
+        }
+    }
+}
+
+/// One dead letter (DESIGN 12).
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// Name of the source table.
+    pub source: String,
+    /// Partition of the record.
+    pub partition: u32,
+    /// Offset of the record in its partition.
+    pub offset: u64,
+    /// The operator that refused it: `decode`, `schema`, `WHERE`, `window TUMBLE …`.
+    pub operator: String,
+    /// What kind of letter.
+    pub kind: LetterKind,
+    /// Why, in words.
+    pub reason: String,
+    /// The original bytes, of records that did not decode.
+    pub bytes: Option<Vec<u8>>,
+    /// The typed row as a JSON object, of rows that did.
+    pub row: Option<String>,
+}
+
+/// Where dead letters go.
+pub trait DeadLetterStore: Send {
+    /// Takes letters.
+    fn write(&mut self, letters: &[DeadLetter]) -> Result<()>;
+    /// Makes them durable and visible.
+    fn commit(&mut self) -> Result<()>;
+}
+
+/// Places that files are kept at: a local directory today, any object store later. Names are relative, with `/`.
+pub trait Storage: Send + Sync {
+    /// Writes a whole object; readers see all of it or none.
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()>;
+    /// Reads a whole object; `None` if there is none.
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>>;
+    /// Names below `prefix`, sorted.
+    fn list(&self, prefix: &str) -> Result<Vec<String>>;
+    /// Removes an object; removing nothing is fine.
+    fn remove(&self, name: &str) -> Result<()>;
+    /// The local path behind a name, for writers that stream.
+    fn local_path(&self, name: &str) -> PathBuf;
+}
+
+/// Opens the places that are named by settings rather than by a table.
+pub trait Places: Send + Sync {
+    /// A dead letter table at this path.
+    fn dead_letters(&self, path: &str) -> Result<Box<dyn DeadLetterStore>>;
+    /// A storage at this path, made if it is not there.
+    fn storage(&self, path: &str) -> Result<Arc<dyn Storage>>;
+    /// Writes rows to one history segment at this local path, which appears when it is finished.
+    fn segment_writer(&self, path: &std::path::Path, schema: &SchemaRef) -> Result<Box<dyn SegmentWriter>>;
+    /// Reads a whole history segment.
+    fn read_segment(&self, path: &std::path::Path) -> Result<Vec<RecordBatch>>;
+}
+
+/// Writes one history segment. Dropped unfinished, it leaves nothing.
+pub trait SegmentWriter: Send {
+    /// Appends rows.
+    fn write(&mut self, rows: &RecordBatch) -> Result<()>;
+    /// Makes the segment durable and visible.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// All connectors by name.
+#[derive(Clone, Default)]
+pub struct Registry {
+    connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
+    places: Option<Arc<dyn Places>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.connectors.keys()).finish()
+    }
+}
+
+impl Registry {
+    /// Adds a connector.
+    pub fn add(&mut self, connector: Arc<dyn Connector>) {
+        self.connectors.insert(connector.name(), connector);
+    }
+
+    /// Sets who opens places.
+    pub fn set_places(&mut self, places: Arc<dyn Places>) {
+        self.places = Some(places);
+    }
+
+    /// Who opens places.
+    pub fn places(&self) -> Result<&Arc<dyn Places>> {
+        self.places.as_ref().ok_or_else(|| Error::world("this build can keep neither history nor dead letters"))
+    }
+
+    /// The connector that the options name.
+    pub fn of(&self, options: &Options) -> Result<&Arc<dyn Connector>> {
+        let name = options.require("connector")?;
+        self.connectors.get(name).ok_or_else(|| {
+            let error = Error::user(format!("{}: no connector is called '{name}'", options.owner())).at(options.span("connector"));
+            match Error::suggest(name, self.connectors.keys().copied()) {
+                Some(near) => error.hint(format!("did you mean '{near}'?")),
+                None => error.hint(format!("there are: {}", self.connectors.keys().copied().collect::<Vec<_>>().join(", "))),
+            }
+        })
+    }
+}

@@ -1,0 +1,309 @@
+//! Expressions of a stage: DataFusion's physical expressions, made to obey the law.
+//!
+//! What is changed: integer overflow is an error of its row, never a wrapped value; every float operation gives the one
+//! positive quiet NaN; -0.0 equals 0.0 in comparisons. What is added: a row whose expression fails is found by halving
+//! the batch, and leaves alone; its neighbours are evaluated as if it had not been there.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{ColumnarValue, Expr, Operator};
+use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal, NegativeExpr};
+use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
+
+use crate::batch::{MicroBatch, internal};
+use crate::connector::{DeadLetter, LetterKind};
+use crate::error::{Error, Result};
+
+/// A compiled expression.
+pub type Compiled = Arc<dyn PhysicalExpr>;
+
+/// Compiles a logical expression over the columns of `schema`.
+pub fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Compiled> {
+    let physical = create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default()).map_err(plan_error)?;
+    let arrow: SchemaRef = Arc::new(schema.as_arrow().clone());
+    physical.transform_up(|node| obey_the_law(node, &arrow)).map(|t| t.data).map_err(plan_error)
+}
+
+/// A DataFusion planning failure as the user's error.
+pub fn plan_error(error: DataFusionError) -> Error {
+    Error::user(error.strip_backtrace())
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator as O;
+    matches!(op, O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq | O::IsDistinctFrom | O::IsNotDistinctFrom)
+}
+
+fn is_float(t: &DataType) -> bool {
+    matches!(t, DataType::Float32 | DataType::Float64 | DataType::Float16)
+}
+
+/// Rewrites one node so that its result does not depend on the processor or the batch.
+fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Transformed<Compiled>> {
+    let any: &dyn std::any::Any = node.as_ref();
+    if let Some(binary) = any.downcast_ref::<BinaryExpr>() {
+        let op = *binary.op();
+        if is_comparison(op) {
+            let left = zero_is_zero(binary.left().clone(), schema)?;
+            let right = zero_is_zero(binary.right().clone(), schema)?;
+            return Ok(Transformed::yes(Arc::new(BinaryExpr::new(left, op, right)) as Compiled));
+        }
+        if matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) {
+            let float = is_float(&binary.data_type(schema)?);
+            let checked: Compiled =
+                Arc::new(BinaryExpr::new(binary.left().clone(), op, binary.right().clone()).with_fail_on_overflow(!float));
+            return Ok(Transformed::yes(if float { Arc::new(Canonical { inner: checked, what: Canon::Nan }) } else { checked }));
+        }
+    }
+    let float_result = any.is::<ScalarFunctionExpr>() || any.is::<NegativeExpr>();
+    if float_result && is_float(&node.data_type(schema)?) {
+        return Ok(Transformed::yes(Arc::new(Canonical { inner: node, what: Canon::Nan }) as Compiled));
+    }
+    Ok(Transformed::no(node))
+}
+
+fn zero_is_zero(side: Compiled, schema: &Schema) -> datafusion_common::Result<Compiled> {
+    if !is_float(&side.data_type(schema)?) {
+        return Ok(side);
+    }
+    let any: &dyn std::any::Any = side.as_ref();
+    if let Some(literal) = any.downcast_ref::<Literal>() {
+        let value = match literal.value() {
+            ScalarValue::Float64(Some(v)) => ScalarValue::Float64(Some(v + 0.0)),
+            ScalarValue::Float32(Some(v)) => ScalarValue::Float32(Some(v + 0.0)),
+            other => other.clone(),
+        };
+        return Ok(Arc::new(Literal::new(value)));
+    }
+    Ok(Arc::new(Canonical { inner: side, what: Canon::Zero }))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Canon {
+    /// Any NaN becomes the positive quiet one.
+    Nan,
+    /// -0.0 becomes 0.0.
+    Zero,
+}
+
+/// Wraps a float expression and makes its bits canonical.
+#[derive(Debug, Clone)]
+struct Canonical {
+    inner: Compiled,
+    what: Canon,
+}
+
+impl PartialEq for Canonical {
+    fn eq(&self, other: &Self) -> bool {
+        self.what == other.what && self.inner.eq(&other.inner)
+    }
+}
+
+impl Eq for Canonical {}
+
+impl Hash for Canonical {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.what.hash(state);
+        self.inner.hash(state);
+    }
+}
+
+impl fmt::Display for Canonical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl PhysicalExpr for Canonical {
+    fn data_type(&self, schema: &Schema) -> datafusion_common::Result<DataType> {
+        self.inner.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> datafusion_common::Result<bool> {
+        self.inner.nullable(schema)
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> datafusion_common::Result<ColumnarValue> {
+        Ok(match self.inner.evaluate(batch)? {
+            ColumnarValue::Array(array) => ColumnarValue::Array(match self.what {
+                Canon::Nan => pelton_kernels::canonical::canonical_floats(&array),
+                Canon::Zero => positive_zeros(&array),
+            }),
+            ColumnarValue::Scalar(ScalarValue::Float64(Some(v))) if self.what == Canon::Nan && v.is_nan() => {
+                ColumnarValue::Scalar(ScalarValue::Float64(Some(f64::NAN.copysign(1.0))))
+            }
+            ColumnarValue::Scalar(ScalarValue::Float64(Some(v))) if self.what == Canon::Zero => {
+                ColumnarValue::Scalar(ScalarValue::Float64(Some(v + 0.0)))
+            }
+            other => other,
+        })
+    }
+
+    fn children(&self) -> Vec<&Compiled> {
+        vec![&self.inner]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Compiled>) -> datafusion_common::Result<Compiled> {
+        Ok(Arc::new(Canonical { inner: children.remove(0), what: self.what }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_sql(f)
+    }
+}
+
+/// -0.0 becomes 0.0; nothing else changes.
+fn positive_zeros(array: &ArrayRef) -> ArrayRef {
+    match array.data_type() {
+        DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| v + 0.0)),
+        DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| v + 0.0)),
+        _ => array.clone(),
+    }
+}
+
+/// A filter and a projection, evaluated together: the part of a stage that keeps no state.
+#[derive(Debug, Clone)]
+pub struct Select {
+    /// What the rows must satisfy; NULL is no.
+    pub predicate: Option<Compiled>,
+    /// The output columns; `None` passes the input columns through.
+    pub columns: Option<Vec<Compiled>>,
+    /// Schema of the output.
+    pub schema: SchemaRef,
+    /// Where in the query this is, for dead letters: `SELECT`, `WHERE`, `computed columns of …`.
+    pub operator: String,
+}
+
+impl Select {
+    /// The rows that pass, with the output columns. Rows whose expression fails become letters.
+    pub fn run(&self, batch: &MicroBatch, letters: &mut Vec<DeadLetter>) -> Result<MicroBatch> {
+        match self.try_run(batch) {
+            Ok(out) => Ok(out),
+            Err(error) if !is_of_the_row(&error) => Err(Error::world(format!("{}: {}", self.operator, error.strip_backtrace()))),
+            Err(error) if batch.rows() <= 1 => {
+                letters.push(letter(batch, 0, &self.operator, LetterKind::Expression, reason(&error)));
+                let none = BooleanArray::from(vec![false; batch.rows()]);
+                self.empty(&batch.filter(&none)?)
+            }
+            Err(_) => {
+                let half = batch.rows() / 2;
+                let left = self.run(&batch.slice(0, half), letters)?;
+                let right = self.run(&batch.slice(half, batch.rows() - half), letters)?;
+                join(left, right)
+            }
+        }
+    }
+
+    fn try_run(&self, batch: &MicroBatch) -> datafusion_common::Result<MicroBatch> {
+        let filtered;
+        let batch = match &self.predicate {
+            None => batch,
+            Some(predicate) => {
+                let keep = predicate.evaluate(&batch.columns)?.into_array(batch.rows())?;
+                let keep = keep.as_boolean();
+                filtered = batch.filter(keep).map_err(|e| DataFusionError::Internal(e.to_string()))?;
+                &filtered
+            }
+        };
+        let Some(columns) = &self.columns else { return Ok(batch.clone()) };
+        if batch.rows() == 0 {
+            return self.empty(batch).map_err(|e| DataFusionError::Internal(e.to_string()));
+        }
+        let arrays = columns
+            .iter()
+            .zip(self.schema.fields())
+            .map(|(c, field)| {
+                let array = c.evaluate(&batch.columns)?.into_array(batch.rows())?;
+                // A function may answer with another encoding of its type than it announced.
+                if array.data_type() == field.data_type() {
+                    Ok(array)
+                } else {
+                    Ok(arrow::compute::cast(&array, field.data_type())?)
+                }
+            })
+            .collect::<datafusion_common::Result<Vec<ArrayRef>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
+        Ok(batch.with_columns(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?))
+    }
+
+    fn empty(&self, batch: &MicroBatch) -> Result<MicroBatch> {
+        Ok(match self.columns {
+            None => batch.clone(),
+            Some(_) => MicroBatch { columns: RecordBatch::new_empty(self.schema.clone()), ..batch.clone() },
+        })
+    }
+
+    /// If every output column is an input column as it is: their indices.
+    pub fn as_column_indices(&self) -> Option<Vec<usize>> {
+        if self.predicate.is_some() {
+            return None;
+        }
+        self.columns.as_ref()?.iter().map(|c| (c.as_ref() as &dyn std::any::Any).downcast_ref::<Column>().map(|c| c.index())).collect()
+    }
+}
+
+/// A letter for row `row` of a batch.
+pub fn letter(batch: &MicroBatch, row: usize, operator: &str, kind: LetterKind, reason: String) -> DeadLetter {
+    let offset = batch.offsets.get(row);
+    let (source, partition, json) = match &batch.origin {
+        Some(origin) => (origin.source.to_string(), origin.partition, origin.row_json(offset)),
+        None => (String::new(), batch.partition, crate::batch::row_json(&batch.columns, row)),
+    };
+    DeadLetter { source, partition, offset, operator: operator.to_string(), kind, reason, bytes: None, row: json }
+}
+
+/// Puts two runs of rows of one partition together again.
+fn join(left: MicroBatch, right: MicroBatch) -> Result<MicroBatch> {
+    use crate::batch::{Marks, Offsets};
+    if left.rows() == 0 {
+        return Ok(right);
+    }
+    if right.rows() == 0 {
+        return Ok(left);
+    }
+    let columns = concat_batches(&left.columns.schema(), [&left.columns, &right.columns]).map_err(internal)?;
+    let halves = [&left, &right];
+    let offsets = halves.iter().flat_map(|b| (0..b.rows()).map(|i| b.offsets.get(i))).collect();
+    let local: Option<Vec<i64>> = (left.marks.local.is_some() || right.marks.local.is_some())
+        .then(|| halves.iter().flat_map(|b| (0..b.rows()).map(|i| b.marks.before(i))).collect());
+    Ok(MicroBatch {
+        columns,
+        partition: left.partition,
+        offsets: Offsets::List(Arc::new(offsets)),
+        marks: Marks { carry: left.marks.carry, local: local.map(Arc::new) },
+        origin: left.origin,
+    })
+}
+
+/// True for errors that one row's values cause; false for those of the query or the engine.
+fn is_of_the_row(error: &DataFusionError) -> bool {
+    use arrow::error::ArrowError as A;
+    match error.find_root() {
+        DataFusionError::ArrowError(e, _) => matches!(
+            e.as_ref(),
+            A::DivideByZero | A::ArithmeticOverflow(_) | A::CastError(_) | A::ComputeError(_) | A::ParseError(_) | A::InvalidArgumentError(_)
+        ),
+        DataFusionError::Execution(_) => true,
+        _ => false,
+    }
+}
+
+fn reason(error: &DataFusionError) -> String {
+    match error.find_root() {
+        DataFusionError::ArrowError(e, _) => match e.as_ref() {
+            arrow::error::ArrowError::DivideByZero => "division by zero".to_string(),
+            e => e.to_string(),
+        },
+        DataFusionError::Execution(text) => text.clone(),
+        e => e.strip_backtrace(),
+    }
+}

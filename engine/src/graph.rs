@@ -1,0 +1,159 @@
+//! The dataflow graph: sources, steps and sinks, wired.
+//!
+//! Nodes are numbered in topological order: a node's inputs have lower numbers. Rows and watermarks flow one way.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::SchemaRef;
+
+use crate::expr::Compiled;
+use crate::operators::{LookupTable, Operator};
+use crate::sql::{TableDef, Target};
+
+/// Where an edge begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Input {
+    /// A source, by index in [`Graph::sources`].
+    Source(usize),
+    /// A step, by index in [`Graph::nodes`].
+    Node(usize),
+}
+
+/// Where an edge ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Output {
+    /// A step.
+    Node(usize),
+    /// A sink, by index in [`Graph::sinks`].
+    Sink(usize),
+}
+
+/// A step with its wires.
+pub struct Node {
+    /// What it does.
+    pub operator: Box<dyn Operator>,
+    /// Where its rows come from; its watermark is the least of theirs.
+    pub inputs: Vec<Input>,
+    /// Where its rows go.
+    pub outputs: Vec<Output>,
+}
+
+/// A table that is read, once for all queries.
+pub struct SourceNode {
+    /// The table; `None` for constant rows (`VALUES`, `SELECT 1`).
+    pub table: Option<Arc<TableDef>>,
+    /// Constant rows.
+    pub constant: Option<arrow::array::RecordBatch>,
+    /// Declared columns that are wanted, by index.
+    pub columns: BTreeSet<usize>,
+    /// Schema of what it emits: the wanted columns in declared order.
+    pub schema: SchemaRef,
+    /// Where its rows go.
+    pub outputs: Vec<Output>,
+}
+
+/// Where rows leave.
+pub struct SinkNode {
+    /// The table or the console; `None` collects rows in memory (tables that are loaded for a join).
+    pub target: Option<Target>,
+    /// Name for counts and digests.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Where its rows come from.
+    pub inputs: Vec<Input>,
+}
+
+/// A table to be loaded before the first batch.
+pub struct Load {
+    /// Reads it; has one sink, which collects.
+    pub graph: Graph,
+    /// Key expressions over its columns.
+    pub keys: Vec<Compiled>,
+    /// Where the join looks for it.
+    pub slot: Arc<OnceLock<LookupTable>>,
+}
+
+/// The whole.
+#[derive(Default)]
+pub struct Graph {
+    /// Tables that are read.
+    pub sources: Vec<SourceNode>,
+    /// Steps in topological order.
+    pub nodes: Vec<Node>,
+    /// Where rows leave.
+    pub sinks: Vec<SinkNode>,
+    /// Tables that are loaded first.
+    pub loads: Vec<Load>,
+}
+
+impl Graph {
+    /// Adds a step behind `inputs`.
+    pub fn add(&mut self, operator: Box<dyn Operator>, inputs: Vec<Input>) -> Input {
+        let id = self.nodes.len();
+        for input in &inputs {
+            self.connect(*input, Output::Node(id));
+        }
+        self.nodes.push(Node { operator, inputs, outputs: vec![] });
+        Input::Node(id)
+    }
+
+    /// Adds a sink behind `inputs`.
+    pub fn add_sink(&mut self, sink: SinkNode) {
+        let id = self.sinks.len();
+        for input in &sink.inputs {
+            self.connect(*input, Output::Sink(id));
+        }
+        self.sinks.push(sink);
+    }
+
+    fn connect(&mut self, from: Input, to: Output) {
+        let outputs = match from {
+            Input::Source(s) => &mut self.sources[s].outputs,
+            Input::Node(n) => &mut self.nodes[n].outputs,
+        };
+        outputs.push(to);
+    }
+
+    /// The graph as text, for `EXPLAIN` and tests: sinks first, inputs indented below.
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        for load in &self.loads {
+            text += "Load before the first batch\n";
+            for line in load.graph.explain().lines() {
+                text += &format!("  {line}\n");
+            }
+        }
+        for sink in &self.sinks {
+            let columns: Vec<String> = sink.schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect();
+            text += &format!("Sink {} [{}]\n", sink.name, columns.join(", "));
+            for input in &sink.inputs {
+                self.explain_input(*input, 1, &mut text);
+            }
+        }
+        text
+    }
+
+    fn explain_input(&self, input: Input, depth: usize, text: &mut String) {
+        let pad = "  ".repeat(depth);
+        match input {
+            Input::Source(s) => {
+                let source = &self.sources[s];
+                let columns: Vec<&str> = source.schema.fields().iter().map(|f| f.name().as_str()).collect();
+                let name = source.table.as_ref().map_or("constant rows", |t| t.table.name.as_str());
+                let watermark = match source.table.as_ref().and_then(|t| t.watermark.as_ref()) {
+                    Some(w) => format!(" watermark={}", w.expr),
+                    None => String::new(),
+                };
+                *text += &format!("{pad}Source {name} [{}]{watermark}\n", columns.join(", "));
+            }
+            Input::Node(n) => {
+                *text += &format!("{pad}{}\n", self.nodes[n].operator.describe());
+                for input in &self.nodes[n].inputs {
+                    self.explain_input(*input, depth + 1, text);
+                }
+            }
+        }
+    }
+}

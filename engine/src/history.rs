@@ -1,0 +1,339 @@
+//! History: what a source brought, kept as Parquet segments with a manifest, and read again.
+//!
+//! A history directory holds one folder a run (`run-000001`, …): the segments, each one run of offsets of one partition
+//! in arrival order, and `manifest.json`, replaced atomically whenever a segment is sealed. Segments store the raw
+//! columns (physical and metadata ones, before any `WHERE`) and each row's offset.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use pelton_kernels::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Offsets, internal};
+use crate::connector::{Chunk, Decoded, DecodedBatch, Next, PartitionReader, Places, ReadRequest, SegmentWriter, Source, Storage};
+use crate::error::{Error, Result};
+use crate::run::HistorySink;
+
+/// Column of the offsets in a segment.
+const OFFSET: &str = "__offset";
+/// Rows after which a segment is sealed whatever the clock says: it is read back in one piece.
+const SEGMENT_ROWS_MAX: u64 = 1 << 20;
+
+/// What the manifest says of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Format of this file.
+    pub version: u32,
+    /// Name of the source table.
+    pub table: String,
+    /// `running`, `end-of-input`, `stopped`.
+    pub ended: String,
+    /// Fingerprint of the statements and settings that shape the answer.
+    pub pipeline: String,
+    /// The segments, in the order they were sealed.
+    pub segments: Vec<Segment>,
+    /// Per partition, how far the run came.
+    pub partitions: Vec<PartitionState>,
+    /// Per sink, the digest of all rows it was given.
+    pub sinks: BTreeMap<String, String>,
+    /// Bounded tables that were read beside, with fingerprints.
+    pub tables: BTreeMap<String, String>,
+}
+
+/// A run of offsets of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// File name within the run's folder.
+    pub file: String,
+    /// Partition of the source.
+    pub partition: u32,
+    /// Offset of the first row.
+    pub first_offset: u64,
+    /// Offset after the last row.
+    pub end_offset: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Watermark before the first row, µs; absent if there was none yet.
+    pub watermark: Option<i64>,
+    /// Digest of its rows with their offsets.
+    pub digest: String,
+}
+
+/// How far a partition came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartitionState {
+    /// Partition of the source.
+    pub partition: u32,
+    /// Offset after the last record.
+    pub offset: u64,
+    /// Watermark after the last row, µs.
+    pub watermark: Option<i64>,
+    /// Watermarks lent to it when it came back from being idle: (offset, floor).
+    pub floors: Vec<(u64, i64)>,
+}
+
+/// The folder of a run.
+pub fn run_name(number: u32) -> String {
+    format!("run-{number:06}")
+}
+
+/// Numbers of the runs in a history, ascending.
+pub fn runs(storage: &dyn Storage) -> Result<Vec<u32>> {
+    let mut numbers: Vec<u32> = storage
+        .list("")?
+        .iter()
+        .filter_map(|name| name.strip_suffix("/manifest.json")?.strip_prefix("run-")?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
+}
+
+/// Reads the manifest of a run.
+pub fn manifest(storage: &dyn Storage, run: u32) -> Result<Manifest> {
+    let name = format!("{}/manifest.json", run_name(run));
+    let bytes = storage.get(&name)?.ok_or_else(|| Error::world(format!("the history has no {name}")))?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::world(format!("cannot read {name}")).because(e))
+}
+
+/// Writes the manifest of a run, all or nothing.
+pub fn put_manifest(storage: &dyn Storage, run: u32, manifest: &Manifest) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(manifest).map_err(|e| Error::world("cannot write a manifest").because(e))?;
+    storage.put(&format!("{}/manifest.json", run_name(run)), &bytes)
+}
+
+/// Raw columns without what the engine itself can say again, plus the offset.
+fn segment_schema(raw: &SchemaRef) -> (SchemaRef, Vec<usize>) {
+    let kept: Vec<usize> = (0..raw.fields().len())
+        .filter(|&i| !crate::intake::ENGINE_METADATA.iter().any(|k| *raw.field(i).name() == format!("metadata {k}")))
+        .collect();
+    let mut fields: Vec<Field> = kept.iter().map(|&i| raw.field(i).clone()).collect();
+    fields.push(Field::new(OFFSET, DataType::Int64, false));
+    (Arc::new(Schema::new(fields)), kept)
+}
+
+/// Keeps the history of one source during a run.
+pub struct HistoryKeeper {
+    places: Arc<dyn Places>,
+    storage: Arc<dyn Storage>,
+    run: u32,
+    manifest: Manifest,
+    schema: SchemaRef,
+    kept: Vec<usize>,
+    interval: Duration,
+    open: BTreeMap<u32, OpenSegment>,
+    sealed_at: Instant,
+}
+
+struct OpenSegment {
+    writer: Box<dyn SegmentWriter>,
+    segment: Segment,
+    digest: Digest,
+}
+
+impl HistoryKeeper {
+    /// Starts the history of a run of `table` under `path`.
+    pub fn start(places: Arc<dyn Places>, path: &str, table: &str, pipeline: &str, raw: &SchemaRef, interval: Duration) -> Result<Self> {
+        let storage = places.storage(path)?;
+        let run = runs(storage.as_ref())?.last().map_or(1, |last| last + 1);
+        let manifest =
+            Manifest { version: 1, table: table.into(), ended: "running".into(), pipeline: pipeline.into(), ..Default::default() };
+        put_manifest(storage.as_ref(), run, &manifest)?;
+        let (schema, kept) = segment_schema(raw);
+        Ok(HistoryKeeper { places, storage, run, manifest, schema, kept, interval, open: BTreeMap::new(), sealed_at: Instant::now() })
+    }
+
+    /// Storage and number of the run, to finish its manifest after the sinks were committed.
+    pub fn location(&self) -> (Arc<dyn Storage>, u32) {
+        (self.storage.clone(), self.run)
+    }
+
+    fn seal(&mut self, partition: u32) -> Result<()> {
+        let Some(open) = self.open.remove(&partition) else { return Ok(()) };
+        open.writer.finish()?;
+        self.manifest.segments.push(Segment { digest: open.digest.to_string(), ..open.segment });
+        put_manifest(self.storage.as_ref(), self.run, &self.manifest)
+    }
+}
+
+impl HistorySink for HistoryKeeper {
+    fn append(&mut self, partition: u32, columns: &RecordBatch, offsets: &Offsets, mark: i64) -> Result<()> {
+        let n = columns.num_rows();
+        if n == 0 {
+            return Ok(());
+        }
+        let mut kept: Vec<ArrayRef> = self.kept.iter().map(|&i| columns.column(i).clone()).collect();
+        kept.push(Arc::new(Int64Array::from_iter_values((0..n).map(|i| offsets.get(i) as i64))));
+        let rows = RecordBatch::try_new(self.schema.clone(), kept).map_err(internal)?;
+        if !self.open.contains_key(&partition) {
+            let first = offsets.get(0);
+            let file = format!("p{partition:04}-{first:012}.parquet");
+            let path: PathBuf = self.storage.local_path(&format!("{}/{file}", run_name(self.run)));
+            let segment = Segment {
+                file,
+                partition,
+                first_offset: first,
+                watermark: (mark != crate::batch::MARK_MIN).then_some(mark),
+                ..Default::default()
+            };
+            let writer = self.places.segment_writer(&path, &self.schema)?;
+            self.open.insert(partition, OpenSegment { writer, segment, digest: Digest::default() });
+        }
+        let open = self.open.get_mut(&partition).expect("made above");
+        open.writer.write(&rows)?;
+        open.digest.update(&rows);
+        open.segment.rows += n as u64;
+        open.segment.end_offset = offsets.get(n - 1) + 1;
+        if open.segment.rows >= SEGMENT_ROWS_MAX {
+            self.seal(partition)?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, end: bool) -> Result<()> {
+        if end || self.sealed_at.elapsed() >= self.interval {
+            let partitions: Vec<u32> = self.open.keys().copied().collect();
+            partitions.into_iter().try_for_each(|p| self.seal(p))?;
+            self.sealed_at = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+/// A run of a history, read like a source.
+pub struct HistorySource {
+    /// Who reads segments.
+    pub places: Arc<dyn Places>,
+    /// Where they are.
+    pub storage: Arc<dyn Storage>,
+    /// Which run.
+    pub run: u32,
+    /// What it holds.
+    pub manifest: Manifest,
+    /// Names and types of the physical columns that are wanted.
+    pub columns: SchemaRef,
+    /// What the engine wants.
+    pub request: ReadRequest,
+}
+
+impl Source for HistorySource {
+    fn partitions(&mut self) -> Result<Vec<Box<dyn PartitionReader>>> {
+        let count = self.manifest.partitions.iter().map(|p| p.partition + 1).max().unwrap_or(0);
+        let count = count.max(self.manifest.segments.iter().map(|s| s.partition + 1).max().unwrap_or(1));
+        let mut readers: Vec<Box<dyn PartitionReader>> = vec![];
+        for partition in 0..count {
+            let mut segments: Vec<Segment> = self.manifest.segments.iter().filter(|s| s.partition == partition).cloned().collect();
+            segments.sort_by_key(|s| std::cmp::Reverse(s.first_offset));
+            readers.push(Box::new(HistoryReader {
+                places: self.places.clone(),
+                storage: self.storage.clone(),
+                run: self.run,
+                segments,
+                columns: self.columns.clone(),
+                metadata: self.request.metadata.clone(),
+                offset: 0,
+            }));
+        }
+        Ok(readers)
+    }
+}
+
+struct HistoryReader {
+    places: Arc<dyn Places>,
+    storage: Arc<dyn Storage>,
+    run: u32,
+    /// Still to be read; the next one last.
+    segments: Vec<Segment>,
+    columns: SchemaRef,
+    metadata: Vec<String>,
+    offset: u64,
+}
+
+impl PartitionReader for HistoryReader {
+    fn next(&mut self) -> Result<Next> {
+        let Some(segment) = self.segments.pop() else { return Ok(Next::End) };
+        let base = std::mem::replace(&mut self.offset, segment.end_offset);
+        Ok(Next::Chunk(Box::new(SegmentChunk {
+            places: self.places.clone(),
+            path: self.storage.local_path(&format!("{}/{}", run_name(self.run), segment.file)),
+            base,
+            end: segment.end_offset,
+            columns: self.columns.clone(),
+            metadata: self.metadata.clone(),
+        })))
+    }
+}
+
+struct SegmentChunk {
+    places: Arc<dyn Places>,
+    path: PathBuf,
+    base: u64,
+    end: u64,
+    columns: SchemaRef,
+    metadata: Vec<String>,
+}
+
+impl Chunk for SegmentChunk {
+    fn decode(self: Box<Self>) -> Decoded {
+        let records = self.end - self.base;
+        match self.rows() {
+            Ok((batch, offsets, metadata_rows)) => Decoded {
+                batches: vec![DecodedBatch { batch, records: Some(offsets) }],
+                records,
+                metadata_rows,
+                ..Default::default()
+            },
+            Err(error) => Decoded { records, broken: Some(error), ..Default::default() },
+        }
+    }
+}
+
+impl SegmentChunk {
+    #[expect(clippy::type_complexity, reason = "three parts of one chunk, taken apart at once")]
+    fn rows(&self) -> Result<(RecordBatch, Vec<u32>, Vec<(String, ArrayRef)>)> {
+        let batches = self.places.read_segment(&self.path)?;
+        let schema = batches.first().map(|b| b.schema()).ok_or_else(|| Error::world(format!("{} is empty", self.path.display())))?;
+        let all = arrow::compute::concat_batches(&schema, &batches).map_err(internal)?;
+        let column = |name: &str| {
+            all.column_by_name(name).cloned().ok_or_else(|| {
+                Error::world(format!("the history segment {} has no column {name}", self.path.display()))
+                    .hint("the table's columns have changed since the history was written")
+            })
+        };
+        let offsets = column(OFFSET)?;
+        let offsets = offsets.as_primitive::<Int64Type>().values().iter().map(|o| (*o as u64 - self.base) as u32).collect();
+        let columns = self.columns.fields().iter().map(|f| {
+            let array = column(f.name())?;
+            if array.data_type() == f.data_type() { Ok(array) } else { arrow::compute::cast(&array, f.data_type()).map_err(internal) }
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(all.num_rows()));
+        let batch = RecordBatch::try_new_with_options(self.columns.clone(), columns, &options).map_err(internal)?;
+        let metadata = self.metadata.iter().map(|key| Ok((key.clone(), column(&format!("metadata {key}"))?)));
+        Ok((batch, offsets, metadata.collect::<Result<Vec<_>>>()?))
+    }
+}
+
+/// Recomputes the digest of every segment; answers the segments that differ, with what was found.
+pub fn check_segments(places: &Arc<dyn Places>, storage: &Arc<dyn Storage>, run: u32, manifest: &Manifest) -> Vec<(Segment, String)> {
+    let mut wrong = vec![];
+    for segment in &manifest.segments {
+        let path = storage.local_path(&format!("{}/{}", run_name(run), segment.file));
+        match places.read_segment(&path) {
+            Err(error) => wrong.push((segment.clone(), error.to_string())),
+            Ok(batches) => {
+                let mut digest = Digest::default();
+                batches.iter().for_each(|b| digest.update(b));
+                if digest.to_string() != segment.digest {
+                    wrong.push((segment.clone(), format!("input digest {digest}, the manifest says {}", segment.digest)));
+                }
+            }
+        }
+    }
+    wrong
+}

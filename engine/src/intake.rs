@@ -1,0 +1,394 @@
+//! The intake of a source: decoded columns to declared rows with watermarks.
+//!
+//! Runs on whatever thread decoded the chunk, before the rows have their final offsets: offsets here count from the
+//! start of the chunk. What is refused (NULL event times, failing computed columns, rows from the far future) becomes a
+//! dead letter; everything else goes on, and advances the watermark.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_common::DFSchema;
+use datafusion_expr::Expr;
+use datafusion_expr::execution_props::ExecutionProps;
+use pelton_kernels::canonical::canonical_floats;
+
+use crate::batch::{MARK_MIN, MicroBatch, Offsets, internal};
+use crate::connector::{DeadLetter, Decoded, LetterKind, ReadRequest};
+use crate::error::{Error, Result};
+use crate::expr::{Compiled, Select, compile, letter};
+use crate::graph::SourceNode;
+use crate::operators::{show_time, times_us};
+use crate::sql::{ColumnKind, TableDef};
+
+/// Metadata keys that the engine itself answers.
+pub const ENGINE_METADATA: [&str; 2] = ["partition", "offset"];
+
+/// See the module.
+pub struct Intake {
+    /// Name of the table.
+    pub name: Arc<str>,
+    /// What the connector is asked for.
+    pub request: ReadRequest,
+    /// Columns as they come in: physical, then metadata.
+    raw: SchemaRef,
+    /// Makes the emitted columns (and behind them the raw ones, for history) of the raw ones.
+    select: Select,
+    /// How many of the selected columns are emitted.
+    emitted: usize,
+    schema: SchemaRef,
+    /// Columns that may not be NULL, among the emitted ones.
+    required: Vec<usize>,
+    watermark: Option<Compiled>,
+    /// Column of the event time among the emitted ones.
+    pub time: Option<usize>,
+    /// Positions of `partition` and `offset` among the raw columns.
+    engine_columns: Vec<(usize, &'static str)>,
+    /// Rows further ahead of the wall clock than this are refused, in µs.
+    future_max: Option<i64>,
+    keep_raw: bool,
+}
+
+/// Rows that passed the intake; offsets count from the start of the chunk.
+pub struct Prepared {
+    /// The emitted columns.
+    pub columns: RecordBatch,
+    /// The raw columns, if history wants them.
+    pub raw: Option<RecordBatch>,
+    /// Offsets within the chunk.
+    pub offsets: Offsets,
+    /// Running maximum of the watermark before each row, and after the last; `None` without a watermark.
+    pub marks: Option<(Vec<i64>, i64)>,
+}
+
+/// A chunk that passed the intake.
+#[derive(Default)]
+pub struct PreparedChunk {
+    /// How far the partition's offset moves on.
+    pub records: u64,
+    /// The rows.
+    pub batches: Vec<Prepared>,
+    /// What was refused; offsets count from the start of the chunk.
+    pub letters: Vec<DeadLetter>,
+    /// Part of the input could not be read.
+    pub broken: Option<Error>,
+}
+
+impl Intake {
+    /// The intake of a table. `keep_raw`: history wants every physical and metadata column.
+    pub fn new(source: &SourceNode, def: &TableDef, batch_rows: usize, keep_raw: bool, future_max: Option<i64>) -> Result<Self> {
+        let mut physical: Vec<usize> = vec![];
+        let mut metadata: Vec<(String, DataType)> = vec![];
+        let mut need = |column: &crate::sql::ColumnDef| match &column.kind {
+            ColumnKind::Physical(index) => physical.push(*index),
+            ColumnKind::Metadata { key } => {
+                if !metadata.iter().any(|(k, _)| k == key) {
+                    metadata.push((key.clone(), column.data_type.clone()));
+                }
+            }
+            ColumnKind::Computed(_) => {}
+        };
+        // Computed columns and the watermark name others: find them.
+        let mut named: Vec<String> = vec![];
+        for &c in &source.columns {
+            if let ColumnKind::Computed(expr) = &def.columns[c].kind {
+                named.extend(expr.column_refs().iter().map(|c| c.name.clone()));
+            }
+        }
+        let mut wanted = source.columns.clone();
+        if let Some(mark) = &def.watermark {
+            named.extend(mark.expr.column_refs().iter().map(|c| c.name.clone()));
+        }
+        for name in &named {
+            if let Some(at) = def.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name)) {
+                wanted.insert(at);
+                if let ColumnKind::Computed(expr) = &def.columns[at].kind {
+                    for inner in expr.column_refs() {
+                        wanted.extend(def.columns.iter().position(|c| c.name.eq_ignore_ascii_case(&inner.name)));
+                    }
+                }
+            }
+        }
+        if keep_raw {
+            def.columns.iter().for_each(&mut need);
+        } else {
+            wanted.iter().for_each(|&c| need(&def.columns[c]));
+        }
+        physical.sort_unstable();
+        physical.dedup();
+        let mut fields: Vec<Field> = physical.iter().map(|p| def.table.schema.field(*p).clone().with_nullable(true)).collect();
+        let mut engine_columns = vec![];
+        for (key, data_type) in &metadata {
+            if let Some(known) = ENGINE_METADATA.into_iter().find(|k| k == key) {
+                engine_columns.push((fields.len(), known));
+            }
+            fields.push(Field::new(format!("metadata {key}"), data_type.clone(), true));
+        }
+        let raw = Arc::new(Schema::new(fields));
+        // Expressions name declared columns; physical ones have the same name in `raw`, metadata ones do not.
+        let raw_names: Vec<String> = raw
+            .fields()
+            .iter()
+            .map(|f| match f.name().strip_prefix("metadata ") {
+                Some(key) => def
+                    .columns
+                    .iter()
+                    .find(|c| matches!(&c.kind, ColumnKind::Metadata { key: k } if k == key))
+                    .map_or_else(|| f.name().clone(), |c| c.name.clone()),
+                None => f.name().clone(),
+            })
+            .collect();
+        let raw_df = DFSchema::try_from(Schema::new(
+            raw.fields().iter().zip(&raw_names).map(|(f, n)| f.as_ref().clone().with_name(n)).collect::<Vec<_>>(),
+        ))
+        .map_err(crate::expr::plan_error)?;
+        let props = ExecutionProps::new();
+        let plain = |name: &str| Expr::Column(datafusion_common::Column::from_name(name));
+        let mut columns = vec![];
+        let mut out_fields = vec![];
+        for &c in &source.columns {
+            let column = &def.columns[c];
+            let expr = match &column.kind {
+                ColumnKind::Computed(expr) => expr.clone(),
+                _ => plain(&column.name),
+            };
+            let compiled = compile(&expr, &raw_df, &props)?;
+            let compiled: Compiled = if compiled.data_type(raw_df.as_arrow()).map_err(crate::expr::plan_error)? == column.data_type {
+                compiled
+            } else {
+                Arc::new(datafusion_physical_expr::expressions::CastExpr::new(compiled, column.data_type.clone(), None))
+            };
+            columns.push(compiled);
+            out_fields.push(Field::new(&column.name, column.data_type.clone(), true));
+        }
+        let emitted = columns.len();
+        let schema = Arc::new(Schema::new(
+            source.columns.iter().map(|&c| def.schema.field(c).clone().with_nullable(true)).collect::<Vec<_>>(),
+        ));
+        let watermark = match &def.watermark {
+            None => None,
+            Some(mark) => {
+                // The watermark may use computed columns: put their expressions in.
+                use datafusion_common::tree_node::{Transformed, TreeNode};
+                let expr = mark
+                    .expr
+                    .clone()
+                    .transform(|e| {
+                        if let Expr::Column(c) = &e
+                            && let Some(def) = def.columns.iter().find(|d| d.name.eq_ignore_ascii_case(&c.name))
+                            && let ColumnKind::Computed(inner) = &def.kind
+                        {
+                            return Ok(Transformed::yes(inner.clone()));
+                        }
+                        Ok(Transformed::no(e))
+                    })
+                    .map_err(crate::expr::plan_error)?
+                    .data;
+                columns.push(compile(&expr, &raw_df, &props)?);
+                let data_type = columns[emitted].data_type(raw_df.as_arrow()).map_err(crate::expr::plan_error)?;
+                if !matches!(data_type, DataType::Timestamp(..)) {
+                    return Err(Error::user(format!("the watermark of {} is no timestamp but {data_type}", def.table.name)).at(def.span));
+                }
+                out_fields.push(Field::new("watermark", data_type, true));
+                Some(())
+            }
+        };
+        let watermark = watermark.map(|()| columns[emitted].clone());
+        if keep_raw {
+            for (i, field) in raw.fields().iter().enumerate() {
+                columns.push(Arc::new(datafusion_physical_expr::expressions::Column::new(field.name(), i)));
+                out_fields.push(field.as_ref().clone());
+            }
+        }
+        let select = Select {
+            predicate: None,
+            columns: Some(columns),
+            schema: Arc::new(Schema::new(
+                out_fields.into_iter().enumerate().map(|(i, f)| f.with_name(format!("{i}"))).collect::<Vec<_>>(),
+            )),
+            operator: format!("computed columns of {}", def.table.name),
+        };
+        let required = source.columns.iter().enumerate().filter(|(_, c)| {
+            !def.columns[**c].nullable || def.watermark.as_ref().is_some_and(|m| m.column == **c)
+        });
+        let required = required.map(|(at, _)| at).collect();
+        let time = def.watermark.as_ref().and_then(|m| source.columns.iter().position(|c| *c == m.column));
+        Ok(Intake {
+            name: def.table.name.as_str().into(),
+            request: ReadRequest {
+                columns: physical,
+                metadata: metadata.into_iter().map(|(k, _)| k).filter(|k| !ENGINE_METADATA.contains(&k.as_str())).collect(),
+                batch_rows,
+            },
+            raw,
+            select,
+            emitted,
+            schema,
+            required,
+            watermark,
+            time,
+            engine_columns,
+            future_max,
+            keep_raw,
+        })
+    }
+
+    /// Schema of what goes to history: physical columns, then metadata ones.
+    pub fn raw_schema(&self) -> SchemaRef {
+        self.raw.clone()
+    }
+
+    /// True if rows need their final offsets to be prepared.
+    pub fn needs_offsets(&self) -> bool {
+        !self.engine_columns.is_empty()
+    }
+
+    /// Prepares a decoded chunk. `partition` and `base` fill the metadata columns of those names.
+    pub fn prepare(&self, decoded: Decoded, partition: u32, base: u64, now_us: i64) -> Result<PreparedChunk> {
+        let mut out = PreparedChunk { records: decoded.records, broken: decoded.broken, ..Default::default() };
+        for bad in decoded.bad {
+            out.letters.push(DeadLetter {
+                source: self.name.to_string(),
+                partition,
+                offset: u64::from(bad.record),
+                operator: "decode".to_string(),
+                kind: LetterKind::Undecodable,
+                reason: bad.reason,
+                bytes: Some(bad.bytes),
+                row: None,
+            });
+        }
+        let mut next = 0u64;
+        for batch in decoded.batches {
+            let n = batch.batch.num_rows();
+            let offsets = match batch.records {
+                None => Offsets::Run(next),
+                Some(list) => Offsets::List(Arc::new(list.into_iter().map(u64::from).collect())),
+            };
+            if n == 0 {
+                continue;
+            }
+            next = offsets.get(n - 1) + 1;
+            let raw = self.raw_columns(&batch.batch, &decoded.metadata, &decoded.metadata_rows, partition, base, &offsets)?;
+            let rows = MicroBatch { columns: raw, partition, offsets, marks: crate::batch::Marks::NONE, origin: None };
+            self.prepare_batch(rows, partition, now_us, &mut out)?;
+        }
+        for letter in &mut out.letters {
+            letter.source = self.name.to_string();
+            letter.partition = partition;
+        }
+        Ok(out)
+    }
+
+    fn raw_columns(
+        &self,
+        batch: &RecordBatch,
+        metadata: &[(String, datafusion_common::ScalarValue)],
+        metadata_rows: &[(String, ArrayRef)],
+        partition: u32,
+        base: u64,
+        offsets: &Offsets,
+    ) -> Result<RecordBatch> {
+        let n = batch.num_rows();
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.raw.fields().len());
+        let physical = self.request.columns.len();
+        if batch.num_columns() != physical {
+            return Err(Error::world(format!("{}: the connector gave {} columns, {physical} were asked for", self.name, batch.num_columns())));
+        }
+        for (i, field) in self.raw.fields().iter().enumerate() {
+            let array = if i < physical {
+                canonical_floats(batch.column(i))
+            } else if let Some((_, key)) = self.engine_columns.iter().find(|(at, _)| *at == i) {
+                if *key == "partition" {
+                    Arc::new(Int64Array::from(vec![i64::from(partition); n])) as ArrayRef
+                } else {
+                    Arc::new(Int64Array::from_iter_values((0..n).map(|r| (base + offsets.get(r)) as i64)))
+                }
+            } else {
+                let key = field.name().trim_start_matches("metadata ");
+                if let Some((_, values)) = metadata_rows.iter().find(|(k, _)| k == key) {
+                    columns.push(cast(values, field.data_type()).map_err(internal)?);
+                    continue;
+                }
+                match metadata.iter().find(|(k, _)| k == key) {
+                    Some((_, value)) => value.to_array_of_size(n).map_err(crate::expr::plan_error)?,
+                    None => arrow::array::new_null_array(field.data_type(), n),
+                }
+            };
+            columns.push(if array.data_type() == field.data_type() { array } else { cast(&array, field.data_type()).map_err(internal)? });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(n));
+        RecordBatch::try_new_with_options(self.raw.clone(), columns, &options).map_err(internal)
+    }
+
+    fn prepare_batch(&self, rows: MicroBatch, partition: u32, now_us: i64, out: &mut PreparedChunk) -> Result<()> {
+        let raw_rows = rows.columns.clone();
+        let raw_offsets = rows.offsets.clone();
+        let mut selected = self.select.run(&rows, &mut out.letters)?;
+        let refuse = |selected: MicroBatch, keep: BooleanArray, kind: LetterKind, reason: &dyn Fn(usize) -> String, letters: &mut Vec<DeadLetter>| {
+            let origin = crate::batch::Origin {
+                source: self.name.clone(),
+                partition,
+                columns: raw_rows.clone(),
+                offsets: raw_offsets.clone(),
+                time: None,
+            };
+            let shown = MicroBatch { origin: Some(Arc::new(origin)), ..selected.clone() };
+            for row in (0..keep.len()).filter(|&r| !keep.value(r)) {
+                letters.push(letter(&shown, row, "schema", kind, reason(row)));
+            }
+            selected.filter(&keep)
+        };
+        for &column in &self.required {
+            let values = selected.columns.column(column).clone();
+            if values.null_count() > 0 {
+                let keep = arrow::compute::is_not_null(&values).map_err(internal)?;
+                let name = self.schema.field(column).name().clone();
+                let what = if Some(column) == self.time { "the event time" } else { "column" };
+                selected = refuse(selected, keep, LetterKind::Schema, &|_| format!("{what} {name} is NULL"), &mut out.letters)?;
+            }
+        }
+        if let (Some(max), Some(time)) = (self.future_max, self.time) {
+            let times = times_us(selected.columns.column(time));
+            let limit = now_us.saturating_add(max);
+            if times.iter().any(|t| *t > limit) {
+                let keep = BooleanArray::from_iter(times.iter().map(|t| Some(*t <= limit)));
+                let reason = |row: usize| format!("the event time {} is too far ahead of the clock ({})", show_time(times[row]), show_time(now_us));
+                selected = refuse(selected, keep, LetterKind::FarFuture, &reason, &mut out.letters)?;
+            }
+        }
+        if selected.rows() == 0 {
+            return Ok(());
+        }
+        let all = selected.columns.columns();
+        let n = selected.rows();
+        let marks = match &self.watermark {
+            None => None,
+            Some(_) => {
+                let column = &all[self.emitted];
+                let values = times_us(column);
+                let mut before = Vec::with_capacity(n);
+                let mut top = MARK_MIN;
+                for (row, value) in values.iter().enumerate() {
+                    before.push(top);
+                    // A NULL watermark says nothing.
+                    if column.is_valid(row) && *value > top {
+                        top = *value;
+                    }
+                }
+                Some((before, top))
+            }
+        };
+        let first_raw = self.emitted + usize::from(self.watermark.is_some());
+        let options = RecordBatchOptions::new().with_row_count(Some(n));
+        let raw = if self.keep_raw {
+            Some(RecordBatch::try_new_with_options(self.raw.clone(), all[first_raw..].to_vec(), &options).map_err(internal)?)
+        } else {
+            None
+        };
+        let columns = RecordBatch::try_new_with_options(self.schema.clone(), all[..self.emitted].to_vec(), &options).map_err(internal)?;
+        out.batches.push(Prepared { columns, raw, offsets: selected.offsets, marks });
+        Ok(())
+    }
+}

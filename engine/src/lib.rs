@@ -1,0 +1,20 @@
+//! Running queries: SQL to plan to stages; time, state and the run loop.
+//!
+//! Comes in: SQL text and Arrow batches. Goes out: Arrow batches, dead letters, digests.
+//! Stays outside: files and sockets (`io` brings them, behind the traits of [`connector`]); SIMD and device code
+//! (`kernels` owns it). `sql` is the only module that has seen a query string.
+
+pub mod batch;
+pub mod connector;
+pub mod error;
+pub mod expr;
+pub mod graph;
+pub mod history;
+pub mod intake;
+pub mod operators;
+pub mod panes;
+pub mod pipeline;
+pub mod plan;
+pub mod run;
+pub mod sql;
+pub mod window;

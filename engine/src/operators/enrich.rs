@@ -1,0 +1,240 @@
+//! `Enrich`: a stream joined with a bounded table, on equality of expressions.
+//!
+//! The table is loaded before the first batch and never changes, so the step keeps no state of its own: each row is
+//! looked up where it passes. Single integer keys that lie close together are looked up in a dense index, others by
+//! the bytes of Arrow's row format. NULL keys match nothing, as SQL says.
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array, UInt32Builder};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use hashbrown::HashTable;
+use hashbrown::DefaultHashBuilder;
+use std::hash::BuildHasher;
+
+use super::{Emit, Operator};
+use crate::batch::{MicroBatch, internal};
+use crate::error::{Error, Result};
+use crate::expr::{Compiled, plan_error};
+
+/// Which rows without a partner are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// None.
+    Inner,
+    /// Rows of the stream, with NULLs for the table's columns.
+    Left,
+}
+
+/// The loaded table with its index.
+pub struct LookupTable {
+    rows: RecordBatch,
+    index: Index,
+}
+
+/// Chains of table rows by key; `u32::MAX` ends a chain. Rows of one key are chained in table order.
+enum Index {
+    Dense { min: i64, first: Vec<u32>, next: Vec<u32> },
+    Hashed { converter: Box<RowConverter>, keys: arrow::row::Rows, heads: HashTable<u32>, next: Vec<u32>, hasher: DefaultHashBuilder },
+}
+
+const END: u32 = u32::MAX;
+
+fn is_small_integer(t: &DataType) -> bool {
+    matches!(
+        t,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32
+    )
+}
+
+impl LookupTable {
+    /// Indexes `rows` by `keys` (one value a row each).
+    pub fn build(rows: RecordBatch, keys: Vec<ArrayRef>) -> Result<Self> {
+        let n = rows.num_rows();
+        if u32::try_from(n).is_err() {
+            return Err(Error::user(format!("a lookup table of {n} rows is too large to be held for a join")));
+        }
+        let keys: Vec<ArrayRef> = keys.iter().map(plain).collect::<Result<_>>()?;
+        if keys.len() == 1 && is_small_integer(keys[0].data_type()) {
+            let values = cast(&keys[0], &DataType::Int64).map_err(internal)?;
+            let values = values.as_primitive::<Int64Type>();
+            let min = arrow::compute::min(values).unwrap_or(0);
+            let max = arrow::compute::max(values).unwrap_or(0);
+            let range = max.abs_diff(min);
+            if range < (4 * n as u64).max(65_536) {
+                let mut first = vec![END; range as usize + 1];
+                let mut next = vec![END; n];
+                for row in (0..n).rev().filter(|&r| values.is_valid(r)) {
+                    let slot = &mut first[(values.value(row) - min) as usize];
+                    next[row] = *slot;
+                    *slot = row as u32;
+                }
+                return Ok(LookupTable { rows, index: Index::Dense { min, first, next } });
+            }
+        }
+        let fields = keys.iter().map(|k| SortField::new(k.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(internal)?;
+        let key_rows = converter.convert_columns(&keys).map_err(internal)?;
+        let hasher = DefaultHashBuilder::default();
+        let mut heads: HashTable<u32> = HashTable::with_capacity(n);
+        let mut next = vec![END; n];
+        for row in (0..n).rev().filter(|&r| keys.iter().all(|k| k.is_valid(r))) {
+            let bytes = key_rows.row(row);
+            let hash = hasher.hash_one(bytes.as_ref());
+            match heads.find_mut(hash, |&head| key_rows.row(head as usize) == bytes) {
+                Some(head) => {
+                    next[row] = *head;
+                    *head = row as u32;
+                }
+                None => {
+                    heads.insert_unique(hash, row as u32, |&head| hasher.hash_one(key_rows.row(head as usize).as_ref()));
+                }
+            }
+        }
+        Ok(LookupTable { rows, index: Index::Hashed { converter: Box::new(converter), keys: key_rows, heads, next, hasher } })
+    }
+
+    /// Pairs of (stream row, table row) in stream order; for `Left`, a missing partner is NULL.
+    fn probe(&self, keys: &[ArrayRef], kind: JoinKind) -> Result<(Vec<u32>, UInt32Array)> {
+        let n = keys.first().map_or(0, |k| k.len());
+        let (mut left, mut right) = (Vec::with_capacity(n), UInt32Builder::with_capacity(n));
+        let mut follow = |row: usize, mut at: u32, next: &[u32]| {
+            if at == END && kind == JoinKind::Left {
+                left.push(row as u32);
+                right.append_null();
+            }
+            while at != END {
+                left.push(row as u32);
+                right.append_value(at);
+                at = next[at as usize];
+            }
+        };
+        match &self.index {
+            Index::Dense { min, first, next } => {
+                let values = cast(&plain(&keys[0])?, &DataType::Int64).map_err(internal)?;
+                let values: &Int64Array = values.as_primitive();
+                for row in 0..n {
+                    let at = if values.is_valid(row) {
+                        usize::try_from(values.value(row).wrapping_sub(*min)).ok().and_then(|i| first.get(i)).copied().unwrap_or(END)
+                    } else {
+                        END
+                    };
+                    follow(row, at, next);
+                }
+            }
+            Index::Hashed { converter, keys: table_keys, heads, next, hasher } => {
+                let keys: Vec<ArrayRef> = keys.iter().map(plain).collect::<Result<_>>()?;
+                let rows = converter.convert_columns(&keys).map_err(internal)?;
+                for row in 0..n {
+                    let mut at = END;
+                    if keys.iter().all(|k| k.is_valid(row)) {
+                        let bytes = rows.row(row);
+                        let hash = hasher.hash_one(bytes.as_ref());
+                        at = heads.find(hash, |&head| table_keys.row(head as usize) == bytes).copied().unwrap_or(END);
+                    }
+                    follow(row, at, next);
+                }
+            }
+        }
+        Ok((left, right.finish()))
+    }
+}
+
+/// Keys without dictionary, view or float-sign variations, so that equal values have equal bytes.
+fn plain(array: &ArrayRef) -> Result<ArrayRef> {
+    let plain = match array.data_type() {
+        DataType::Dictionary(_, value) => cast(array, value).map_err(internal)?,
+        DataType::Utf8View | DataType::LargeUtf8 => cast(array, &DataType::Utf8).map_err(internal)?,
+        DataType::Float64 => {
+            let values = array.as_primitive::<arrow::datatypes::Float64Type>();
+            Arc::new(values.unary::<_, arrow::datatypes::Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }))
+        }
+        DataType::Float32 => {
+            let values = array.as_primitive::<arrow::datatypes::Float32Type>();
+            Arc::new(values.unary::<_, arrow::datatypes::Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }))
+        }
+        _ => array.clone(),
+    };
+    Ok(plain)
+}
+
+/// See the module.
+pub struct Enrich {
+    /// Keys over the stream's columns.
+    pub keys: Vec<Compiled>,
+    /// Which rows stay.
+    pub kind: JoinKind,
+    /// A further condition on pairs, over the output columns.
+    pub filter: Option<Compiled>,
+    /// The table, set once before the first batch.
+    pub table: Arc<OnceLock<LookupTable>>,
+    /// Stream columns, then table columns.
+    pub schema: SchemaRef,
+    /// How `EXPLAIN` calls the table.
+    pub text: String,
+}
+
+impl Enrich {
+    fn pairs(&self, batch: &MicroBatch, left: &UInt32Array, right: &UInt32Array, table: &LookupTable) -> Result<MicroBatch> {
+        let taken = batch.take(left)?;
+        let mut columns = taken.columns.columns().to_vec();
+        for column in table.rows.columns() {
+            columns.push(take(column, right, None).map_err(internal)?);
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(left.len()));
+        Ok(taken.with_columns(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?))
+    }
+}
+
+impl Operator for Enrich {
+    fn push(&self, _slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        let table = self.table.get().expect("tables are loaded before the first batch");
+        let n = batch.rows();
+        let keys = self
+            .keys
+            .iter()
+            .map(|k| k.evaluate(&batch.columns).and_then(|v| v.into_array(n)).map_err(plan_error))
+            .collect::<Result<Vec<_>>>()?;
+        let joined = match &self.filter {
+            None => {
+                let (left, right) = table.probe(&keys, self.kind)?;
+                self.pairs(&batch, &UInt32Array::from(left), &right, table)?
+            }
+            Some(filter) => {
+                let (left, right) = table.probe(&keys, JoinKind::Inner)?;
+                let all = self.pairs(&batch, &UInt32Array::from(left.clone()), &right, table)?;
+                let keep = filter.evaluate(&all.columns).and_then(|v| v.into_array(all.rows())).map_err(plan_error)?;
+                let keep: &BooleanArray = keep.as_boolean();
+                let mut kept = crate::batch::selected(keep).into_iter().map(|i| (left[i], right.value(i))).peekable();
+                let (mut rows, mut partners) = (vec![], UInt32Builder::new());
+                for row in 0..n as u32 {
+                    let before = rows.len();
+                    while let Some((_, partner)) = kept.next_if(|(l, _)| *l == row) {
+                        rows.push(row);
+                        partners.append_value(partner);
+                    }
+                    if rows.len() == before && self.kind == JoinKind::Left {
+                        rows.push(row);
+                        partners.append_null();
+                    }
+                }
+                self.pairs(&batch, &UInt32Array::from(rows), &partners.finish(), table)?
+            }
+        };
+        if joined.rows() > 0 {
+            out.batches.push(joined);
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        let keys: Vec<String> = self.keys.iter().map(|k| k.to_string()).collect();
+        format!("Enrich {:?} with {} on [{}]", self.kind, self.text, keys.join(", "))
+    }
+
+    fn is_stateless(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,116 @@
+//! The steps of a running query, one file each.
+//!
+//! An operator never reads a clock, opens a file or spawns a task. Workers push batches at the same time, each with a
+//! slot of its own; the watermark is announced by one caller at a time.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::datatypes::{
+    DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+};
+
+use crate::batch::MicroBatch;
+use crate::connector::DeadLetter;
+use crate::error::Result;
+
+mod enrich;
+mod expand;
+mod select;
+mod session;
+mod sort;
+mod window_aggregate;
+
+pub use enrich::{Enrich, JoinKind, LookupTable};
+pub use expand::WindowExpand;
+pub use select::SelectStep;
+pub use session::SessionAggregate;
+pub use sort::Sort;
+pub use window_aggregate::{Assign, GroupColumn, WindowAggregate};
+
+/// What a step hands on.
+#[derive(Default)]
+pub struct Emit {
+    /// Batches for the steps that follow.
+    pub batches: Vec<MicroBatch>,
+    /// Rows that were refused.
+    pub letters: Vec<DeadLetter>,
+    /// Source rows that were late for at least one of their windows.
+    pub late: u64,
+}
+
+/// One step of a running query. Workers share it.
+pub trait Operator: Send + Sync {
+    /// Takes the next batch. Several workers push at once, each with its own `slot`; the order in which batches of
+    /// different slots arrive must not be visible in what comes out (the law).
+    fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()>;
+
+    /// Hears that the watermark of its input is `mark`: every batch with a row that is not later than `mark` has been
+    /// pushed. Emits what is thereby final and answers the watermark that holds for its output. Called by one thread at
+    /// a time with ascending marks; [`crate::batch::MARK_MAX`] says that the input has ended.
+    fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
+        let _ = out;
+        Ok(mark)
+    }
+
+    /// One line for `EXPLAIN`.
+    fn describe(&self) -> String;
+
+    /// True if it keeps no state: its output for a batch can follow the batch in partition order.
+    fn is_stateless(&self) -> bool {
+        false
+    }
+
+    /// Bytes of state held, for progress and tests.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// Event times of a timestamp column in µs (ns are floored). NULL lanes hold anything.
+pub fn times_us(column: &ArrayRef) -> Arc<[i64]> {
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            column.as_primitive::<TimestampSecondType>().values().iter().map(|v| v.saturating_mul(1_000_000)).collect()
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            column.as_primitive::<TimestampMillisecondType>().values().iter().map(|v| v.saturating_mul(1000)).collect()
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => column.as_primitive::<TimestampMicrosecondType>().values().to_vec().into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            column.as_primitive::<TimestampNanosecondType>().values().iter().map(|v| v.div_euclid(1000)).collect()
+        }
+        other => unreachable!("the planner lets only timestamps be event times, not {other}"),
+    }
+}
+
+/// What gives the rows of a source a total order, for `FIRST_VALUE` and `LAST_VALUE`: event time in µs (0 in tables without
+/// one), partition, offset.
+fn order_columns(batch: &MicroBatch) -> [ArrayRef; 3] {
+    let n = batch.rows();
+    let times: Vec<i64> = match batch.origin.as_ref().and_then(|o| o.times().map(|t| (o, t))) {
+        Some((origin, times)) => (0..n).map(|i| origin.index_of(batch.offsets.get(i)).map_or(0, |row| times[row])).collect(),
+        None => vec![0; n],
+    };
+    [
+        Arc::new(Int64Array::from(times)),
+        Arc::new(UInt32Array::from(vec![batch.partition; n])),
+        Arc::new(Int64Array::from_iter_values((0..n).map(|i| batch.offsets.get(i) as i64))),
+    ]
+}
+
+/// A timestamp column of type `data_type` (second to microsecond) from times in µs.
+pub fn timestamps(values: Vec<i64>, data_type: &DataType) -> Result<ArrayRef> {
+    let scaled: Vec<i64> = match data_type {
+        DataType::Timestamp(TimeUnit::Second, _) => values.into_iter().map(|v| v.div_euclid(1_000_000)).collect(),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => values.into_iter().map(|v| v.div_euclid(1000)).collect(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => values,
+        other => unreachable!("window bounds are timestamps of at most microseconds, not {other}"),
+    };
+    arrow::compute::cast(&Int64Array::from(scaled), data_type).map_err(crate::batch::internal)
+}
+
+/// A time in µs as people write it.
+pub fn show_time(us: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(us).map_or_else(|| us.to_string(), |t| t.format("%Y-%m-%d %H:%M:%S%.f").to_string())
+}

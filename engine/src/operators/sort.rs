@@ -1,0 +1,100 @@
+//! `Sort`: `ORDER BY` and `LIMIT` where they are final: over a bounded input at its end, or within closed windows.
+//!
+//! Rows that compare equal are put in the order of all their columns, so that the answer is one answer.
+
+use std::sync::Mutex;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, SchemaRef};
+
+use super::{Emit, Operator};
+use crate::batch::{MARK_MAX, MicroBatch, internal};
+use crate::error::Result;
+use crate::expr::Compiled;
+
+/// See the module.
+pub struct Sort {
+    keys: Vec<(Compiled, SortOptions)>,
+    skip: usize,
+    fetch: Option<usize>,
+    /// True: rows are sorted window by window as they come; false: at the end of the input.
+    by_window: bool,
+    schema: SchemaRef,
+    held: Mutex<Vec<RecordBatch>>,
+}
+
+impl Sort {
+    /// Sorts by `keys` and keeps `fetch` rows after `skip`.
+    pub fn new(keys: Vec<(Compiled, SortOptions)>, skip: usize, fetch: Option<usize>, by_window: bool, schema: SchemaRef) -> Self {
+        Sort { keys, skip, fetch, by_window, schema, held: Mutex::default() }
+    }
+
+    fn sorted(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
+        let all = concat_batches(&self.schema, batches).map_err(internal)?;
+        if all.num_rows() == 0 {
+            return Ok(all);
+        }
+        let mut columns: Vec<SortColumn> = vec![];
+        for (key, options) in &self.keys {
+            let values = key.evaluate(&all).and_then(|v| v.into_array(all.num_rows())).map_err(crate::expr::plan_error)?;
+            columns.push(SortColumn { values, options: Some(*options) });
+        }
+        let ties = all.columns().iter().filter(|c| sortable(c.data_type()));
+        columns.extend(ties.map(|values: &ArrayRef| SortColumn { values: values.clone(), options: None }));
+        let limit = self.fetch.map(|f| f.saturating_add(self.skip));
+        if columns.is_empty() {
+            return Ok(all.slice(0, limit.unwrap_or(usize::MAX).min(all.num_rows())));
+        }
+        let order = lexsort_to_indices(&columns, limit).map_err(internal)?;
+        take_record_batch(&all, &order).map_err(internal)
+    }
+}
+
+/// Types that Arrow can put in order.
+fn sortable(data_type: &DataType) -> bool {
+    !data_type.is_nested() && !matches!(data_type, DataType::Interval(_) | DataType::Null)
+}
+
+impl Operator for Sort {
+    fn push(&self, _slot: usize, batch: MicroBatch, _out: &mut Emit) -> Result<()> {
+        let mut held = self.held.lock().expect("no panic holds this lock");
+        held.push(batch.columns);
+        // With a limit, rows that can no longer be among the first are let go.
+        if let (false, Some(fetch)) = (self.by_window, self.fetch) {
+            let rows: usize = held.iter().map(|b| b.num_rows()).sum();
+            if rows > 4 * (fetch + self.skip) + 65_536 {
+                let best = self.sorted(&held)?;
+                *held = vec![best];
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
+        if !self.by_window && mark != MARK_MAX {
+            return Ok(mark);
+        }
+        let held = std::mem::take(&mut *self.held.lock().expect("no panic holds this lock"));
+        if !held.is_empty() {
+            let sorted = self.sorted(&held)?;
+            let skip = self.skip.min(sorted.num_rows());
+            let rows = sorted.slice(skip, sorted.num_rows() - skip);
+            if rows.num_rows() > 0 {
+                out.batches.push(MicroBatch::derived(rows));
+            }
+        }
+        Ok(mark)
+    }
+
+    fn describe(&self) -> String {
+        let keys: Vec<String> =
+            self.keys.iter().map(|(k, o)| format!("{k}{}", if o.descending { " DESC" } else { "" })).collect();
+        let limit = self.fetch.map(|f| format!(" limit {f}")).unwrap_or_default();
+        format!("Sort [{}]{limit}{}", keys.join(", "), if self.by_window { " by window" } else { "" })
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.held.lock().expect("no panic holds this lock").iter().map(|b| b.get_array_memory_size()).sum()
+    }
+}

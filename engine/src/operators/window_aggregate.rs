@@ -1,0 +1,443 @@
+//! `WindowAggregate`: groups and aggregates per window, emitted when the window closes.
+//!
+//! State: per worker, one group table a pane; plus one a window for rows that come too late for some of their windows
+//! (they may not enter a pane that an already closed window reads). Lets go: a pane leaves with its last window.
+//!
+//! Why the result does not depend on threads or batches: whether a row counts in a window is decided by the row's own
+//! watermark (its partition's, just before it), and folding is a commutative monoid. When a window is merged decides
+//! only when its rows come out: at a stage watermark of at least `end - 1 tick`, no row still to come can count in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use pelton_kernels::Rows;
+use pelton_kernels::program::{Device, GroupState, Program, ProgramError};
+
+use super::{Emit, Operator, order_columns, show_time, times_us, timestamps};
+use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
+use crate::connector::LetterKind;
+use crate::error::{Error, Result};
+use crate::expr::letter;
+use crate::panes::{Panes, Window};
+
+/// How rows find their windows.
+#[derive(Clone, Debug)]
+pub enum Assign {
+    /// By the event time in this column.
+    Panes {
+        /// The window arithmetic.
+        panes: Panes,
+        /// Input column of the event time.
+        time: usize,
+    },
+    /// The row carries its window: a column (plus a constant, µs) holds the window's end.
+    Carried {
+        /// Input column.
+        column: usize,
+        /// Added to its value gives the end.
+        add: i64,
+    },
+    /// One window over everything, closed by the end of a bounded input.
+    Whole,
+}
+
+/// One of the leading output columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupColumn {
+    /// The n-th key of the program.
+    Key(usize),
+    /// First instant of the window.
+    WindowStart,
+    /// First instant after the window.
+    WindowEnd,
+    /// Last tick of the window: the event time of the result.
+    WindowTime,
+}
+
+/// See the module.
+pub struct WindowAggregate {
+    /// Keys and aggregates over the input columns. Columns beyond the input's last are event time in µs, partition
+    /// and offset of each row, for aggregates that need a total order.
+    pub program: Arc<Program>,
+    /// Who runs it.
+    pub device: Arc<dyn Device>,
+    /// How rows find their windows.
+    pub assign: Assign,
+    /// One tick of the event time in µs.
+    pub tick: i64,
+    /// True if an aggregate needs the order columns.
+    pub ordered: bool,
+    /// The leading output columns; the aggregates follow.
+    pub group: Vec<GroupColumn>,
+    /// Output schema.
+    pub schema: SchemaRef,
+    /// How the query writes the window, for messages and letters.
+    pub text: String,
+    state: State,
+}
+
+struct State {
+    slots: Vec<Mutex<Slot>>,
+    shared: Mutex<Shared>,
+}
+
+/// What one worker has folded.
+#[derive(Default)]
+struct Slot {
+    panes: BTreeMap<i64, Box<dyn GroupState>>,
+    sides: BTreeMap<Window, Box<dyn GroupState>>,
+}
+
+/// What all workers have folded into panes that get no more rows, and how far windows are closed.
+struct Shared {
+    panes: BTreeMap<i64, Box<dyn GroupState>>,
+    closed: i64,
+    /// The mark at which the next of their windows closes.
+    next: i64,
+}
+
+/// Rows of a batch sorted by where they go.
+#[derive(Default)]
+struct Routed {
+    panes: Vec<(i64, Vec<u32>)>,
+    sides: BTreeMap<Window, Vec<u32>>,
+    /// Rows late for at least one window, with the windows missed.
+    late: Vec<(u32, Vec<Window>)>,
+}
+
+impl WindowAggregate {
+    /// A step for `slots` workers.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one plan node, named at the only caller")]
+    pub fn new(
+        program: Arc<Program>,
+        device: Arc<dyn Device>,
+        assign: Assign,
+        tick: i64,
+        ordered: bool,
+        group: Vec<GroupColumn>,
+        schema: SchemaRef,
+        text: String,
+        slots: usize,
+    ) -> Self {
+        let state = State {
+            slots: (0..slots).map(|_| Mutex::default()).collect(),
+            shared: Mutex::new(Shared { panes: BTreeMap::new(), closed: MARK_MIN, next: MARK_MAX }),
+        };
+        WindowAggregate { program, device, assign, tick, ordered, group, schema, text, state }
+    }
+
+    /// The last instant of a window: it is closed once the watermark has reached this.
+    fn last_tick(&self, end: i64) -> i64 {
+        if end == MARK_MAX { MARK_MAX } else { end - self.tick }
+    }
+
+    fn windows_of(&self, pane: i64) -> Vec<Window> {
+        match &self.assign {
+            Assign::Panes { panes, .. } => panes.windows(pane),
+            Assign::Carried { .. } => vec![Window { start: pane, end: pane }],
+            Assign::Whole => vec![Window { start: MARK_MIN, end: MARK_MAX }],
+        }
+    }
+
+    /// End of the first window that reads the pane.
+    fn first_end(&self, pane: i64) -> i64 {
+        match &self.assign {
+            Assign::Panes { panes, .. } => panes.first_end(pane).unwrap_or(MARK_MAX),
+            Assign::Carried { .. } => pane,
+            Assign::Whole => MARK_MAX,
+        }
+    }
+
+    /// Start of the earliest pane that a window reads.
+    fn first_pane(&self, window: Window) -> i64 {
+        match &self.assign {
+            Assign::Panes { .. } | Assign::Carried { .. } => window.start,
+            Assign::Whole => 0,
+        }
+    }
+
+    /// True if a worker holds rows of a window that closes at `mark`.
+    fn slots_are_due(&self, mark: i64) -> bool {
+        self.state.slots.iter().any(|slot| {
+            let slot = slot.lock().expect("no panic holds this lock");
+            slot.panes.first_key_value().is_some_and(|(p, _)| self.last_tick(self.first_end(*p)) <= mark)
+                || slot.sides.first_key_value().is_some_and(|(w, _)| self.last_tick(w.end) <= mark)
+        })
+    }
+
+    /// Sorts rows by pane, and late ones out.
+    fn route(&self, batch: &MicroBatch) -> Routed {
+        let mut routed = Routed::default();
+        let n = batch.rows();
+        let (times, panes): (Arc<[i64]>, Option<&Panes>) = match &self.assign {
+            Assign::Whole => {
+                routed.panes.push((0, (0..n as u32).collect()));
+                return routed;
+            }
+            Assign::Panes { panes, time } => (times_us(batch.columns.column(*time)), Some(panes)),
+            Assign::Carried { column, add } => (times_us(batch.columns.column(*column)).iter().map(|t| t + add).collect(), None),
+        };
+        let marks_max = batch.marks.max();
+        // The pane a row goes to is nearly always that of the row before.
+        let mut current = usize::MAX;
+        let mut by_pane: hashbrown::HashMap<i64, usize> = hashbrown::HashMap::new();
+        let mut range = (i64::MAX, i64::MIN);
+        let mut safe = false;
+        for (row, &t) in times.iter().enumerate() {
+            if t < range.0 || t >= range.1 {
+                // Another pane: find it and whether any of its rows could be late.
+                let (pane, first_end) = match panes {
+                    Some(p) => {
+                        let pane = p.pane_of(t);
+                        range = (pane, pane + p.width());
+                        let Some(end) = p.first_end(t) else {
+                            range = (i64::MAX, i64::MIN); // In no window at all: not late, not counted.
+                            continue;
+                        };
+                        (pane, end)
+                    }
+                    None => {
+                        range = (t, t + 1);
+                        (t, t)
+                    }
+                };
+                safe = self.last_tick(first_end) > marks_max;
+                let next = routed.panes.len();
+                current = *by_pane.entry(pane).or_insert(next);
+                if current == next {
+                    routed.panes.push((pane, vec![]));
+                }
+            }
+            if safe {
+                routed.panes[current].1.push(row as u32);
+                continue;
+            }
+            let mark = batch.marks.before(row);
+            let pane = routed.panes[current].0;
+            if self.last_tick(self.first_end(pane)) > mark {
+                routed.panes[current].1.push(row as u32);
+                continue;
+            }
+            let (in_time, missed): (Vec<Window>, Vec<Window>) =
+                self.windows_of(pane).into_iter().partition(|w| self.last_tick(w.end) > mark);
+            for window in in_time {
+                routed.sides.entry(window).or_default().push(row as u32);
+            }
+            routed.late.push((row as u32, missed));
+        }
+        routed
+    }
+
+    /// Input columns, and behind them what a total order of rows needs.
+    fn columns(&self, batch: &MicroBatch) -> Vec<ArrayRef> {
+        let mut columns = batch.columns.columns().to_vec();
+        if self.ordered {
+            columns.extend(order_columns(batch));
+        }
+        columns
+    }
+
+    fn new_state(&self) -> Result<Box<dyn GroupState>> {
+        self.device.state(&self.program).map_err(|e| self.failed(e, None, None))
+    }
+
+    fn failed(&self, error: ProgramError, window: Option<Window>, state: Option<&dyn GroupState>) -> Error {
+        let mut text = self.text.clone();
+        if let Some(w) = window.filter(|w| w.end != MARK_MAX) {
+            text += &format!(", window [{}, {})", show_time(w.start), show_time(w.end));
+        }
+        if let (ProgramError::Aggregate { source, .. }, Some(state)) = (&error, state)
+            && let Some(group) = source.group()
+            && let Ok(keys) = state.keys()
+            && !keys.is_empty()
+        {
+            let shown: Vec<String> = keys
+                .iter()
+                .map(|k| arrow::util::display::array_value_to_string(k, group).unwrap_or_else(|_| "?".into()))
+                .collect();
+            text += &format!(", key ({})", shown.join(", "));
+        }
+        Error::world(format!("{text}: {error}")).hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
+    }
+
+    /// The rows of a closed window.
+    fn emit(&self, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
+        let keys = state.keys().map_err(|e| self.failed(e, Some(window), None))?;
+        let aggregates = state.finish().map_err(|e| self.failed(e, Some(window), Some(state)))?;
+        self.emit_columns(window, state.groups(), keys, aggregates, out)
+    }
+
+    fn emit_columns(&self, window: Window, n: usize, keys: Vec<ArrayRef>, aggregates: Vec<ArrayRef>, out: &mut Emit) -> Result<()> {
+        if n == 0 {
+            return Ok(());
+        }
+        let bound = |value: i64, data_type: &DataType| timestamps(vec![value; n], data_type);
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for (column, field) in self.group.iter().zip(self.schema.fields()) {
+            columns.push(match column {
+                GroupColumn::Key(i) => keys[*i].clone(),
+                GroupColumn::WindowStart => bound(window.start, field.data_type())?,
+                GroupColumn::WindowEnd => bound(window.end, field.data_type())?,
+                GroupColumn::WindowTime => bound(window.end - self.tick, field.data_type())?,
+            });
+        }
+        columns.extend(aggregates);
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(n));
+        let columns = columns
+            .into_iter()
+            .zip(self.schema.fields())
+            .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(internal)?;
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?;
+        out.batches.push(MicroBatch::derived(batch));
+        Ok(())
+    }
+}
+
+impl Operator for WindowAggregate {
+    fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        let routed = self.route(&batch);
+        let columns = self.columns(&batch);
+        let n = batch.rows();
+        let mut state = self.state.slots[slot].lock().expect("no panic holds this lock");
+        for (pane, rows) in &routed.panes {
+            if rows.is_empty() {
+                continue;
+            }
+            if !state.panes.contains_key(pane) {
+                state.panes.insert(*pane, self.new_state()?);
+            }
+            let table = state.panes.get_mut(pane).expect("made above");
+            let rows = if rows.len() == n { Rows::All(n) } else { Rows::List(rows) };
+            table.update(&columns, rows).map_err(|e| self.failed(e, None, None))?;
+        }
+        for (window, rows) in &routed.sides {
+            if !state.sides.contains_key(window) {
+                state.sides.insert(*window, self.new_state()?);
+            }
+            let table = state.sides.get_mut(window).expect("made above");
+            table.update(&columns, Rows::List(rows)).map_err(|e| self.failed(e, Some(*window), None))?;
+        }
+        drop(state);
+        let mut last_offset = None;
+        for (row, missed) in &routed.late {
+            let row = *row as usize;
+            let offset = batch.offsets.get(row);
+            let windows: Vec<String> =
+                missed.iter().map(|w| if w.start == w.end { format!("window ending {}", show_time(w.end)) } else { format!("[{}, {})", show_time(w.start), show_time(w.end)) }).collect();
+            let reason = format!("late for {}: the watermark was {}", windows.join(", "), show_time(batch.marks.before(row)));
+            // A row that a window function has repeated is one late row.
+            if last_offset != Some(offset) {
+                out.late += 1;
+            }
+            last_offset = Some(offset);
+            out.letters.push(letter(&batch, row, &self.text, LetterKind::Late, reason));
+        }
+        Ok(())
+    }
+
+    fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
+        let mut shared = self.state.shared.lock().expect("no panic holds this lock");
+        let shared = &mut *shared;
+        if mark < MARK_MAX && mark < shared.next && !self.slots_are_due(mark) {
+            shared.closed = shared.closed.max(mark);
+            return Ok(mark);
+        }
+        let mut sides: BTreeMap<Window, Box<dyn GroupState>> = BTreeMap::new();
+        for slot in &self.state.slots {
+            let mut slot = slot.lock().expect("no panic holds this lock");
+            // Panes whose first window closes now get no further row: rows for them would be late.
+            while let Some(entry) = slot.panes.first_entry() {
+                let pane = *entry.key();
+                if self.last_tick(self.first_end(pane)) > mark {
+                    break;
+                }
+                let state = entry.remove();
+                match shared.panes.entry(pane) {
+                    std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
+                    std::collections::btree_map::Entry::Occupied(mut old) => {
+                        old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, None, None))?;
+                    }
+                }
+            }
+            while let Some(entry) = slot.sides.first_entry() {
+                if self.last_tick(entry.key().end) > mark {
+                    break;
+                }
+                let (window, state) = entry.remove_entry();
+                match sides.entry(window) {
+                    std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
+                    std::collections::btree_map::Entry::Occupied(mut old) => {
+                        old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
+                    }
+                }
+            }
+        }
+        let mut due: BTreeSet<Window> = sides.keys().copied().collect();
+        for pane in shared.panes.keys() {
+            due.extend(self.windows_of(*pane).into_iter().filter(|w| {
+                let last = self.last_tick(w.end);
+                last <= mark && (last > shared.closed || shared.closed == MARK_MIN)
+            }));
+        }
+        for window in due {
+            let first = self.first_pane(window);
+            let end = if window.end == window.start { window.end + 1 } else { window.end };
+            // A pane that no later window reads is used up; others are merged into a fresh table.
+            let mine: Vec<i64> = shared.panes.range(first..end).map(|(p, _)| *p).collect();
+            let side = sides.remove(&window);
+            let only_here = |pane: i64| self.windows_of(pane).last() == Some(&window);
+            let mut merged: Option<Box<dyn GroupState>> = None;
+            for pane in mine {
+                if merged.is_none() && only_here(pane) {
+                    merged = shared.panes.remove(&pane);
+                    continue;
+                }
+                if merged.is_none() {
+                    merged = Some(self.new_state()?);
+                }
+                let table = merged.as_mut().expect("made above");
+                table.merge(shared.panes[&pane].as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
+                if only_here(pane) {
+                    shared.panes.remove(&pane);
+                }
+            }
+            match (merged, side) {
+                (Some(mut merged), Some(side)) => {
+                    merged.merge(side.as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
+                    self.emit(window, merged.as_ref(), out)?;
+                }
+                (Some(state), None) | (None, Some(state)) => self.emit(window, state.as_ref(), out)?,
+                (None, None) => {}
+            }
+        }
+        if mark == MARK_MAX && matches!(self.assign, Assign::Whole) && self.program.keys.is_empty() && out.batches.is_empty() && shared.closed != MARK_MAX {
+            let row = self.program.over_nothing().map_err(|e| self.failed(e, None, None))?;
+            self.emit_columns(Window { start: MARK_MIN, end: MARK_MAX }, 1, vec![], row, out)?;
+        }
+        shared.closed = shared.closed.max(mark);
+        let next = shared.panes.keys().filter_map(|p| self.windows_of(*p).into_iter().map(|w| self.last_tick(w.end)).find(|last| *last > mark));
+        shared.next = next.min().unwrap_or(MARK_MAX);
+        Ok(mark)
+    }
+
+    fn describe(&self) -> String {
+        format!("WindowAggregate {} {} on={}", self.text, self.program, self.device.name())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let slots: usize = self
+            .state
+            .slots
+            .iter()
+            .map(|s| {
+                let s = s.lock().expect("no panic holds this lock");
+                s.panes.values().chain(s.sides.values()).map(|t| t.memory_bytes()).sum::<usize>()
+            })
+            .sum();
+        slots + self.state.shared.lock().expect("no panic holds this lock").panes.values().map(|t| t.memory_bytes()).sum::<usize>()
+    }
+}

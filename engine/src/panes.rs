@@ -1,0 +1,172 @@
+//! Windows as runs of panes: which windows hold a time, and the slices that windows share.
+//!
+//! Every window of a kind is a run of equally wide panes, aligned alike, so that a row is folded into one pane and a
+//! window is merged from its panes when it closes. `TUMBLE`: the pane is the window. `HOP`: panes of gcd(size, slide).
+//! `CUMULATE`: panes of one step.
+
+use crate::window::WindowSpec;
+
+/// A window `[start, end)` in µs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// First instant.
+    pub start: i64,
+    /// First instant after it.
+    pub end: i64,
+}
+
+impl PartialOrd for Window {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Window {
+    /// By (end, start): the order in which windows come out.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.end, self.start).cmp(&(other.end, other.start))
+    }
+}
+
+/// The arithmetic of one window specification (all but sessions).
+#[derive(Clone, Copy, Debug)]
+pub struct Panes {
+    width: i64,
+    offset: i64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Tumble,
+    Hop { slide: i64, size: i64 },
+    Cumulate { size: i64 },
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The greatest multiple of `step` (shifted by `offset`) that is not above `t`.
+#[inline]
+pub fn floor_to(t: i64, step: i64, offset: i64) -> i64 {
+    t - (t - offset).rem_euclid(step)
+}
+
+impl Panes {
+    /// The arithmetic of `spec`; `None` for sessions, which have no panes.
+    pub fn of(spec: &WindowSpec) -> Option<Self> {
+        Some(match *spec {
+            WindowSpec::Tumble { size_us, offset_us } => Panes { width: size_us, offset: offset_us, kind: Kind::Tumble },
+            WindowSpec::Hop { slide_us, size_us, offset_us } => {
+                Panes { width: gcd(size_us, slide_us), offset: offset_us, kind: Kind::Hop { slide: slide_us, size: size_us } }
+            }
+            WindowSpec::Cumulate { step_us, size_us, offset_us } => {
+                Panes { width: step_us, offset: offset_us, kind: Kind::Cumulate { size: size_us } }
+            }
+            WindowSpec::Session { .. } => return None,
+        })
+    }
+
+    /// Width of a pane in µs.
+    pub fn width(&self) -> i64 {
+        self.width
+    }
+
+    /// Start of the pane that holds `t`.
+    #[inline]
+    pub fn pane_of(&self, t: i64) -> i64 {
+        floor_to(t, self.width, self.offset)
+    }
+
+    /// End of the earliest-closing window that holds `t`; `None` if no window does (slide above size).
+    #[inline]
+    pub fn first_end(&self, t: i64) -> Option<i64> {
+        let pane = self.pane_of(t);
+        match self.kind {
+            Kind::Tumble | Kind::Cumulate { .. } => Some(pane + self.width),
+            Kind::Hop { slide, size } => {
+                // The earliest start above `pane - size` that is a multiple of the slide.
+                let start = floor_to(pane + self.width - size + slide - 1, slide, self.offset);
+                (start <= pane).then_some(start + size)
+            }
+        }
+    }
+
+    /// All windows that hold the pane starting at `pane`, by (end, start).
+    pub fn windows(&self, pane: i64) -> Vec<Window> {
+        match self.kind {
+            Kind::Tumble => vec![Window { start: pane, end: pane + self.width }],
+            Kind::Hop { slide, size } => {
+                let last = floor_to(pane, slide, self.offset);
+                let mut windows = vec![];
+                let mut start = last;
+                while start + size > pane {
+                    windows.push(Window { start, end: start + size });
+                    start -= slide;
+                }
+                windows.reverse();
+                windows
+            }
+            Kind::Cumulate { size } => {
+                let start = floor_to(pane, size, self.offset);
+                let ends = (1..).map(|k| start + k * self.width).skip_while(|end| *end <= pane).take_while(|end| *end <= start + size);
+                ends.map(|end| Window { start, end }).collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn brute(spec: &WindowSpec, t: i64) -> Vec<Window> {
+        let mut all = vec![];
+        match *spec {
+            WindowSpec::Tumble { size_us, offset_us } => {
+                let start = floor_to(t, size_us, offset_us);
+                all.push(Window { start, end: start + size_us });
+            }
+            WindowSpec::Hop { slide_us, size_us, offset_us } => {
+                for k in -200..200 {
+                    let start = k * slide_us + offset_us;
+                    if start <= t && t < start + size_us {
+                        all.push(Window { start, end: start + size_us });
+                    }
+                }
+            }
+            WindowSpec::Cumulate { step_us, size_us, offset_us } => {
+                let start = floor_to(t, size_us, offset_us);
+                for k in 1..=size_us / step_us {
+                    if start + k * step_us > t {
+                        all.push(Window { start, end: start + k * step_us });
+                    }
+                }
+            }
+            WindowSpec::Session { .. } => {}
+        }
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn windows_are_those_that_hold_the_time() {
+        let specs = [
+            WindowSpec::Tumble { size_us: 10, offset_us: 3 },
+            WindowSpec::Hop { slide_us: 6, size_us: 10, offset_us: 0 },
+            WindowSpec::Hop { slide_us: 5, size_us: 10, offset_us: 2 },
+            WindowSpec::Hop { slide_us: 10, size_us: 4, offset_us: 1 },
+            WindowSpec::Hop { slide_us: 7, size_us: 3, offset_us: 0 },
+            WindowSpec::Cumulate { step_us: 5, size_us: 20, offset_us: 1 },
+        ];
+        for spec in specs {
+            let panes = Panes::of(&spec).unwrap();
+            for t in -100..100 {
+                let want = brute(&spec, t);
+                assert_eq!(panes.windows(panes.pane_of(t)), want, "{spec:?} at {t}");
+                assert_eq!(panes.first_end(t), want.first().map(|w| w.end), "{spec:?} at {t}");
+            }
+        }
+    }
+}

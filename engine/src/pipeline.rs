@@ -1,0 +1,512 @@
+//! A pipeline from its text: run it, replay it from history, verify it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+
+use crate::connector::{DeadLetterStore, Options, Registry, Sink, Storage, Table};
+use crate::error::{Error, Result};
+use crate::expr::plan_error;
+use crate::graph::Graph;
+use crate::history::{HistoryKeeper, HistorySource, Manifest, PartitionState, check_segments, manifest, put_manifest, runs};
+use crate::intake::Intake;
+use crate::operators::LookupTable;
+use crate::plan::plan;
+use crate::run::{Collect, ConstantRows, Counters, Execution, OpenSource, Outcome, run_graph};
+use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
+
+/// Makes the sink of a bare `SELECT`, by name and columns.
+pub type PrintSink = dyn Fn(&str, &SchemaRef) -> Box<dyn Sink> + Send + Sync;
+
+/// How to run a pipeline.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Worker threads.
+    pub threads: usize,
+    /// Rows of a micro-batch at most; `pelton.batch.rows-max` or 65,536 if not set.
+    pub batch_rows: Option<usize>,
+    /// Settings from outside (`--set`), stronger than `SET` in the text.
+    pub sets: Vec<(String, String)>,
+    /// Values of `${VAR}`, stronger than the environment.
+    pub variables: BTreeMap<String, String>,
+    /// Set it to stop reading, drain, commit.
+    pub stop: Arc<AtomicBool>,
+    /// Counts while the run goes on.
+    pub counters: Arc<Counters>,
+    /// Where bare `SELECT`s print; without it their rows are only counted.
+    pub print: Option<Arc<PrintSink>>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        RunOptions {
+            threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+            batch_rows: None,
+            sets: vec![],
+            variables: BTreeMap::new(),
+            stop: Arc::default(),
+            counters: Arc::default(),
+            print: None,
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Rows that passed the intake of the sources.
+    pub rows_in: u64,
+    /// Rows given to sinks.
+    pub rows_out: u64,
+    /// Rows late for at least one window.
+    pub late: u64,
+    /// Dead letters of every kind, late rows included.
+    pub dead_letters: u64,
+    /// Micro-batches.
+    pub batches: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// Per sink, the digest of all rows it was given. Prefixed `fast:` or `volatile:` if the run asked for that.
+    pub digests: BTreeMap<String, String>,
+    /// Parts of the input that could not be read. The rest was committed; the command ends with exit code 1.
+    pub broken: Vec<Error>,
+    /// True if the input ended by itself (not by a signal).
+    pub ended: bool,
+    /// Microseconds from release to end of computation of micro-batches, a sample.
+    pub latencies_us: Vec<u64>,
+}
+
+/// Puts the options' variables into the text.
+fn substitute(text: &str, variables: &BTreeMap<String, String>) -> String {
+    variables.iter().fold(text.to_string(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+}
+
+/// Reads a pipeline's text with the options' settings and variables.
+pub fn read_script(text: &str, registry: &Registry, options: &RunOptions) -> Result<Script> {
+    parse_script(&substitute(text, &options.variables), registry, &options.sets)
+}
+
+/// Runs the pipeline in `text`: all its queries, over one pass of each source.
+pub fn run_text(text: &str, registry: &Registry, options: &RunOptions) -> Result<Summary> {
+    let script = read_script(text, registry, options)?;
+    run_script(&script, registry, options)
+}
+
+/// Runs a script that was read.
+pub fn run_script(script: &Script, registry: &Registry, options: &RunOptions) -> Result<Summary> {
+    Pipeline { script, registry, options, mode: Mode::Live }.run().map(|(summary, _)| summary)
+}
+
+/// Replays the last run of the pipeline from the histories that its tables name; each sink's rows go to `into/NAME.parquet`.
+pub fn replay_text(text: &str, registry: &Registry, options: &RunOptions, into: &Path) -> Result<Summary> {
+    let script = read_script(text, registry, options)?;
+    let mode = Mode::Replay { into: Some(into.to_path_buf()) };
+    Pipeline { script: &script, registry, options, mode }.run().map(|(summary, _)| summary)
+}
+
+/// What `verify` found.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// Per sink: digest of the live run, digest of the replay.
+    pub sinks: BTreeMap<String, (String, String)>,
+    /// Segments whose rows are no longer those of the live run: table, file, what was found.
+    pub segments: Vec<(String, String, String)>,
+    /// Bounded tables whose content has changed since.
+    pub tables: Vec<String>,
+    /// The replay.
+    pub replay: Summary,
+}
+
+impl Verdict {
+    /// True if everything is as it was.
+    pub fn holds(&self) -> bool {
+        self.segments.is_empty() && self.tables.is_empty() && self.replay.broken.is_empty() && self.sinks.values().all(|(live, again)| live == again)
+    }
+}
+
+/// Replays what the last live run saw and compares digests: of the input segment by segment, of every sink.
+pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Result<Verdict> {
+    let script = read_script(text, registry, options)?;
+    let pipeline = Pipeline { script: &script, registry, options, mode: Mode::Replay { into: None } };
+    let mut verdict = Verdict::default();
+    let histories = pipeline.histories()?;
+    let mut live: BTreeMap<String, String> = BTreeMap::new();
+    for (table, history) in &histories {
+        if history.manifest.ended == "running" {
+            return Err(Error::world(format!("the last run of {table} has not ended, or was killed: there is nothing to compare with"))
+                .hint("end it with Ctrl-C (or let it end), or replay what is there with `pelton replay`"));
+        }
+        if history.manifest.pipeline != pipeline.fingerprint() {
+            return Err(Error::user(format!("the queries or settings have changed since the last run over {table}"))
+                .hint("run the pipeline again, or verify with the text it was run with"));
+        }
+        live.extend(history.manifest.sinks.clone());
+        for (segment, found) in check_segments(registry.places()?, &history.storage, history.run, &history.manifest) {
+            verdict.segments.push((table.clone(), format!("{}/{}", crate::history::run_name(history.run), segment.file), found));
+        }
+    }
+    let (replay, tables) = pipeline.run()?;
+    for history in histories.values() {
+        for (table, fingerprint) in &history.manifest.tables {
+            if tables.get(table).is_some_and(|now| now != fingerprint) && !verdict.tables.contains(table) {
+                verdict.tables.push(table.clone());
+            }
+        }
+    }
+    for (sink, digest) in &replay.digests {
+        let was = live.get(sink).cloned().unwrap_or_else(|| "none".to_string());
+        verdict.sinks.insert(sink.clone(), (was, digest.clone()));
+    }
+    verdict.replay = replay;
+    Ok(verdict)
+}
+
+/// The graph of a pipeline as text.
+pub fn explain_text(text: &str, registry: &Registry, options: &RunOptions) -> Result<String> {
+    let script = read_script(text, registry, options)?;
+    explain_script(&script, registry)
+}
+
+/// The graph of all queries of a script, `EXPLAIN`ed or not.
+pub fn explain_script(script: &Script, registry: &Registry) -> Result<String> {
+    let jobs: Vec<_> = script.jobs.iter().collect();
+    Ok(crate::plan::plan_jobs(&jobs, script, registry, 2)?.explain())
+}
+
+enum Mode {
+    Live,
+    /// From history; rows go below `into`, or nowhere.
+    Replay { into: Option<PathBuf> },
+}
+
+/// The last run in a table's history.
+struct History {
+    storage: Arc<dyn Storage>,
+    run: u32,
+    manifest: Manifest,
+}
+
+struct Pipeline<'a> {
+    script: &'a Script,
+    registry: &'a Registry,
+    options: &'a RunOptions,
+    mode: Mode,
+}
+
+impl Pipeline<'_> {
+    /// What shapes the answer: queries, tables without the options that do not, settings.
+    fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for job in self.script.jobs.iter().filter(|j| !j.explain) {
+            text += &format!("{}\n", job.plan.display_indent_schema());
+        }
+        for table in &self.script.tables {
+            text += &format!("{} {:?} {:?}\n", table.table.name, table.schema, table.watermark.as_ref().map(|w| w.expr.to_string()));
+        }
+        for key in ["pelton.float-sum", "pelton.time-zone", "pelton.volatile", "pelton.allowed-lateness"] {
+            text += &format!("{key}={}\n", self.script.settings.get(key).unwrap_or("default"));
+        }
+        format!("{:032x}", pelton_kernels::digest::hash_text(&text))
+    }
+
+    fn history_path<'t>(&self, def: &'t TableDef) -> Option<&'t str> {
+        def.table.options.get("history.path")
+    }
+
+    /// The last runs in the histories of all tables that keep one.
+    fn histories(&self) -> Result<BTreeMap<String, History>> {
+        let mut all = BTreeMap::new();
+        for table in &self.script.tables {
+            let Some(path) = self.history_path(table) else { continue };
+            let storage = self.registry.places()?.storage(path)?;
+            let Some(run) = runs(storage.as_ref())?.last().copied() else { continue };
+            let manifest = manifest(storage.as_ref(), run)?;
+            all.insert(table.table.name.clone(), History { storage, run, manifest });
+        }
+        if all.is_empty() {
+            return Err(Error::user("no table of this pipeline has a history")
+                .hint("add 'history.path' = '...' to WITH (...) of its source and run it first"));
+        }
+        Ok(all)
+    }
+
+    fn batch_rows(&self) -> usize {
+        let set = self.script.settings.number("pelton.batch.rows-max").map(|n| n as usize);
+        self.options.batch_rows.or(set).unwrap_or(65_536).max(1)
+    }
+
+    fn execution(&self, close_at_end: bool) -> Execution {
+        Execution {
+            threads: self.options.threads.max(1),
+            batch_rows: self.batch_rows(),
+            delay_max: self.script.settings.duration("pelton.batch.delay-max").unwrap_or(Duration::from_millis(100)),
+            stop: self.options.stop.clone(),
+            counters: self.options.counters.clone(),
+            close_at_end,
+        }
+    }
+
+    /// Runs; answers the summary and the fingerprints of bounded tables.
+    fn run(&self) -> Result<(Summary, BTreeMap<String, String>)> {
+        let started = Instant::now();
+        let threads = self.options.threads.max(1);
+        let graph = plan(self.script, self.registry, threads + 1)?;
+        if graph.sinks.is_empty() {
+            return Ok((Summary { ended: true, ..Default::default() }, BTreeMap::new()));
+        }
+        let histories = match &self.mode {
+            Mode::Live => BTreeMap::new(),
+            Mode::Replay { .. } => self.histories()?,
+        };
+        let mut tables = BTreeMap::new();
+        let close_at_end = histories.values().all(|h| h.manifest.ended == "end-of-input");
+        // Everything is opened before anything is read: bad options and missing paths come first.
+        let (sources, keepers) = self.open_sources(&graph, &histories, &mut tables)?;
+        let sinks = self.open_sinks(&graph)?;
+        for table in &self.script.tables {
+            table.table.options.reject_unknown()?;
+        }
+        self.load(&graph, &mut tables)?;
+        let letters = self.dead_letters()?;
+        let outcome = run_graph(&graph, sources, sinks, letters, &self.execution(close_at_end))?;
+        let digests = self.digests(&graph, &outcome);
+        self.finish_histories(&keepers, &outcome, &digests, &tables)?;
+        let counters = &self.options.counters;
+        let summary = Summary {
+            rows_in: counters.rows_in.load(Ordering::Relaxed),
+            rows_out: counters.rows_out.load(Ordering::Relaxed),
+            late: counters.late.load(Ordering::Relaxed),
+            dead_letters: counters.letters.load(Ordering::Relaxed),
+            batches: counters.batches.load(Ordering::Relaxed),
+            seconds: started.elapsed().as_secs_f64(),
+            digests,
+            broken: outcome.broken,
+            ended: outcome.ended,
+            latencies_us: outcome.latencies_us,
+        };
+        Ok((summary, tables))
+    }
+
+    #[expect(clippy::type_complexity, reason = "what was opened, and where the histories' manifests are")]
+    fn open_sources(
+        &self,
+        graph: &Graph,
+        histories: &BTreeMap<String, History>,
+        tables: &mut BTreeMap<String, String>,
+    ) -> Result<(Vec<OpenSource>, Vec<(usize, Arc<dyn Storage>, u32)>)> {
+        let mut sources = vec![];
+        let mut keepers = vec![];
+        for (index, node) in graph.sources.iter().enumerate() {
+            let Some(def) = &node.table else {
+                let rows = ConstantRows(node.constant.clone());
+                sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None });
+                continue;
+            };
+            let options = &def.table.options;
+            for key in crate::sql::ENGINE_TABLE_OPTIONS {
+                options.get(key);
+            }
+            let connector = self.registry.of(options)?;
+            let path = self.history_path(def).filter(|_| matches!(self.mode, Mode::Live));
+            let future = (matches!(self.mode, Mode::Live) && connector.follows_the_clock(options)).then(|| {
+                let skew = self.script.settings.duration("pelton.max-future-skew").unwrap_or(Duration::from_secs(3600));
+                skew.as_micros() as i64
+            });
+            let intake = Arc::new(Intake::new(node, def, self.batch_rows(), path.is_some(), future)?);
+            let mut source: Box<dyn crate::connector::Source> = match histories.get(&def.table.name) {
+                Some(history) => {
+                    let columns = Schema::new(intake.request.columns.iter().map(|c| def.table.schema.field(*c).clone()).collect::<Vec<_>>());
+                    Box::new(HistorySource {
+                        places: self.registry.places()?.clone(),
+                        storage: history.storage.clone(),
+                        run: history.run,
+                        manifest: history.manifest.clone(),
+                        columns: Arc::new(columns),
+                        request: intake.request.clone(),
+                    })
+                }
+                None if matches!(self.mode, Mode::Replay { .. }) && !def.bounded => {
+                    return Err(Error::user(format!("{} is not bounded and keeps no history: it cannot be replayed", def.table.name))
+                        .at(def.span)
+                        .hint("add 'history.path' = '...' to its WITH (...)"));
+                }
+                None => connector.source(&def.table, &intake.request).map_err(|e| e.at(def.span))?,
+            };
+            if def.bounded
+                && let Some(fingerprint) = source.fingerprint()
+                && !histories.contains_key(&def.table.name)
+                && self.history_path(def).is_none()
+            {
+                tables.insert(def.table.name.clone(), fingerprint);
+            }
+            let history: Option<Box<dyn crate::run::HistorySink>> = match path {
+                None => None,
+                Some(path) => {
+                    let interval = options.duration("history.commit-interval", Duration::from_secs(10))?;
+                    let places = self.registry.places()?.clone();
+                    let keeper =
+                        HistoryKeeper::start(places, path, &def.table.name, &self.fingerprint(), &intake.raw_schema(), interval)?;
+                    let (storage, run) = keeper.location();
+                    keepers.push((index, storage, run));
+                    Some(Box::new(keeper))
+                }
+            };
+            let live = matches!(self.mode, Mode::Live);
+            let rate = options.get("rows-per-second").filter(|_| live);
+            let rate = match rate {
+                None => None,
+                Some(text) => match text.trim().parse::<f64>() {
+                    Ok(rate) if rate > 0.0 => Some(rate),
+                    _ => return Err(options.bad("rows-per-second", "a number above 0")),
+                },
+            };
+            let idle = options.duration("scan.watermark.idle-timeout", Duration::from_secs(30))?;
+            let idle = (!def.bounded && live && !idle.is_zero()).then_some(idle);
+            sources.push(OpenSource { readers: source.partitions().map_err(|e| e.at(def.span))?, intake: Some(intake), history, rate, idle });
+        }
+        Ok((sources, keepers))
+    }
+
+    fn open_sinks(&self, graph: &Graph) -> Result<Vec<Box<dyn Sink>>> {
+        let mut sinks: Vec<Box<dyn Sink>> = vec![];
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        for sink in &graph.sinks {
+            *seen.entry(sink.name.clone()).or_default() += 1;
+            sinks.push(match (&sink.target, &self.mode) {
+                (_, Mode::Replay { into: None }) => Box::new(Nowhere),
+                (_, Mode::Replay { into: Some(into) }) => {
+                    let path = into.join(format!("{}.parquet", sink.name));
+                    let mut options = Options::new(format!("replay of {}", sink.name), []);
+                    options.set("connector", "filesystem");
+                    options.set("path", path.to_string_lossy());
+                    options.set("sink.mode", "overwrite");
+                    let connector = self.registry.of(&options)?.clone();
+                    connector.sink(&Table { name: sink.name.clone(), schema: sink.schema.clone(), options, primary_key: vec![] })?
+                }
+                (Some(Target::Table(def)), Mode::Live) => {
+                    let options = &def.table.options;
+                    for key in crate::sql::ENGINE_TABLE_OPTIONS {
+                        options.get(key);
+                    }
+                    self.registry.of(options)?.sink(&def.table).map_err(|e| e.at(def.span))?
+                }
+                (_, Mode::Live) => match &self.options.print {
+                    Some(print) => print(&sink.name, &sink.schema),
+                    None => Box::new(Nowhere),
+                },
+            });
+        }
+        if let Some((name, _)) = seen.iter().find(|(_, n)| **n > 1) {
+            return Err(Error::user(format!("two INSERTs write into {name}")).hint("use one INSERT with UNION ALL"));
+        }
+        Ok(sinks)
+    }
+
+    /// Loads the tables that streams are joined with.
+    fn load(&self, graph: &Graph, tables: &mut BTreeMap<String, String>) -> Result<()> {
+        for load in &graph.loads {
+            self.load(&load.graph, tables)?;
+            let mut sources = vec![];
+            for node in &load.graph.sources {
+                let Some(def) = &node.table else {
+                    let rows = ConstantRows(node.constant.clone());
+                    sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None });
+                    continue;
+                };
+                let intake = Arc::new(Intake::new(node, def, 65_536, false, None)?);
+                let mut source = self.registry.of(&def.table.options)?.source(&def.table, &intake.request).map_err(|e| e.at(def.span))?;
+                if let Some(fingerprint) = source.fingerprint() {
+                    tables.insert(def.table.name.clone(), fingerprint);
+                }
+                let readers = source.partitions().map_err(|e| e.at(def.span))?;
+                sources.push(OpenSource { readers, intake: Some(intake), history: None, rate: None, idle: None });
+            }
+            let rows = Collect::default();
+            let mut execution = self.execution(true);
+            execution.threads = 1;
+            execution.counters = Arc::default();
+            let outcome = run_graph(&load.graph, sources, vec![Box::new(rows.clone())], None, &execution)?;
+            if let Some(error) = outcome.broken.into_iter().next() {
+                return Err(error.during("loading a table for a join"));
+            }
+            let batches: Vec<RecordBatch> = std::mem::take(&mut *rows.0.lock().expect("no panic holds this lock"));
+            let all = arrow::compute::concat_batches(&load.graph.sinks[0].schema, &batches).map_err(crate::batch::internal)?;
+            let keys = load
+                .keys
+                .iter()
+                .map(|k| k.evaluate(&all).and_then(|v| v.into_array(all.num_rows())).map_err(plan_error))
+                .collect::<Result<Vec<_>>>()?;
+            let table = LookupTable::build(all, keys)?;
+            if load.slot.set(table).is_err() {
+                unreachable!("a table is loaded once");
+            }
+        }
+        Ok(())
+    }
+
+    fn dead_letters(&self) -> Result<Option<Box<dyn DeadLetterStore>>> {
+        if !matches!(self.mode, Mode::Live) {
+            return Ok(None);
+        }
+        self.script.settings.get("dead-letters.path").map(|path| self.registry.places()?.dead_letters(path)).transpose()
+    }
+
+    fn digests(&self, graph: &Graph, outcome: &Outcome) -> BTreeMap<String, String> {
+        let mut prefix = String::new();
+        if self.script.settings.float_sum() == FloatSum::Fast {
+            prefix += "fast:";
+        }
+        if self.script.volatile {
+            prefix += "volatile:";
+        }
+        graph.sinks.iter().zip(&outcome.digests).map(|(s, d)| (s.name.clone(), format!("{prefix}{d}"))).collect()
+    }
+
+    fn finish_histories(
+        &self,
+        keepers: &[(usize, Arc<dyn Storage>, u32)],
+        outcome: &Outcome,
+        digests: &BTreeMap<String, String>,
+        tables: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        for (source, storage, run) in keepers {
+            let mut manifest = manifest(storage.as_ref(), *run)?;
+            manifest.ended = if outcome.ended { "end-of-input" } else { "stopped" }.to_string();
+            manifest.sinks = digests.clone();
+            manifest.tables = tables.clone();
+            manifest.partitions = outcome
+                .partitions
+                .iter()
+                .filter(|p| p.source == *source)
+                .map(|p| PartitionState {
+                    partition: p.partition,
+                    offset: p.offset,
+                    watermark: (p.mark != crate::batch::MARK_MIN).then_some(p.mark),
+                    floors: p.floors.clone(),
+                })
+                .collect();
+            put_manifest(storage.as_ref(), *run, &manifest)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes rows and forgets them; their digest is what counts.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn write(&mut self, _batch: &RecordBatch) -> Result<()> {
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn abort(&mut self) {}
+}

@@ -1,0 +1,793 @@
+//! The run loop: equal workers around one small scheduler.
+//!
+//! A worker picks the first of these that there is: the *serial part* (flush finished batches to the sinks in partition
+//! order, announce watermarks; one worker at a time), *compute* (push the next micro-batch through the graph), *decode*
+//! (the next chunk of the partition that is furthest behind in event time). So decode of batch n+1, compute of n and
+//! sink of n-1 overlap, and with one worker everything still happens, one after the other.
+//!
+//! Bounds: `chunks_max` chunks decoded or being decoded, `queue_max` micro-batches waiting in a partition. A full queue
+//! stops the reading of its partition (backpressure).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use pelton_kernels::digest::Digest;
+
+use crate::batch::{DERIVED, MARK_MAX, MARK_MIN, Marks, MicroBatch, Offsets, Origin};
+use crate::connector::{BadRecord, Chunk, DeadLetter, DeadLetterStore, Decoded, DecodedBatch, Next, PartitionReader, Sink};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Input, Output};
+use crate::intake::{Intake, PreparedChunk};
+use crate::operators::Emit;
+
+/// What a run counts, readable while it runs.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Rows that passed the intake.
+    pub rows_in: AtomicU64,
+    /// Rows handed to sinks.
+    pub rows_out: AtomicU64,
+    /// Rows late for at least one window, per operator that judged them.
+    pub late: AtomicU64,
+    /// Dead letters of every kind.
+    pub letters: AtomicU64,
+    /// Micro-batches pushed.
+    pub batches: AtomicU64,
+    /// The least watermark of all sources, µs.
+    pub watermark: AtomicI64,
+}
+
+/// Receives the rows of one source for its history.
+pub trait HistorySink: Send {
+    /// Rows of one partition in offset order: raw columns, offsets, the watermark before the first row.
+    fn append(&mut self, partition: u32, columns: &RecordBatch, offsets: &Offsets, mark: i64) -> Result<()>;
+    /// Called now and then, and at the end: seals what should be sealed.
+    fn tick(&mut self, end: bool) -> Result<()>;
+}
+
+/// A source, opened and ready to be read.
+pub struct OpenSource {
+    /// Its partitions.
+    pub readers: Vec<Box<dyn PartitionReader>>,
+    /// What makes rows of its chunks; `None` for constant rows.
+    pub intake: Option<Arc<Intake>>,
+    /// Its history, if kept.
+    pub history: Option<Box<dyn HistorySink>>,
+    /// Rows per second, over all its partitions.
+    pub rate: Option<f64>,
+    /// How long without rows until a partition counts as idle; `None` for bounded input.
+    pub idle: Option<Duration>,
+}
+
+/// How to run.
+pub struct Execution {
+    /// Worker threads.
+    pub threads: usize,
+    /// Rows of a micro-batch at most.
+    pub batch_rows: usize,
+    /// Longest wait for a micro-batch of a paced source to fill.
+    pub delay_max: Duration,
+    /// Set from outside to stop reading, drain and commit.
+    pub stop: Arc<AtomicBool>,
+    /// Counts.
+    pub counters: Arc<Counters>,
+    /// False: the end of the input closes no windows. Used by replays of runs that were stopped.
+    pub close_at_end: bool,
+}
+
+/// What a run left behind.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Per sink, in the order of the graph.
+    pub digests: Vec<Digest>,
+    /// Parts of the input that could not be read.
+    pub broken: Vec<Error>,
+    /// End offset, watermark of every partition of every source.
+    pub partitions: Vec<PartitionEnd>,
+    /// True if all input ended by itself.
+    pub ended: bool,
+    /// Time from the release of a micro-batch to the end of its computation, µs, a sample.
+    pub latencies_us: Vec<u64>,
+}
+
+/// How far a partition came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionEnd {
+    /// Index of the source in the graph.
+    pub source: usize,
+    /// Partition within the source.
+    pub partition: u32,
+    /// Offset after the last record.
+    pub offset: u64,
+    /// Watermark after the last row.
+    pub mark: i64,
+    /// Watermarks that were lent to the partition when it came back from being idle: (offset, floor).
+    pub floors: Vec<(u64, i64)>,
+}
+
+/// A micro-batch waiting for a worker.
+struct Ready {
+    batch: MicroBatch,
+    raw: Option<RecordBatch>,
+    mark_after: i64,
+    release: Instant,
+}
+
+/// A micro-batch that a worker has or had.
+struct Entry {
+    mark_after: i64,
+    done: Option<Done>,
+}
+
+/// What computing a micro-batch gave.
+#[derive(Default)]
+struct Done {
+    /// Rows for sinks, with their digests.
+    rows: Vec<(usize, RecordBatch, Digest)>,
+    letters: Vec<DeadLetter>,
+}
+
+struct Partition {
+    source: usize,
+    index: u32,
+    reader: Option<Box<dyn PartitionReader>>,
+    /// The reader is with a worker.
+    reading: bool,
+    /// The reader has come to its end.
+    ended: bool,
+    chunks_given: u64,
+    chunks_applied: u64,
+    decoded: BTreeMap<u64, PreparedChunk>,
+    offset: u64,
+    /// Watermark after the rows applied so far.
+    mark: i64,
+    queue: VecDeque<Ready>,
+    /// When the next row of a paced source may go.
+    next_release: Instant,
+    /// Given to workers, in order; `first_entry` is the number of the front.
+    entries: VecDeque<Entry>,
+    first_entry: u64,
+    /// Watermark up to which everything is computed and flushed.
+    completed: i64,
+    /// Offset and watermark after the rows given to workers.
+    given: (u64, i64),
+    asleep_until: Option<Instant>,
+    last_rows: Instant,
+    is_idle: bool,
+    floors: Vec<(u64, i64)>,
+    finished: bool,
+}
+
+struct State {
+    partitions: Vec<Partition>,
+    /// Chunks with workers or waiting to be applied in order.
+    chunks: usize,
+    serial_busy: bool,
+    history: VecDeque<(usize, u32, RecordBatch, Offsets, i64)>,
+    letters: Vec<DeadLetter>,
+    broken: Vec<Error>,
+    error: Option<Error>,
+    /// Watermark last announced per source.
+    announced: Vec<i64>,
+    finished: bool,
+    stopping: bool,
+    latencies_us: Vec<u64>,
+}
+
+/// What only the serial part touches.
+struct Serial {
+    sinks: Vec<Box<dyn Sink>>,
+    digests: Vec<Digest>,
+    node_marks: Vec<i64>,
+    histories: Vec<Option<Box<dyn HistorySink>>>,
+    letters: Option<Box<dyn DeadLetterStore>>,
+}
+
+struct Runner<'g> {
+    graph: &'g Graph,
+    execution: &'g Execution,
+    intakes: Vec<Option<Arc<Intake>>>,
+    /// Source of each partition.
+    source_of: Vec<usize>,
+    /// Rows per second of each partition of a source.
+    rates: Vec<Option<f64>>,
+    idles: Vec<Option<Duration>>,
+    state: Mutex<State>,
+    wake: Condvar,
+    serial: Mutex<Serial>,
+    chunks_max: usize,
+    queue_max: usize,
+}
+
+/// Runs a graph to its end (or until told to stop). Sinks are committed if it succeeds, and thrown away if not.
+pub fn run_graph(
+    graph: &Graph,
+    sources: Vec<OpenSource>,
+    sinks: Vec<Box<dyn Sink>>,
+    letters: Option<Box<dyn DeadLetterStore>>,
+    execution: &Execution,
+) -> Result<Outcome> {
+    let now = Instant::now();
+    let (mut partitions, mut intakes, mut rates, mut idles, mut histories) = (vec![], vec![], vec![], vec![], vec![]);
+    for (s, source) in sources.into_iter().enumerate() {
+        rates.push(source.rate.map(|rate| rate / source.readers.len().max(1) as f64));
+        for (index, reader) in source.readers.into_iter().enumerate() {
+            partitions.push(Partition {
+                source: s,
+                index: index as u32,
+                reader: Some(reader),
+                reading: false,
+                ended: false,
+                chunks_given: 0,
+                chunks_applied: 0,
+                decoded: BTreeMap::new(),
+                offset: 0,
+                mark: MARK_MIN,
+                queue: VecDeque::new(),
+                next_release: now,
+                entries: VecDeque::new(),
+                first_entry: 0,
+                completed: MARK_MIN,
+                given: (0, MARK_MIN),
+                asleep_until: None,
+                last_rows: now,
+                is_idle: false,
+                floors: vec![],
+                finished: false,
+            });
+        }
+        intakes.push(source.intake);
+        idles.push(source.idle);
+        histories.push(source.history);
+    }
+    let runner = Runner {
+        graph,
+        execution,
+        source_of: partitions.iter().map(|p| p.source).collect(),
+        rates,
+        idles,
+        state: Mutex::new(State {
+            partitions,
+            chunks: 0,
+            serial_busy: false,
+            history: VecDeque::new(),
+            letters: vec![],
+            broken: vec![],
+            error: None,
+            announced: vec![MARK_MIN; intakes.len()],
+            finished: false,
+            stopping: false,
+            latencies_us: vec![],
+        }),
+        intakes,
+        wake: Condvar::new(),
+        serial: Mutex::new(Serial {
+            digests: vec![Digest::default(); sinks.len()],
+            sinks,
+            node_marks: vec![MARK_MIN; graph.nodes.len()],
+            histories,
+            letters,
+        }),
+        chunks_max: 2 * execution.threads + 1,
+        queue_max: 4 * execution.threads,
+    };
+    std::thread::scope(|scope| {
+        for slot in 1..execution.threads {
+            let runner = &runner;
+            std::thread::Builder::new()
+                .name(format!("pelton-{slot}"))
+                .spawn_scoped(scope, move || runner.work(slot))
+                .expect("the system gives us threads");
+        }
+        runner.work(0);
+    });
+    let state = runner.state.into_inner().expect("no panic holds this lock");
+    let mut serial = runner.serial.into_inner().expect("no panic holds this lock");
+    if let Some(error) = state.error {
+        serial.sinks.iter_mut().for_each(|s| s.abort());
+        return Err(error);
+    }
+    let finish = |serial: &mut Serial| -> Result<()> {
+        for history in serial.histories.iter_mut().flatten() {
+            history.tick(true)?;
+        }
+        if let Some(store) = &mut serial.letters {
+            store.commit()?;
+        }
+        serial.sinks.iter_mut().try_for_each(|s| s.commit())
+    };
+    if let Err(error) = finish(&mut serial) {
+        serial.sinks.iter_mut().for_each(|s| s.abort());
+        return Err(error);
+    }
+    Ok(Outcome {
+        digests: serial.digests,
+        broken: state.broken,
+        partitions: state
+            .partitions
+            .iter()
+            .map(|p| PartitionEnd { source: p.source, partition: p.index, offset: p.given.0, mark: p.given.1, floors: p.floors.clone() })
+            .collect(),
+        ended: !state.stopping,
+        latencies_us: state.latencies_us,
+    })
+}
+
+impl Runner<'_> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic holds this lock")
+    }
+
+    fn work(&self, slot: usize) {
+        let mut state = self.lock();
+        loop {
+            if state.finished || state.error.is_some() {
+                self.wake.notify_all();
+                return;
+            }
+            if !state.stopping && self.execution.stop.load(Ordering::Relaxed) {
+                state.stopping = true;
+                let now = Instant::now();
+                for p in &mut state.partitions {
+                    p.queue.retain(|r| r.release <= now);
+                    p.decoded.clear();
+                }
+            }
+            if let Some(work) = self.serial_work(&mut state) {
+                drop(state);
+                let result = self.serial_part(work);
+                state = self.lock();
+                state.serial_busy = false;
+                match result {
+                    Ok(finished) => state.finished |= finished,
+                    Err(error) => fail(&mut state, error),
+                }
+                self.wake.notify_all();
+                continue;
+            }
+            let now = Instant::now();
+            if let Some((p, number, ready)) = self.next_ready(&mut state, now) {
+                drop(state);
+                let done = self.compute(slot, ready.batch);
+                let waited = ready.release.elapsed().as_micros() as u64;
+                state = self.lock();
+                match done {
+                    Ok(done) => {
+                        let partition = &mut state.partitions[p];
+                        let at = (number - partition.first_entry) as usize;
+                        partition.entries[at].done = Some(done);
+                        if state.latencies_us.len() < 1 << 20 {
+                            state.latencies_us.push(waited);
+                        }
+                    }
+                    Err(error) => fail(&mut state, error),
+                }
+                self.wake.notify_all();
+                continue;
+            }
+            if let Some(p) = self.next_partition(&mut state, now) {
+                state = self.read(state, p);
+                self.wake.notify_all();
+                continue;
+            }
+            let timeout = self.next_timer(&state, now);
+            state = self.wake.wait_timeout(state, timeout).expect("no panic holds this lock").0;
+        }
+    }
+
+    /// The next micro-batch whose time has come, of the partition that is furthest behind.
+    fn next_ready(&self, state: &mut State, now: Instant) -> Option<(usize, u64, Ready)> {
+        let due = |p: &Partition| p.queue.front().is_some_and(|r| r.release <= now) && p.entries.len() < 2 * self.queue_max;
+        let p = (0..state.partitions.len()).filter(|&p| due(&state.partitions[p])).min_by_key(|&p| state.partitions[p].given.1)?;
+        let partition = &mut state.partitions[p];
+        let mut ready = partition.queue.pop_front()?;
+        let rows = ready.batch.rows();
+        let number = partition.first_entry + partition.entries.len() as u64;
+        partition.entries.push_back(Entry { mark_after: ready.mark_after, done: None });
+        partition.given = (ready.batch.offsets.get(rows - 1) + 1, ready.mark_after);
+        if let Some(raw) = ready.raw.take() {
+            let mark = ready.batch.marks.carry;
+            state.history.push_back((partition.source, partition.index, raw, ready.batch.offsets.clone(), mark));
+        }
+        Some((p, number, ready))
+    }
+
+    /// The partition that should be read next: among those with room, the one furthest behind in event time.
+    fn next_partition(&self, state: &mut State, now: Instant) -> Option<usize> {
+        if state.stopping || state.history.len() > 8 * self.queue_max {
+            return None;
+        }
+        let room = state.chunks < self.chunks_max;
+        let open = |p: &Partition| {
+            !p.ended && !p.reading && p.queue.len() < self.queue_max && p.asleep_until.is_none_or(|t| t <= now)
+                // A partition that holds the watermark back may always read, or nothing would move.
+                && (room || (p.queue.is_empty() && p.chunks_given == p.chunks_applied))
+        };
+        let candidates = (0..state.partitions.len()).filter(|&p| open(&state.partitions[p]));
+        candidates.min_by_key(|&p| (state.partitions[p].mark, state.partitions[p].chunks_given))
+    }
+
+    fn next_timer(&self, state: &State, now: Instant) -> Duration {
+        let sleeping = state.partitions.iter().filter(|p| !p.ended && !p.reading).filter_map(|p| p.asleep_until);
+        let paced = state.partitions.iter().filter_map(|p| p.queue.front().map(|r| r.release));
+        let next = sleeping.chain(paced).min().map_or(Duration::from_millis(100), |t| t.saturating_duration_since(now));
+        next.clamp(Duration::from_micros(200), Duration::from_millis(100))
+    }
+
+    /// Takes the next chunk of a partition, decodes it, and applies all chunks that are next in order.
+    fn read<'s>(&'s self, mut state: MutexGuard<'s, State>, p: usize) -> MutexGuard<'s, State> {
+        let mut reader = state.partitions[p].reader.take().expect("a reader that is not with a worker is here");
+        state.partitions[p].reading = true;
+        drop(state);
+        let next = reader.next();
+        let mut state = self.lock();
+        let partition = &mut state.partitions[p];
+        partition.reader = Some(reader);
+        partition.reading = false;
+        let chunk = match next {
+            Err(error) => {
+                // What was good stays good: the partition ends here, the run goes on.
+                partition.ended = true;
+                state.broken.push(error);
+                return state;
+            }
+            Ok(Next::End) => {
+                partition.ended = true;
+                return state;
+            }
+            Ok(Next::Pending(pause)) => {
+                let now = Instant::now();
+                partition.asleep_until = Some(now + pause);
+                let idle = self.idles[partition.source];
+                if idle.is_some_and(|idle| now.duration_since(partition.last_rows) >= idle) {
+                    partition.is_idle = true;
+                }
+                return state;
+            }
+            Ok(Next::Chunk(chunk)) => chunk,
+        };
+        let number = partition.chunks_given;
+        partition.chunks_given += 1;
+        let (source, index, base) = (partition.source, partition.index, partition.offset);
+        state.chunks += 1;
+        let intake = self.intakes[source].clone();
+        let serial = intake.as_ref().is_some_and(|i| i.needs_offsets());
+        if serial {
+            // Offsets are in the rows: chunks are decoded one after the other.
+            state.partitions[p].reading = true;
+        }
+        drop(state);
+        self.wake.notify_all();
+        let decoded = chunk.decode();
+        let prepared = match intake {
+            Some(intake) => intake.prepare(decoded, index, base, wall_clock_us()),
+            None => Ok(constant_chunk(decoded)),
+        };
+        let mut state = self.lock();
+        state.partitions[p].reading = false;
+        match prepared {
+            Ok(prepared) => {
+                state.partitions[p].decoded.insert(number, prepared);
+                self.apply(&mut state, p);
+            }
+            Err(error) => fail(&mut state, error),
+        }
+        state
+    }
+
+    /// Gives rows their offsets and watermarks, in order, and queues them as micro-batches.
+    fn apply(&self, state: &mut State, p: usize) {
+        loop {
+            let number = state.partitions[p].chunks_applied;
+            if state.stopping {
+                state.partitions[p].decoded.clear();
+                return;
+            }
+            let Some(chunk) = state.partitions[p].decoded.remove(&number) else { return };
+            state.chunks -= 1;
+            let source = state.partitions[p].source;
+            let base = state.partitions[p].offset;
+            if let Some(error) = chunk.broken {
+                state.broken.push(error);
+            }
+            let mut letters = chunk.letters;
+            for letter in &mut letters {
+                letter.offset += base;
+            }
+            self.execution.counters.letters.fetch_add(letters.len() as u64, Ordering::Relaxed);
+            state.letters.extend(letters);
+            let now = Instant::now();
+            let announced = state.announced[source];
+            let partition = &mut state.partitions[p];
+            partition.chunks_applied += 1;
+            partition.offset = base + chunk.records;
+            if !chunk.batches.is_empty() {
+                partition.last_rows = now;
+            }
+            let rate = self.rates[source];
+            let batch_rows = match rate {
+                Some(rate) => ((rate * self.execution.delay_max.as_secs_f64()) as usize).clamp(1, self.execution.batch_rows),
+                None => self.execution.batch_rows,
+            };
+            for prepared in chunk.batches {
+                let n = prepared.columns.num_rows();
+                let offsets = match prepared.offsets {
+                    Offsets::Run(first) => Offsets::Run(base + first),
+                    Offsets::List(list) => Offsets::List(Arc::new(list.iter().map(|o| base + o).collect())),
+                };
+                if partition.is_idle {
+                    // It comes back with the stage's watermark as a floor, so that it can not hold back what is closed.
+                    partition.is_idle = false;
+                    partition.mark = partition.mark.max(announced);
+                    partition.floors.push((offsets.get(0), announced));
+                }
+                let (before, top) = match prepared.marks {
+                    None => (None, MARK_MIN),
+                    Some((before, top)) => (Some(before), top),
+                };
+                // Where no row of the batch raised the watermark, one number says all.
+                let raised = top > partition.mark;
+                let local = before.filter(|_| raised).map(Arc::new);
+                let intake = self.intakes[source].as_ref();
+                let origin = intake.map(|i| {
+                    Arc::new(Origin {
+                        source: i.name.clone(),
+                        partition: partition.index,
+                        columns: prepared.columns.clone(),
+                        offsets: offsets.clone(),
+                        time: i.time,
+                    })
+                });
+                let whole = MicroBatch {
+                    columns: prepared.columns,
+                    partition: p as u32,
+                    offsets,
+                    marks: Marks { carry: partition.mark, local: local.clone() },
+                    origin,
+                };
+                let mut start = 0;
+                while start < n {
+                    let len = batch_rows.min(n - start);
+                    let end = start + len;
+                    let mark_after = match &local {
+                        None => partition.mark,
+                        Some(local) => partition.mark.max(if end < n { local[end] } else { top }),
+                    };
+                    let release = match rate {
+                        None => now,
+                        Some(rate) => {
+                            partition.next_release = partition.next_release.max(now) + Duration::from_secs_f64(len as f64 / rate);
+                            partition.next_release
+                        }
+                    };
+                    partition.queue.push_back(Ready {
+                        batch: if len == n { whole.clone() } else { whole.slice(start, len) },
+                        raw: prepared.raw.as_ref().map(|r| r.slice(start, len)),
+                        mark_after,
+                        release,
+                    });
+                    start = end;
+                }
+                partition.mark = partition.mark.max(top);
+                self.execution.counters.rows_in.fetch_add(n as u64, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Pushes a micro-batch through the part of the graph that keeps no order.
+    fn compute(&self, slot: usize, batch: MicroBatch) -> Result<Done> {
+        let mut done = Done::default();
+        let source = self.source_of[batch.partition as usize];
+        self.execution.counters.batches.fetch_add(1, Ordering::Relaxed);
+        self.push(slot, &self.graph.sources[source].outputs, batch, &mut done)?;
+        Ok(done)
+    }
+
+    fn push(&self, slot: usize, outputs: &[Output], batch: MicroBatch, done: &mut Done) -> Result<()> {
+        for output in outputs {
+            match output {
+                Output::Sink(sink) => {
+                    let mut digest = Digest::default();
+                    digest.update(&batch.columns);
+                    done.rows.push((*sink, batch.columns.clone(), digest));
+                }
+                Output::Node(node) => {
+                    let node = &self.graph.nodes[*node];
+                    let mut emit = Emit::default();
+                    node.operator.push(slot, batch.clone(), &mut emit)?;
+                    self.take(slot, &node.outputs, emit, done)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, slot: usize, outputs: &[Output], emit: Emit, done: &mut Done) -> Result<()> {
+        self.execution.counters.late.fetch_add(emit.late, Ordering::Relaxed);
+        self.execution.counters.letters.fetch_add(emit.letters.len() as u64, Ordering::Relaxed);
+        done.letters.extend(emit.letters);
+        for batch in emit.batches {
+            self.push(slot, outputs, batch, done)?;
+        }
+        Ok(())
+    }
+
+    /// Collects what the serial part should do now, if anything and if nobody is at it.
+    fn serial_work(&self, state: &mut State) -> Option<SerialWork> {
+        if state.serial_busy {
+            return None;
+        }
+        let mut work = SerialWork { done: vec![], marks: state.announced.clone(), history: vec![], letters: vec![], finish: false };
+        for p in &mut state.partitions {
+            while p.entries.front().is_some_and(|e| e.done.is_some()) {
+                let entry = p.entries.pop_front().expect("looked at above");
+                p.first_entry += 1;
+                p.completed = p.completed.max(entry.mark_after);
+                work.done.push(entry.done.expect("looked at above"));
+            }
+            let drained = p.entries.is_empty() && p.queue.is_empty() && (state.stopping || p.chunks_given == p.chunks_applied);
+            p.finished = drained && !p.reading && (p.ended || state.stopping);
+        }
+        for (source, mark) in work.marks.iter_mut().enumerate() {
+            let mut least: Option<i64> = None;
+            for p in state.partitions.iter().filter(|p| p.source == source && !p.is_idle) {
+                let own = if p.finished && p.ended && !state.stopping { MARK_MAX } else { p.completed };
+                least = Some(least.map_or(own, |l| l.min(own)));
+            }
+            if let Some(least) = least {
+                *mark = (*mark).max(least);
+            }
+        }
+        work.finish = state.partitions.iter().all(|p| p.finished);
+        if !self.execution.close_at_end || state.stopping {
+            // A run that was stopped leaves its open windows open.
+            for (mark, old) in work.marks.iter_mut().zip(&state.announced) {
+                if *mark == MARK_MAX {
+                    *mark = *old;
+                }
+            }
+        }
+        let moved = work.marks != state.announced;
+        if work.done.is_empty() && !moved && !work.finish && state.history.is_empty() && state.letters.is_empty() {
+            return None;
+        }
+        // History and letters alone can wait for a batch to come with them.
+        work.history = state.history.drain(..).collect();
+        work.letters = std::mem::take(&mut state.letters);
+        state.announced.clone_from(&work.marks);
+        state.serial_busy = true;
+        Some(work)
+    }
+
+    /// Everything that must happen in order. True once the run is over.
+    fn serial_part(&self, work: SerialWork) -> Result<bool> {
+        let mut serial = self.serial.lock().expect("no panic holds this lock");
+        let serial = &mut *serial;
+        for (source, partition, columns, offsets, mark) in &work.history {
+            if let Some(history) = &mut serial.histories[*source] {
+                history.append(*partition, columns, offsets, *mark)?;
+            }
+        }
+        for history in serial.histories.iter_mut().flatten() {
+            history.tick(false)?;
+        }
+        self.keep_letters(serial, &work.letters)?;
+        for done in work.done {
+            self.flush(serial, done)?;
+        }
+        if let Some(least) = work.marks.iter().min() {
+            self.execution.counters.watermark.store(*least, Ordering::Relaxed);
+        }
+        let slot = self.execution.threads;
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let mark = node
+                .inputs
+                .iter()
+                .map(|input| match input {
+                    Input::Source(s) => work.marks[*s],
+                    Input::Node(n) => serial.node_marks[*n],
+                })
+                .min()
+                .unwrap_or(MARK_MAX);
+            if node.operator.is_stateless() {
+                serial.node_marks[index] = mark;
+                continue;
+            }
+            let mut emit = Emit::default();
+            let after = node.operator.advance(mark, &mut emit)?;
+            let mut done = Done::default();
+            self.take(slot, &node.outputs, emit, &mut done)?;
+            self.flush(serial, done)?;
+            serial.node_marks[index] = after.max(serial.node_marks[index]);
+        }
+        Ok(work.finish)
+    }
+
+    fn keep_letters(&self, serial: &mut Serial, letters: &[DeadLetter]) -> Result<()> {
+        match &mut serial.letters {
+            Some(store) if !letters.is_empty() => store.write(letters),
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&self, serial: &mut Serial, done: Done) -> Result<()> {
+        self.keep_letters(serial, &done.letters)?;
+        for (sink, rows, digest) in done.rows {
+            self.execution.counters.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
+            serial.digests[sink].merge(&digest);
+            serial.sinks[sink].write(&rows)?;
+        }
+        Ok(())
+    }
+}
+
+struct SerialWork {
+    done: Vec<Done>,
+    marks: Vec<i64>,
+    history: Vec<(usize, u32, RecordBatch, Offsets, i64)>,
+    letters: Vec<DeadLetter>,
+    finish: bool,
+}
+
+fn fail(state: &mut State, error: Error) {
+    state.error.get_or_insert(error);
+}
+
+fn wall_clock_us() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
+}
+
+/// Constant rows need no intake.
+fn constant_chunk(decoded: Decoded) -> PreparedChunk {
+    let batches = decoded.batches.into_iter().map(|b| crate::intake::Prepared {
+        columns: b.batch,
+        raw: None,
+        offsets: Offsets::Run(0),
+        marks: None,
+    });
+    PreparedChunk { records: decoded.records, batches: batches.collect(), letters: vec![], broken: decoded.broken }
+}
+
+/// Reads rows that are in the plan itself.
+pub struct ConstantRows(pub Option<RecordBatch>);
+
+impl PartitionReader for ConstantRows {
+    fn next(&mut self) -> Result<Next> {
+        Ok(match self.0.take() {
+            Some(rows) => Next::Chunk(Box::new(ConstantChunk(rows))),
+            None => Next::End,
+        })
+    }
+}
+
+struct ConstantChunk(RecordBatch);
+
+impl Chunk for ConstantChunk {
+    fn decode(self: Box<Self>) -> Decoded {
+        let records = self.0.num_rows() as u64;
+        let bad: Vec<BadRecord> = vec![];
+        Decoded { batches: vec![DecodedBatch { batch: self.0, records: None }], records, bad, ..Default::default() }
+    }
+}
+
+/// Keeps rows in memory: tables that are loaded for a join, results for tests and the shell.
+#[derive(Clone, Default)]
+pub struct Collect(pub Arc<Mutex<Vec<RecordBatch>>>);
+
+impl Sink for Collect {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.0.lock().expect("no panic holds this lock").push(batch.clone());
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn abort(&mut self) {}
+}
+
+const _: () = assert!(DERIVED == u32::MAX, "partition numbers stay below the mark for derived rows");

@@ -1,0 +1,331 @@
+//! The functions: DataFusion's scalar functions, Flink's on top, and the aggregates.
+//!
+//! Where both have a function of one name, Flink's meaning wins (`CONCAT` with a NULL is NULL, `TO_TIMESTAMP` answers
+//! `TIMESTAMP(3)`, `FROM_UNIXTIME` a string). Strings are `Utf8`, never views.
+//!
+//! These functions of DataFusion call the platform's math library and so may differ in the last bit between machines:
+//! `acos acosh asin asinh atan atan2 atanh cbrt cos cosh cot exp ln log log10 log2 power sin sinh tan tanh`. The engine
+//! replaces them by portable ones when it builds programs; `degrees`, `radians` and `sqrt` are exact as they are.
+
+pub mod pattern;
+mod strings;
+mod times;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringArray};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, TimeUnit};
+use chrono_tz::Tz;
+use datafusion_common::{Result as DfResult, ScalarValue};
+use datafusion_expr::{AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+
+use super::aggregates;
+use super::errors::carry;
+use super::types;
+use crate::error::Error;
+
+/// All functions by name, in lower case.
+#[derive(Debug, Clone)]
+pub struct Functions {
+    scalar: HashMap<String, Arc<ScalarUDF>>,
+    aggregate: HashMap<&'static str, Arc<AggregateUDF>>,
+    /// Functions on which `pelton.time-zone` acts are made for this zone.
+    pub zone: Tz,
+}
+
+/// Names under which functions of DataFusion are known in Flink.
+const ALIASES: &[(&str, &str)] = &[
+    ("truncate", "trunc"),
+    ("rand", "random"),
+    ("regexp", "regexp_like"),
+    ("char_length", "character_length"),
+    ("ceiling", "ceil"),
+    ("sign", "signum"),
+    ("pow", "power"),
+    ("sha2", "sha256"),
+];
+
+/// Words that the parser and `calls` turn into something else, so that they are known here too.
+const SYNTAX: &[&str] = &["mod", "if", "ifnull", "row", "unnest", "floor", "ceil", "grouping"];
+
+impl Functions {
+    /// The functions for a time zone.
+    pub fn new(zone: Tz) -> Self {
+        let mut scalar: HashMap<String, Arc<ScalarUDF>> = HashMap::new();
+        for function in datafusion_functions::all_default_functions() {
+            for alias in function.aliases() {
+                scalar.insert(alias.to_ascii_lowercase(), function.clone());
+            }
+            scalar.insert(function.name().to_ascii_lowercase(), function);
+        }
+        for (alias, name) in ALIASES {
+            if let Some(function) = scalar.get(*name).cloned() {
+                scalar.entry((*alias).to_string()).or_insert(function);
+            }
+        }
+        for function in strings::functions().into_iter().chain(times::functions(zone)) {
+            scalar.insert(function.name.to_string(), Arc::new(ScalarUDF::new_from_impl(function)));
+        }
+        // These ask a file scan or a session that we do not have.
+        for name in ["file_row_index", "input_file_name", "version"] {
+            scalar.remove(name);
+        }
+        Functions { scalar, aggregate: aggregates::functions().into_iter().collect(), zone }
+    }
+
+    /// A scalar function.
+    pub fn scalar(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.scalar.get(&name.to_ascii_lowercase()).cloned()
+    }
+
+    /// An aggregate.
+    pub fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.aggregate.get(name.to_ascii_lowercase().as_str()).cloned()
+    }
+
+    /// True if there is a function of this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.scalar.contains_key(name) || self.aggregate.contains_key(name) || SYNTAX.contains(&name)
+    }
+
+    /// The known name closest to a misspelt one.
+    pub fn suggest(&self, name: &str) -> Option<&str> {
+        let mut names: Vec<&str> = self.names().collect();
+        names.sort_unstable();
+        Error::suggest(name, names)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.scalar.keys().map(String::as_str).chain(self.aggregate.keys().copied()).chain(SYNTAX.iter().copied())
+    }
+}
+
+/// What an argument must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arg {
+    /// A string.
+    Text,
+    /// A whole number: BIGINT.
+    Int,
+    /// A TIMESTAMP or TIMESTAMP_LTZ as it is; a DATE becomes a TIMESTAMP(0), a string a TIMESTAMP(6).
+    Time,
+    /// Anything that can be printed: becomes a string.
+    Printed,
+}
+
+type Run = fn(&Flink, &ScalarFunctionArgs) -> DfResult<ColumnarValue>;
+type Returns = fn(&[DataType], &[Option<&ScalarValue>]) -> DfResult<DataType>;
+
+/// A function of Flink, said by its parts.
+struct Flink {
+    name: &'static str,
+    /// The arguments; the last one repeats if `many`.
+    args: &'static [Arg],
+    /// How many must be there.
+    least: usize,
+    many: bool,
+    returns: Returns,
+    run: Run,
+    zone: Tz,
+    signature: Signature,
+}
+
+impl Flink {
+    fn new(name: &'static str, args: &'static [Arg], least: usize, returns: Returns, run: Run) -> Self {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Flink { name, args, least, many: false, returns, run, zone: Tz::UTC, signature }
+    }
+
+    fn many(self) -> Self {
+        Flink { many: true, ..self }
+    }
+
+    fn zone(self, zone: Tz) -> Self {
+        Flink { zone, ..self }
+    }
+
+    fn volatile(self) -> Self {
+        Flink { signature: Signature::user_defined(Volatility::Volatile), ..self }
+    }
+
+    fn usage(&self) -> String {
+        let words: Vec<String> = self
+            .args
+            .iter()
+            .enumerate()
+            .map(|(i, arg)| {
+                let word = match arg {
+                    Arg::Text => "STRING",
+                    Arg::Int => "INT",
+                    Arg::Time => "TIMESTAMP",
+                    Arg::Printed => "value",
+                };
+                if i >= self.least { format!("[{word}]") } else { word.to_string() }
+            })
+            .collect();
+        format!("{}({}{})", self.name.to_uppercase(), words.join(", "), if self.many { ", …" } else { "" })
+    }
+}
+
+impl fmt::Debug for Flink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Flink {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.zone == other.zone
+    }
+}
+
+impl Eq for Flink {}
+
+impl Hash for Flink {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+        self.zone.name().hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Flink {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, given: &[DataType]) -> DfResult<Vec<DataType>> {
+        let wrong = || {
+            let given: Vec<String> = given.iter().map(types::name).collect();
+            carry(Error::user(format!("{}({}): wanted {}", self.name.to_uppercase(), given.join(", "), self.usage())))
+        };
+        if given.len() < self.least || (given.len() > self.args.len() && !self.many) {
+            return Err(wrong());
+        }
+        given
+            .iter()
+            .enumerate()
+            .map(|(i, t)| {
+                let plain = match t {
+                    DataType::Dictionary(_, value) => value.as_ref(),
+                    t => t,
+                };
+                let text = matches!(plain, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+                match self.args[i.min(self.args.len() - 1)] {
+                    Arg::Text if text || plain.is_null() => Ok(DataType::Utf8),
+                    Arg::Int if plain.is_numeric() || plain.is_null() => Ok(DataType::Int64),
+                    Arg::Time => match plain {
+                        DataType::Timestamp(..) => Ok(plain.clone()),
+                        DataType::Date32 | DataType::Date64 => Ok(DataType::Timestamp(TimeUnit::Second, None)),
+                        DataType::Null => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
+                        _ if text => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
+                        _ => Err(wrong()),
+                    },
+                    Arg::Printed if !plain.is_nested() => Ok(DataType::Utf8),
+                    _ => Err(wrong()),
+                }
+            })
+            .collect()
+    }
+
+    fn return_type(&self, args: &[DataType]) -> DfResult<DataType> {
+        (self.returns)(args, &[])
+    }
+
+    fn return_field_from_args(&self, args: datafusion_expr::ReturnFieldArgs) -> DfResult<arrow::datatypes::FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+        let data_type = (self.returns)(&types, args.scalar_arguments)?;
+        Ok(Arc::new(arrow::datatypes::Field::new(self.name, data_type, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
+        (self.run)(self, &args)
+    }
+}
+
+/// A string argument: one for all rows, or a column. Nothing is copied.
+enum Texts<'a> {
+    One(Option<&'a str>),
+    Column(&'a StringArray),
+}
+
+impl<'a> Texts<'a> {
+    fn of(value: &'a ColumnarValue) -> Texts<'a> {
+        match value {
+            ColumnarValue::Scalar(ScalarValue::Utf8(text)) => Texts::One(text.as_deref()),
+            ColumnarValue::Scalar(_) => Texts::One(None),
+            ColumnarValue::Array(array) => match array.as_string_opt::<i32>() {
+                Some(strings) => Texts::Column(strings),
+                None => Texts::One(None),
+            },
+        }
+    }
+
+    fn get(&self, row: usize) -> Option<&'a str> {
+        match self {
+            Texts::One(text) => *text,
+            Texts::Column(array) => array.is_valid(row).then(|| array.value(row)),
+        }
+    }
+}
+
+/// A whole-number argument.
+enum Ints<'a> {
+    One(Option<i64>),
+    Column(&'a PrimitiveArray<arrow::datatypes::Int64Type>),
+}
+
+impl<'a> Ints<'a> {
+    fn of(value: &'a ColumnarValue) -> Ints<'a> {
+        match value {
+            ColumnarValue::Scalar(ScalarValue::Int64(n)) => Ints::One(*n),
+            ColumnarValue::Scalar(_) => Ints::One(None),
+            ColumnarValue::Array(array) => match array.as_primitive_opt() {
+                Some(ints) => Ints::Column(ints),
+                None => Ints::One(None),
+            },
+        }
+    }
+
+    fn get(&self, row: usize) -> Option<i64> {
+        match self {
+            Ints::One(n) => *n,
+            Ints::Column(array) => array.is_valid(row).then(|| array.value(row)),
+        }
+    }
+}
+
+/// Number of rows to compute: 1 if every argument is one value for all.
+fn rows(args: &ScalarFunctionArgs) -> usize {
+    if args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) { 1 } else { args.number_rows }
+}
+
+/// The answer as one value if the arguments were.
+fn answer(args: &ScalarFunctionArgs, array: ArrayRef) -> DfResult<ColumnarValue> {
+    if args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) {
+        return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+    }
+    Ok(ColumnarValue::Array(array))
+}
+
+/// Answers a string a row.
+fn texts<S: AsRef<str>>(args: &ScalarFunctionArgs, row: impl FnMut(usize) -> Option<S>) -> DfResult<ColumnarValue> {
+    answer(args, Arc::new((0..rows(args)).map(row).collect::<StringArray>()))
+}
+
+/// Answers a number a row.
+fn numbers<T: ArrowPrimitiveType>(args: &ScalarFunctionArgs, row: impl FnMut(usize) -> Option<T::Native>) -> DfResult<ColumnarValue> {
+    answer(args, Arc::new((0..rows(args)).map(row).collect::<PrimitiveArray<T>>()))
+}
+
+/// Answers a truth a row.
+fn truths(args: &ScalarFunctionArgs, row: impl FnMut(usize) -> Option<bool>) -> DfResult<ColumnarValue> {
+    answer(args, Arc::new((0..rows(args)).map(row).collect::<arrow::array::BooleanArray>()))
+}

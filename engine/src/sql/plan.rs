@@ -1,0 +1,199 @@
+//! From a planned query to the plan that runs: coercion, then the optimizer's rules that keep a stream's meaning.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_common::{Column, DFSchema, DFSchemaRef, Result as DfResult, ScalarValue};
+use datafusion_expr::expr::Cast;
+use datafusion_expr::expr_rewriter::NamePreserver;
+use datafusion_expr::logical_plan::LogicalPlanBuilder;
+use datafusion_expr::simplify::SimplifyContext;
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion_optimizer::analyzer::Analyzer;
+use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
+use datafusion_optimizer::eliminate_outer_join::EliminateOuterJoin;
+use datafusion_optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion_optimizer::optimize_projections::OptimizeProjections;
+use datafusion_optimizer::optimize_unions::OptimizeUnions;
+use datafusion_optimizer::push_down_filter::PushDownFilter;
+use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
+use datafusion_optimizer::simplify_expressions::{ExprSimplifier, SimplifyExpressions};
+use datafusion_optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
+
+use super::errors::from_datafusion;
+use super::types;
+use crate::error::{Error, Result};
+
+/// Coerces types. Afterwards the schema of the plan is final.
+pub fn analyze(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+    Analyzer::with_rules(vec![Arc::new(TypeCoercion::new()), Arc::new(PlainStrings)])
+        .execute_and_check(plan, options, |_, _| {})
+        .map_err(from_datafusion)
+}
+
+/// Optimizes an analyzed plan.
+///
+/// Left out of DataFusion's rules, and why:
+/// - `SingleDistinctToGroupBy`: our `COUNT(DISTINCT)` is one aggregate; two nested ones would need state without a window.
+/// - `CommonSubexprEliminate`: programs share subexpressions themselves, and know which branch of a `CASE` fails.
+/// - `EliminateFilter`, `PropagateEmptyRelation`, `EliminateLimit`, `EliminateJoin`: a source must be read even if no row
+///   passes, for its watermark, its history and its dead letters.
+/// - `PushDownLimit`: a source reads what it reads; the sink stops the run.
+/// - `EliminateGroupByConstant`: a group by a constant has no row without input, a global aggregate has one.
+/// - `FilterNullJoinKeys`: the join's probe sees NULL keys anyway.
+/// - `ExtractLeafExpressions`, `PushDownLeafProjections`: fields of a ROW are read in place.
+/// - The subquery rules: subqueries in expressions are refused.
+pub fn optimize(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        // UNION ALL of UNION ALL becomes one.
+        Arc::new(OptimizeUnions::new()),
+        // Constants are folded; what would fail (1/0) stays and fails, row by row, only where it is evaluated.
+        Arc::new(SimplifyExpressions::new()),
+        // DISTINCT becomes GROUP BY all columns.
+        Arc::new(ReplaceDistinctWithAggregate::new()),
+        // a = b of ON becomes a key of the join.
+        Arc::new(ExtractEquijoinPredicate::new()),
+        // FROM a, b WHERE a.x = b.x becomes a join.
+        Arc::new(EliminateCrossJoin::new()),
+        // A LEFT JOIN whose right side must be there is an inner one.
+        Arc::new(EliminateOuterJoin::new()),
+        // WHERE TRUE goes.
+        Arc::new(DropTrueFilter),
+        // Filters go down to their table, though not below the window columns they look at.
+        Arc::new(PushDownFilter::new()),
+        // Columns that nobody reads are not read.
+        Arc::new(OptimizeProjections::new()),
+    ];
+    // Without a start time NOW() and its like stay what they are.
+    let context = OptimizerContext::new_with_config_options(Arc::new(options.clone())).without_query_execution_start_time();
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
+}
+
+/// Coerces and simplifies an expression over a table's columns.
+pub fn finish_expr(expr: Expr, schema: &DFSchemaRef, options: &ConfigOptions) -> Result<Expr> {
+    let context = SimplifyContext::builder().with_schema(schema.clone()).with_config_options(Arc::new(options.clone())).build();
+    let simplifier = ExprSimplifier::new(context);
+    simplifier
+        .coerce(expr, schema)
+        .and_then(|e| plain_strings(e, schema))
+        .and_then(|e| simplifier.simplify(e))
+        .map_err(from_datafusion)
+}
+
+/// An expression as another type, without a cast where it has it already.
+pub fn as_type(expr: Expr, from: &DataType, to: &DataType) -> Expr {
+    if from == to { expr } else { Expr::Cast(Cast::new(Box::new(expr), to.clone())) }
+}
+
+/// Puts a projection over a plan: columns by position, each cast to a type and named.
+pub fn project(plan: LogicalPlan, columns: Vec<(Expr, String)>) -> Result<LogicalPlan> {
+    let unchanged = columns.len() == plan.schema().fields().len()
+        && columns.iter().zip(plan.schema().iter()).all(|((expr, name), (relation, field))| {
+            field.name() == name && *expr == Expr::Column(Column::from((relation, field.as_ref())))
+        });
+    if unchanged {
+        return Ok(plan);
+    }
+    let exprs: Vec<Expr> = columns
+        .into_iter()
+        .map(|(expr, name)| match &expr {
+            Expr::Column(c) if c.name == name => expr,
+            _ => expr.alias(name),
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// The column at a position of a plan, as an expression.
+pub fn column(plan: &LogicalPlan, at: usize) -> Expr {
+    Expr::Column(Column::from(plan.schema().qualified_field(at)))
+}
+
+/// True if a volatile function is anywhere in the plan.
+pub fn is_volatile(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile))).unwrap_or(true)
+}
+
+/// Fails if the plan has a join without an equality.
+pub fn check_joins(plan: &LogicalPlan) -> Result<()> {
+    let cross = plan
+        .exists(|node| Ok(matches!(node, LogicalPlan::Join(join) if join.on.is_empty())))
+        .map_err(from_datafusion)?;
+    if cross {
+        return Err(Error::user("a join without an equality between its sides is not supported yet")
+            .hint("add one to ON, for example ON a.id = b.id"));
+    }
+    Ok(())
+}
+
+/// The types of a plan's columns in SQL's words, for `EXPLAIN` and messages.
+pub fn describe(schema: &DFSchema) -> String {
+    let columns: Vec<String> = schema.fields().iter().map(|f| format!("{} {}", f.name(), types::name(f.data_type()))).collect();
+    columns.join(", ")
+}
+
+/// Strings are `Utf8`: some of DataFusion's functions answer views.
+#[derive(Debug)]
+struct PlainStrings;
+
+impl AnalyzerRule for PlainStrings {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> DfResult<LogicalPlan> {
+        plan.transform_up_with_subqueries(|node| {
+            if matches!(node, LogicalPlan::TableScan(_)) {
+                return Ok(Transformed::no(node));
+            }
+            let mut schema = DFSchema::empty();
+            for input in node.inputs() {
+                schema.merge(input.schema());
+            }
+            let names = NamePreserver::new(&node);
+            let node = node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let new = plain_strings(expr.clone(), &schema)?;
+                Ok(if new == expr { Transformed::no(expr) } else { Transformed::yes(name.restore(new)) })
+            })?;
+            node.map_data(LogicalPlan::recompute_schema)
+        })
+        .map(|t| t.data)
+    }
+
+    fn name(&self) -> &str {
+        "plain_strings"
+    }
+}
+
+fn plain_strings(expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
+    expr.transform_up(|expr| {
+        if matches!(expr, Expr::ScalarFunction(_)) && expr.get_type(schema)? == DataType::Utf8View {
+            return Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(expr), DataType::Utf8))));
+        }
+        Ok(Transformed::no(expr))
+    })
+    .map(|t| t.data)
+}
+
+/// Takes out `WHERE TRUE`; unlike DataFusion's rule it leaves `WHERE FALSE`, so that the source is still read.
+#[derive(Debug)]
+struct DropTrueFilter;
+
+impl OptimizerRule for DropTrueFilter {
+    fn name(&self) -> &str {
+        "drop_true_filter"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> DfResult<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Filter(filter) if filter.predicate == Expr::Literal(ScalarValue::Boolean(Some(true)), None) => {
+                Ok(Transformed::yes(Arc::unwrap_or_clone(filter.input)))
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The settings that `SET 'key' = 'value'` and `--set key=value` change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::connector::parse_duration;
+use crate::error::{Error, Result};
+
+/// What a setting's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Any text.
+    Text,
+    /// A whole number, 1 or more.
+    Number,
+    /// A duration such as `10 s`.
+    Duration,
+    /// One of a few words, the first being the default.
+    Choice(&'static [&'static str]),
+    /// The name of a time zone.
+    TimeZone,
+}
+
+/// A setting that Pelton knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its key.
+    pub key: &'static str,
+    /// What its value looks like.
+    pub shape: Shape,
+    /// What holds without it.
+    pub default: &'static str,
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+}
+
+/// Every setting there is, for `SET` without a key, completion and the docs.
+pub const KNOWN: &[Known] = &[
+    Known { key: "pelton.time-zone", shape: Shape::TimeZone, default: "UTC", doc: "Zone in which date functions read and print TIMESTAMP_LTZ." },
+    Known { key: "pelton.float-sum", shape: Shape::Choice(&["exact", "fast"]), default: "exact", doc: "Exact sums of floats, or plain additions whose last digits depend on the order." },
+    Known { key: "pelton.volatile", shape: Shape::Choice(&["refuse", "allow"]), default: "refuse", doc: "Whether NOW(), RANDOM(), UUID() … may be used in streams." },
+    Known { key: "pelton.device", shape: Shape::Text, default: "auto", doc: "Where stages run: auto, cpu, cuda, wgpu." },
+    Known { key: "pelton.threads", shape: Shape::Number, default: "all cores", doc: "Worker threads." },
+    Known { key: "pelton.batch.rows-max", shape: Shape::Number, default: "65536", doc: "Rows of a micro-batch at most." },
+    Known { key: "pelton.batch.delay-max", shape: Shape::Duration, default: "100 ms", doc: "How long a live source waits to fill a micro-batch." },
+    Known { key: "pelton.max-future-skew", shape: Shape::Duration, default: "1 h", doc: "Live rows further ahead of the wall clock are dead letters." },
+    Known { key: "pelton.allowed-lateness", shape: Shape::Duration, default: "0 s", doc: "How long after its end a window is emitted again for late rows." },
+    Known { key: "pelton.checkpoint.dir", shape: Shape::Text, default: "none", doc: "Where checkpoints are kept." },
+    Known { key: "pelton.checkpoint.interval", shape: Shape::Duration, default: "10 s", doc: "Time between checkpoints." },
+    Known { key: "dead-letters.path", shape: Shape::Text, default: "dead-letters", doc: "Folder of the dead letters." },
+    Known { key: "dead-letters.retention", shape: Shape::Duration, default: "for ever", doc: "How long dead letters are kept." },
+    Known { key: "history.path", shape: Shape::Text, default: "none", doc: "Folder under which each source without a 'history.path' of its own keeps its history." },
+    Known { key: "history.commit-interval", shape: Shape::Duration, default: "10 s", doc: "How often history segments are sealed." },
+    Known { key: "history.retention", shape: Shape::Duration, default: "for ever", doc: "How long history is kept." },
+    Known { key: "pipeline.name", shape: Shape::Text, default: "the file's name", doc: "Name of the pipeline, for logs and metrics." },
+    Known { key: "parallelism.default", shape: Shape::Number, default: "all cores", doc: "Flink's name for 'pelton.threads'." },
+];
+
+/// Keys of Flink, of its SQL client and its formats that scripts often set: taken and without effect.
+const FLINK: &[&str] = &[
+    "table.", "execution.", "state.", "restart-strategy", "rest.", "sql-client.", "parallelism.", "pipeline.", "taskmanager.",
+    "jobmanager.", "metrics.", "cluster.", "high-availability", "python.", "yarn.", "kubernetes.", "security.", "env.", "classloader.",
+];
+
+/// What was set, by key; the last one wins, `--set` above all.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    values: BTreeMap<String, String>,
+    /// Keys given with `--set`: `SET` in the text does not change them.
+    pinned: BTreeSet<String>,
+}
+
+/// How `SUM` over floats adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FloatSum {
+    /// Correctly rounded exact sums (the default).
+    Exact,
+    /// Plain additions.
+    Fast,
+}
+
+/// Whether volatile functions may be used in streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volatile {
+    /// They may not (the default).
+    Refuse,
+    /// They may; the digest says so.
+    Allow,
+}
+
+impl Settings {
+    /// Settings that win over every `SET` of the text.
+    pub fn with_overrides(overrides: &[(String, String)]) -> Result<Self> {
+        let mut settings = Settings::default();
+        for (key, value) in overrides {
+            let key = settings.check(key, value).map_err(|e| e.during("--set"))?;
+            settings.values.insert(key.clone(), value.clone());
+            settings.pinned.insert(key);
+        }
+        Ok(settings)
+    }
+
+    /// Sets a key, unless `--set` did. Fails on an unknown key and on a value that cannot be read.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let key = self.check(key, value)?;
+        if !self.pinned.contains(&key) {
+            self.values.insert(key, value.to_string());
+        }
+        Ok(())
+    }
+
+    /// Takes back one key, or all of them.
+    pub fn reset(&mut self, key: Option<&str>) -> Result<()> {
+        match key {
+            None => self.values.retain(|k, _| self.pinned.contains(k)),
+            Some(key) => {
+                let key = known_key(key)?;
+                if !self.pinned.contains(&key) {
+                    self.values.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, key: &str, value: &str) -> Result<String> {
+        let key = known_key(key)?;
+        let bad = |wanted: String| Err(Error::user(format!("the setting '{key}' is '{value}', wanted {wanted}")));
+        let Some(known) = KNOWN.iter().find(|k| k.key == key) else { return Ok(key) };
+        match known.shape {
+            Shape::Text => Ok(key),
+            Shape::Number if value.trim().parse::<u64>().is_ok_and(|n| n > 0) => Ok(key),
+            Shape::Number => bad("a whole number from 1".into()),
+            Shape::Duration if parse_duration(value).is_some() => Ok(key),
+            Shape::Duration => bad("a duration such as '300ms', '10s' or '1h'".into()),
+            Shape::Choice(choices) if choices.iter().any(|c| c.eq_ignore_ascii_case(value)) => Ok(key),
+            Shape::Choice(choices) => bad(format!("one of {}", choices.join(", "))),
+            Shape::TimeZone if zone(value).is_some() => Ok(key),
+            Shape::TimeZone => bad("a time zone such as 'UTC' or 'Europe/Vienna'".into()),
+        }
+    }
+
+    /// The value of a key, if it was set.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.values.get(key).map(String::as_str)
+    }
+
+    /// All keys and values, in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    /// `pelton.time-zone`.
+    pub fn time_zone(&self) -> chrono_tz::Tz {
+        self.get("pelton.time-zone").and_then(zone).unwrap_or(chrono_tz::UTC)
+    }
+
+    /// `pelton.float-sum`.
+    pub fn float_sum(&self) -> FloatSum {
+        match self.get("pelton.float-sum") {
+            Some(v) if v.eq_ignore_ascii_case("fast") => FloatSum::Fast,
+            _ => FloatSum::Exact,
+        }
+    }
+
+    /// `pelton.volatile`.
+    pub fn volatile(&self) -> Volatile {
+        match self.get("pelton.volatile") {
+            Some(v) if v.eq_ignore_ascii_case("allow") => Volatile::Allow,
+            _ => Volatile::Refuse,
+        }
+    }
+
+    /// A duration, if it was set.
+    pub fn duration(&self, key: &str) -> Option<Duration> {
+        self.get(key).and_then(parse_duration)
+    }
+
+    /// A whole number, if it was set.
+    pub fn number(&self, key: &str) -> Option<u64> {
+        self.get(key).and_then(|v| v.trim().parse().ok())
+    }
+}
+
+/// A key as it is kept: known ones and Flink's in lower case. Anything else is a mistake.
+fn known_key(key: &str) -> Result<String> {
+    let key = key.trim().to_ascii_lowercase();
+    if KNOWN.iter().any(|k| k.key == key) || FLINK.iter().any(|prefix| key.starts_with(prefix)) {
+        return Ok(key);
+    }
+    let error = Error::user(format!("unknown setting '{key}'"));
+    Err(match Error::suggest(&key, KNOWN.iter().map(|k| k.key)) {
+        Some(near) => error.hint(format!("did you mean '{near}'?")),
+        None => error.hint(format!("there are: {}", KNOWN.iter().map(|k| k.key).collect::<Vec<_>>().join(", "))),
+    })
+}
+
+fn zone(name: &str) -> Option<chrono_tz::Tz> {
+    name.trim().parse().ok()
+}

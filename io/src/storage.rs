@@ -1,0 +1,171 @@
+//! Places to keep files: a local directory. Writing is atomic: a temporary file, synced, renamed, and its directory synced.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pelton_engine::connector::Storage;
+use pelton_engine::error::{Error, Result};
+
+/// Start of the names of files that are being written.
+const TEMPORARY: &str = ".pelton-tmp-";
+
+/// Tells apart what one process writes at once.
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
+
+/// Files below a local directory.
+#[derive(Clone, Debug)]
+pub struct LocalStorage {
+    root: PathBuf,
+}
+
+impl LocalStorage {
+    /// Keeps files below `root`, which is made when the first one is written.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        LocalStorage { root: root.into() }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn failed(&self, what: &str, name: &str, cause: io::Error) -> Error {
+        Error::world(format!("cannot {what} '{}'", self.local_path(name).display())).because(cause)
+    }
+}
+
+impl Storage for LocalStorage {
+    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        put_file(&self.local_path(name), bytes).map_err(|e| self.failed("write", name, e))
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match fs::read(self.local_path(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(self.failed("read", name, e)),
+        }
+    }
+
+    fn list(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = vec![];
+        // Only the directory that the prefix leads to needs a look.
+        let below = prefix.rfind('/').map_or("", |at| &prefix[..at]);
+        collect(&self.local_path(below), below, &mut names).map_err(|e| self.failed("list", below, e))?;
+        names.retain(|name| name.starts_with(prefix));
+        names.sort();
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        match fs::remove_file(self.local_path(name)) {
+            Ok(()) => Ok(()),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(()),
+            Err(e) => Err(self.failed("remove", name, e)),
+        }
+    }
+
+    fn local_path(&self, name: &str) -> PathBuf {
+        assert!(name.split('/').all(|part| part != ".."), "names stay below the root");
+        if name.is_empty() { self.root.clone() } else { self.root.join(name) }
+    }
+}
+
+fn collect(directory: &Path, name: &str, into: &mut Vec<String>) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let own = entry.file_name().to_string_lossy().into_owned();
+        if own.starts_with(TEMPORARY) {
+            continue;
+        }
+        let full = if name.is_empty() { own } else { format!("{name}/{own}") };
+        match entry.file_type()?.is_dir() {
+            true => collect(&entry.path(), &full, into)?,
+            false => into.push(full),
+        }
+    }
+    Ok(())
+}
+
+/// Writes a whole file, making its directory: readers see all of it or none, also after a crash.
+pub fn put_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary_for(path)?;
+    let written = File::create_new(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let done = written.and_then(|()| reveal(&temporary, path));
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// A hidden name next to `path` for a file that is to become it; makes the directory.
+pub fn temporary_for(path: &Path) -> io::Result<PathBuf> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(directory)?;
+    let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    Ok(directory.join(format!("{TEMPORARY}{}-{number}", std::process::id())))
+}
+
+/// Gives a finished, synced file its name, and makes that last.
+pub fn reveal(temporary: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(temporary, path)?;
+    sync_directory(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Makes renames in a directory last. Only Unix can, and only there it is needed.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(directory)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = directory;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn puts_gets_lists_and_removes() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::new(dir.path().join("made/later"));
+        assert_eq!(storage.list("").unwrap(), Vec::<String>::new());
+        assert_eq!(storage.get("a").unwrap(), None);
+        for (name, bytes) in [("b/2", b"two".as_ref()), ("a", b"one"), ("b/1", b""), ("b/c/3", b"three"), ("bb", b"")] {
+            storage.put(name, bytes).unwrap();
+        }
+        storage.put("a", b"another").unwrap();
+        assert_eq!(storage.get("a").unwrap().unwrap(), b"another");
+        assert_eq!(storage.get("a/x").unwrap(), None);
+        assert_eq!(storage.list("").unwrap(), ["a", "b/1", "b/2", "b/c/3", "bb"]);
+        assert_eq!(storage.list("b/").unwrap(), ["b/1", "b/2", "b/c/3"]);
+        assert_eq!(storage.list("b").unwrap(), ["b/1", "b/2", "b/c/3", "bb"]);
+        assert_eq!(storage.list("b/c/").unwrap(), ["b/c/3"]);
+        storage.remove("b/1").unwrap();
+        storage.remove("b/1").unwrap();
+        assert_eq!(storage.list("b/").unwrap(), ["b/2", "b/c/3"]);
+        assert_eq!(storage.local_path("b/2"), dir.path().join("made/later/b/2"));
+    }
+
+    #[test]
+    fn half_written_files_are_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::new(dir.path());
+        std::fs::write(temporary_for(&dir.path().join("a")).unwrap(), "half").unwrap();
+        assert_eq!(storage.list("").unwrap(), Vec::<String>::new());
+        std::fs::create_dir(dir.path().join("taken")).unwrap();
+        std::fs::write(dir.path().join("taken/x"), "").unwrap();
+        let error = storage.put("taken", b"bytes").unwrap_err();
+        assert!(error.to_string().contains("cannot write '") && error.exit_code() == 1, "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the temporary file of the failed put is gone");
+    }
+}

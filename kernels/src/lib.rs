@@ -1,0 +1,15 @@
+//! Columns in, columns out: exact aggregates, group tables, programs, digests.
+//!
+//! Comes in: Arrow arrays and row selections. Goes out: Arrow arrays and saved states.
+//! Stays outside: SQL, files, sockets, clocks. What a kernel means is its reference implementation; faster versions and
+//! device versions are tested against it.
+
+pub mod aggregate;
+pub mod canonical;
+pub mod digest;
+pub mod exact;
+pub mod group_table;
+pub mod program;
+mod rows;
+
+pub use rows::Rows;

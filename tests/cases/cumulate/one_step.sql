@@ -1,0 +1,11 @@
+-- A step as long as the size is a tumble.
+-- duckdb:
+--   SELECT tumble(ts, INTERVAL 30 SECOND) AS window_start, window_end, count(*) AS n
+--   FROM (SELECT *, unnest(steps(ts, INTERVAL 30 SECOND, INTERVAL 30 SECOND)) AS window_end FROM events) GROUP BY ALL
+CREATE TABLE events (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events.parquet', 'history.path' = '${HISTORY}/events');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT window_start, window_end, COUNT(*) AS n
+FROM TABLE(CUMULATE(TABLE events, DESCRIPTOR(ts), INTERVAL '30' SECOND, INTERVAL '30' SECOND))
+GROUP BY window_start, window_end;

@@ -1,0 +1,7 @@
+-- Comparisons of doubles.
+-- duckdb: SELECT seq, ts, k, f64 FROM events WHERE f64 > 500 OR f64 < -500 OR f64 = 0
+CREATE TABLE events (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events.parquet', 'history.path' = '${HISTORY}/events');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT seq, ts, k, f64 FROM events WHERE f64 > 500 OR f64 < -500 OR f64 = 0;

@@ -1,0 +1,18 @@
+-- CSV without header and with another delimiter.
+-- duckdb: SELECT seq, ts, k, money, q, b, day, txt FROM simple
+CREATE TABLE simple (
+  seq BIGINT,
+  ts TIMESTAMP(3),
+  k INT,
+  money DOUBLE,
+  q INT,
+  b BOOLEAN,
+  `day` DATE,
+  txt STRING,
+  WATERMARK FOR ts AS ts
+)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/simple_noheader.csv', 'format' = 'csv',
+  'csv.field-delimiter' = ';', 'csv.header' = 'false', 'history.path' = '${HISTORY}/simple');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT seq, ts, k, money, q, b, `day`, txt FROM simple;

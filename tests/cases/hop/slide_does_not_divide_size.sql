@@ -1,0 +1,11 @@
+-- Panes are as long as the greatest common divisor.
+-- duckdb:
+--   SELECT window_start, window_start + INTERVAL 10 SECOND AS window_end, count(*) AS n, sum(q) AS s
+--   FROM (SELECT *, unnest(hops(ts, INTERVAL 4 SECOND, INTERVAL 10 SECOND)) AS window_start FROM events) GROUP BY ALL
+CREATE TABLE events (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events.parquet', 'history.path' = '${HISTORY}/events');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT window_start, window_end, COUNT(*) AS n, SUM(q) AS s
+FROM TABLE(HOP(TABLE events, DESCRIPTOR(ts), INTERVAL '4' SECOND, INTERVAL '10' SECOND))
+GROUP BY window_start, window_end;

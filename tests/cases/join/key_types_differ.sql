@@ -1,0 +1,8 @@
+-- An INT key against a BIGINT one.
+-- duckdb: SELECT pos, c.card_limit FROM payments p JOIN cards c ON p.card = c.card_limit
+CREATE TABLE payments (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/payments.parquet', 'history.path' = '${HISTORY}/payments');
+CREATE TABLE cards WITH ('connector' = 'filesystem', 'path' = '${DATA}/cards.parquet');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT pos, c.card_limit FROM payments AS p JOIN cards AS c ON p.card = c.card_limit;

@@ -1,0 +1,8 @@
+-- String keys; NULL matches nothing, the empty string itself.
+-- duckdb: SELECT pos, p.merchant, mcc FROM payments p JOIN merchants m ON p.merchant = m.merchant WHERE mcc < 9000
+CREATE TABLE payments (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/payments.parquet', 'history.path' = '${HISTORY}/payments');
+CREATE TABLE merchants WITH ('connector' = 'filesystem', 'path' = '${DATA}/merchants.parquet');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT pos, p.merchant, mcc FROM payments AS p JOIN merchants AS m ON p.merchant = m.merchant WHERE mcc < 9000;

@@ -1,0 +1,8 @@
+-- Rows without a match, by IS NULL.
+-- duckdb: SELECT pos, p.card FROM payments p LEFT JOIN cards c ON p.card = c.card WHERE c.card IS NULL
+CREATE TABLE payments (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/payments.parquet', 'history.path' = '${HISTORY}/payments');
+CREATE TABLE cards WITH ('connector' = 'filesystem', 'path' = '${DATA}/cards.parquet');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT pos, p.card FROM payments AS p LEFT JOIN cards AS c ON p.card = c.card WHERE c.card IS NULL;

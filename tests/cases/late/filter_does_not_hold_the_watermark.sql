@@ -1,0 +1,19 @@
+-- Rows that WHERE drops advance the watermark all the same, and are not counted as late.
+-- duckdb:
+--   WITH r AS (SELECT *, max(ts - INTERVAL 2 SECOND)
+--     OVER (ORDER BY pos ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS wm FROM events_late)
+--   SELECT tumble(ts, INTERVAL 10 SECOND) AS window_start, count(*) AS n FROM r
+--   WHERE k = 3 AND tumble(ts, INTERVAL 10 SECOND) + INTERVAL 10 SECOND - INTERVAL 1 MILLISECOND > coalesce(wm,
+--     '-infinity') GROUP BY ALL
+-- late:
+--   WITH r AS (SELECT *, max(ts - INTERVAL 2 SECOND)
+--     OVER (ORDER BY pos ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS wm FROM events_late)
+--   SELECT count(*) FROM r WHERE k = 3 AND NOT tumble(ts,
+--     INTERVAL 10 SECOND) + INTERVAL 10 SECOND - INTERVAL 1 MILLISECOND > coalesce(wm, '-infinity')
+CREATE TABLE events_late (WATERMARK FOR ts AS ts - INTERVAL '2' SECOND)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events_late.parquet', 'history.path' = '${HISTORY}/events_late');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT window_start, COUNT(*) AS n
+FROM TABLE(TUMBLE(TABLE events_late, DESCRIPTOR(ts), INTERVAL '10' SECOND)) WHERE k = 3
+GROUP BY window_start, window_end;

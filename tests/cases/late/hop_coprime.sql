@@ -1,0 +1,19 @@
+-- Lateness per hop where panes are shorter than the slide.
+-- duckdb:
+--   WITH r AS (SELECT *, max(ts - INTERVAL 2 SECOND)
+--     OVER (ORDER BY pos ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS wm FROM events_late),
+--     h AS (SELECT *, unnest(hops(ts, INTERVAL 4 SECOND, INTERVAL 10 SECOND)) AS window_start FROM r)
+--   SELECT window_start, count(*) AS n, min(seq) AS lo, max(seq) AS hi FROM h
+--   WHERE window_start + INTERVAL 10 SECOND - INTERVAL 1 MILLISECOND > coalesce(wm, '-infinity') GROUP BY ALL
+-- late:
+--   WITH r AS (SELECT *, max(ts - INTERVAL 2 SECOND)
+--     OVER (ORDER BY pos ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS wm FROM events_late),
+--     h AS (SELECT *, unnest(hops(ts, INTERVAL 4 SECOND, INTERVAL 10 SECOND)) AS w FROM r)
+--   SELECT count(DISTINCT pos) FROM h WHERE w + INTERVAL 10 SECOND - INTERVAL 1 MILLISECOND <= wm
+CREATE TABLE events_late (WATERMARK FOR ts AS ts - INTERVAL '2' SECOND)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events_late.parquet', 'history.path' = '${HISTORY}/events_late');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT window_start, COUNT(*) AS n, MIN(seq) AS lo, MAX(seq) AS hi
+FROM TABLE(HOP(TABLE events_late, DESCRIPTOR(ts), INTERVAL '4' SECOND, INTERVAL '10' SECOND))
+GROUP BY window_start, window_end;

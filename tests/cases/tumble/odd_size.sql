@@ -1,0 +1,9 @@
+-- A size that does not divide a minute.
+-- duckdb: SELECT tumble(ts, INTERVAL 7 SECOND) AS window_start, count(*) AS n FROM events GROUP BY ALL
+CREATE TABLE events (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events.parquet', 'history.path' = '${HISTORY}/events');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT window_start, COUNT(*) AS n
+FROM TABLE(TUMBLE(TABLE events, DESCRIPTOR(ts), INTERVAL '7' SECOND))
+GROUP BY window_start, window_end;

@@ -1,0 +1,7 @@
+-- All columns of a file by `SELECT *`.
+-- duckdb: SELECT * FROM events
+CREATE TABLE events (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events.parquet', 'history.path' = '${HISTORY}/events');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT * FROM events;

@@ -1,0 +1,300 @@
+//! `pelton-matrix`: the determinism matrix. Runs every SQL case in every cell and demands one digest.
+//!
+//! `pelton-matrix --data DIR --out DIR [--case NAME] [--full] [--limit-s N]`. `tests/data.py` makes the data. The sinks'
+//! files of each case's first cell and `report.json` stay in the output folder for `tests/compare.py`, which asks DuckDB
+//! whether the one answer is the right one.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pelton_engine::connector::Registry;
+use pelton_engine::error::Error;
+use pelton_engine::pipeline::{RunOptions, Summary, replay_text, run_text};
+use pelton_tests::cases::{self, Case};
+use pelton_tests::cells::{self, Cell, Mode};
+use serde_json::json;
+
+/// Cases that run at a time. Two cores, and half of the cells have two threads of their own.
+const WORKERS: usize = 2;
+
+struct Arguments {
+    data: PathBuf,
+    out: PathBuf,
+    filter: String,
+    full: bool,
+    limit: Duration,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let (mut data, mut out, mut filter, mut full, mut limit_s) = (None, None, String::new(), false, 240);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--data" => data = Some(PathBuf::from(value()?)),
+            "--out" => out = Some(PathBuf::from(value()?)),
+            "--case" => filter = value()?,
+            "--full" => full = true,
+            "--limit-s" => limit_s = value()?.parse().map_err(|_| "--limit-s needs seconds".to_string())?,
+            _ => return Err(format!("unknown argument {word}")),
+        }
+    }
+    let absolute = |path: Option<PathBuf>, name: &str| {
+        let path = path.ok_or(format!("{name} DIR is missing"))?;
+        std::path::absolute(&path).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    Ok(Arguments {
+        data: absolute(data, "--data")?,
+        out: absolute(out, "--out")?,
+        filter,
+        full,
+        limit: Duration::from_secs(limit_s),
+    })
+}
+
+/// What came of a case.
+struct Verdict {
+    /// Of the first cell.
+    summary: Option<Summary>,
+    runs: usize,
+    errors: Vec<String>,
+}
+
+/// What a worker does right now, for the watchdog.
+type Doing = Mutex<Option<(String, Instant)>>;
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("pelton-matrix: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let cases = match cases::find(&root, &arguments.filter) {
+        Ok(cases) if !cases.is_empty() => cases,
+        Ok(_) => {
+            eprintln!("pelton-matrix: no case is called {}", arguments.filter);
+            return ExitCode::from(2);
+        }
+        Err(error) => {
+            eprintln!("pelton-matrix: {}: {error}", root.display());
+            return ExitCode::from(2);
+        }
+    };
+    let cells = if arguments.full { cells::full() } else { cells::pairwise() };
+    let started = Instant::now();
+    let verdicts = run_all(&cases, &cells, &arguments);
+
+    let runs: usize = verdicts.iter().map(|v| v.runs).sum();
+    let failed = verdicts.iter().filter(|v| !v.errors.is_empty()).count();
+    if let Err(error) = write_report(&arguments.out, &cases, &verdicts) {
+        eprintln!("pelton-matrix: report.json: {error}");
+        return ExitCode::FAILURE;
+    }
+    let same = if failed == 0 { "one digest each" } else { "not one digest each" };
+    println!(
+        "{} cases × {} cells: {runs} runs, {same}, {:.0} s",
+        cases.len(),
+        cells.len(),
+        started.elapsed().as_secs_f64()
+    );
+    println!("{} passed, {failed} failed", cases.len() - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs the cases on a few workers; verdicts in the order of the cases.
+fn run_all(cases: &[Case], cells: &[Cell], arguments: &Arguments) -> Vec<Verdict> {
+    // A panic is reported as the failure of its case; the trace would only drown it.
+    std::panic::set_hook(Box::new(|_| ()));
+    let next = AtomicUsize::new(0);
+    let done = AtomicBool::new(false);
+    let doing: Vec<Doing> = (0..WORKERS).map(|_| Mutex::new(None)).collect();
+    let verdicts: Vec<Mutex<Option<Verdict>>> = cases.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = doing
+            .iter()
+            .map(|doing| {
+                scope.spawn(|| {
+                    let registry = pelton_io::registry();
+                    while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let index = cases.iter().position(|c| c == case).expect("it comes from there");
+                        let verdict = run_case(case, cells, arguments, &registry, doing);
+                        for error in &verdict.errors {
+                            println!("FAILED {}: {error}", case.name);
+                        }
+                        *verdicts[index].lock().expect("no panic holds this lock") = Some(verdict);
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                watch(&doing, arguments.limit);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        for worker in workers {
+            worker.join().expect("a worker catches the panics of its cases");
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    verdicts
+        .into_iter()
+        .map(|v| v.into_inner().expect("no panic holds this lock").expect("every case was run"))
+        .collect()
+}
+
+/// Ends the program when a run hangs: a thread cannot be stopped from outside.
+fn watch(doing: &[Doing], limit: Duration) {
+    for doing in doing {
+        if let Some((what, since)) = &*doing.lock().expect("no panic holds this lock")
+            && since.elapsed() > limit
+        {
+            println!("FAILED {what}: not ended after {} s", limit.as_secs());
+            println!("0 passed, 1 failed");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Runs one case in all cells.
+fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Registry, doing: &Doing) -> Verdict {
+    let mut verdict = Verdict { summary: None, runs: 0, errors: vec![] };
+    let scratch = match tempfile::tempdir() {
+        Ok(scratch) => scratch,
+        Err(error) => {
+            verdict.errors.push(format!("no scratch folder: {error}"));
+            return verdict;
+        }
+    };
+    let text = match std::fs::read_to_string(&case.path) {
+        Ok(text) => text,
+        Err(error) => {
+            verdict.errors.push(format!("{}: {error}", case.path.display()));
+            return verdict;
+        }
+    };
+    let kept = arguments.out.join(&case.name);
+    let _ = std::fs::remove_dir_all(&kept);
+    let mut histories: Vec<PathBuf> = vec![];
+    let mut replays = 0;
+    for (index, cell) in cells.iter().enumerate() {
+        let place = scratch.path().join(index.to_string());
+        let out = if index == 0 { kept.clone() } else { place.join("out") };
+        let history = match cell.mode {
+            Mode::Direct => place.join("history"),
+            Mode::Replayed if histories.is_empty() => continue,
+            // Take turns, so that histories written with every batch size are read.
+            Mode::Replayed => histories[replays % histories.len()].clone(),
+        };
+        if let Err(error) = std::fs::create_dir_all(&out) {
+            verdict.errors.push(format!("{}: {error}", out.display()));
+            return verdict;
+        }
+        let options = options(cell, &arguments.data, &out, &history, &place);
+        *doing.lock().expect("no panic holds this lock") =
+            Some((format!("{} in cell [{cell}]", case.name), Instant::now()));
+        let outcome = catch_unwind(AssertUnwindSafe(|| match cell.mode {
+            Mode::Direct => run_text(&text, registry, &options),
+            Mode::Replayed => replay_text(&text, registry, &options, &out),
+        }));
+        *doing.lock().expect("no panic holds this lock") = None;
+        verdict.runs += 1;
+        match outcome {
+            Err(panic) => verdict.errors.push(format!("[{cell}] panicked: {}", panic_text(panic.as_ref()))),
+            Ok(Err(error)) => verdict.errors.push(format!("[{cell}] {}", error_text(&error))),
+            Ok(Ok(summary)) => {
+                match cell.mode {
+                    Mode::Direct => histories.push(history),
+                    Mode::Replayed => replays += 1,
+                }
+                match &verdict.summary {
+                    Some(first) => verdict.errors.extend(differences(first, &cells[0], &summary, cell)),
+                    None => verdict.summary = Some(summary),
+                }
+            }
+        }
+        if verdict.summary.is_none() {
+            break; // the other cells would say the same
+        }
+    }
+    verdict
+}
+
+fn options(cell: &Cell, data: &Path, out: &Path, history: &Path, place: &Path) -> RunOptions {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    RunOptions {
+        threads: cell.threads,
+        batch_rows: Some(cell.batch_rows),
+        sets: vec![("dead-letters.path".into(), text(&place.join("dead-letters")))],
+        variables: BTreeMap::from([
+            ("DATA".into(), text(data)),
+            ("OUT".into(), text(out)),
+            ("HISTORY".into(), text(history)),
+        ]),
+        ..RunOptions::default()
+    }
+}
+
+/// What differs between the first cell and another one.
+fn differences(first: &Summary, first_cell: &Cell, other: &Summary, cell: &Cell) -> Vec<String> {
+    let mut lines = vec![];
+    let sinks: std::collections::BTreeSet<_> = first.digests.keys().chain(other.digests.keys()).collect();
+    for sink in sinks {
+        let (a, b) = (first.digests.get(sink), other.digests.get(sink));
+        if a != b {
+            let show = |d: Option<&String>| d.cloned().unwrap_or("none".into());
+            lines.push(format!("digest of {sink} is {} in [{cell}], {} in [{first_cell}]", show(b), show(a)));
+        }
+    }
+    let mut same = |what: &str, a: u64, b: u64| {
+        if a != b {
+            lines.push(format!("{b} {what} in [{cell}], {a} in [{first_cell}]"));
+        }
+    };
+    same("late rows", first.late, other.late);
+    if cell.mode == Mode::Direct {
+        // What did not decode or broke the schema is not in the history.
+        same("dead letters", first.dead_letters, other.dead_letters);
+        same("rows read", first.rows_in, other.rows_in);
+    }
+    lines
+}
+
+fn error_text(error: &Error) -> String {
+    let place = error.span().map(|s| format!("{}:{}: ", s.line, s.column)).unwrap_or_default();
+    let hint = error.advice().map(|h| format!(" (hint: {h})")).unwrap_or_default();
+    format!("{place}{error}{hint}")
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message").to_string()
+}
+
+/// `report.json`: per case the digests and counts of its first cell.
+fn write_report(out: &Path, cases: &[Case], verdicts: &[Verdict]) -> std::io::Result<()> {
+    let entries: serde_json::Map<_, _> = cases
+        .iter()
+        .zip(verdicts)
+        .map(|(case, verdict)| {
+            let entry = match &verdict.summary {
+                None => json!({ "error": verdict.errors.first() }),
+                Some(s) => json!({
+                    "digests": s.digests, "rows_in": s.rows_in, "rows_out": s.rows_out, "late": s.late,
+                    "dead_letters": s.dead_letters, "errors": verdict.errors,
+                }),
+            };
+            (case.name.clone(), entry)
+        })
+        .collect();
+    std::fs::create_dir_all(out)?;
+    std::fs::write(out.join("report.json"), serde_json::to_string_pretty(&json!({ "cases": entries }))?)
+}
