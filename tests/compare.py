@@ -9,8 +9,8 @@ the line or on the indented lines below it:
     -- What the case shows.
     -- duckdb: SELECT ...          the answer for the sink `out`, or `none (reason)`
     -- duckdb alerts: SELECT ...   the answer for another sink
-    -- late: SELECT ...            how many rows are late
-    -- dead letters: SELECT ...    how many dead letters there are, the late rows among them
+    -- late: SELECT ...            how many rows are late (default: none)
+    -- dead letters: SELECT ...    how many dead letters there are (default: the late rows)
     -- read: SELECT ...            how DuckDB reads the output (default: the Parquet file <sink>.parquet)
     -- tolerance: col=0.02         relative; doubles have 1e-9 without it
     -- types: col=int64            Arrow types of columns of the output
@@ -224,12 +224,11 @@ def check(case, con, data, out, report):
             lines += [f"{sink}: {line}" for line in differences(ask(sql), got, case.ordered, tolerances, types)]
         if not read and (again := digest.digest(got.to_batches())) != report["digests"].get(sink):
             lines.append(f"{sink}: digest.py says {again}, the run said {report['digests'].get(sink)}")
-    for what in ("late", "dead letters"):
-        if (what, "out") in case.items:
-            want = ask(case.items[what, "out"]).column(0)[0].as_py()
-            got = report[what.replace(" ", "_")]
-            if want != got:
-                lines.append(f"{what}: {got}, wanted {want}")
+    late = case.items.get(("late", "out"), "SELECT 0")
+    for what, sql in (("late", late), ("dead letters", case.items.get(("dead letters", "out"), late))):
+        want, got = ask(sql).column(0)[0].as_py(), report[what.replace(" ", "_")]
+        if want != got:
+            lines.append(f"{what}: {got}, wanted {want}")
     return lines
 
 

@@ -23,7 +23,7 @@ CREATE TABLE nexmark_q11 (
     starttime TIMESTAMP(3),
     endtime TIMESTAMP(3)
 ) WITH (
-    'connector' = 'print'
+    'connector' = 'blackhole'
 );
 
 INSERT INTO nexmark_q11

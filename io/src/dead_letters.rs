@@ -72,7 +72,8 @@ impl ParquetDeadLetters {
         if self.open.is_none() {
             let temporary = temporary_for(&self.directory.join("part"))?;
             let file = File::create_new(&temporary)?;
-            let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
+            let properties =
+                WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?)).build();
             let writer = ArrowWriter::try_new(file.try_clone()?, SCHEMA.clone(), Some(properties))?;
             self.open = Some((temporary, file, writer));
         }
@@ -118,7 +119,9 @@ impl ParquetDeadLetters {
 impl DeadLetterStore for ParquetDeadLetters {
     fn write(&mut self, letters: &[DeadLetter]) -> Result<()> {
         for letter in letters {
-            self.held_bytes += letter.reason.len() + letter.bytes.as_ref().map_or(0, Vec::len) + letter.row.as_ref().map_or(0, String::len);
+            self.held_bytes += letter.reason.len()
+                + letter.bytes.as_ref().map_or(0, Vec::len)
+                + letter.row.as_ref().map_or(0, String::len);
             self.held.push(letter.clone());
             if self.held.len() >= HELD_LETTERS_MAX || self.held_bytes >= HELD_BYTES_MAX {
                 self.encode().map_err(|e| self.failed(e))?;
@@ -176,7 +179,8 @@ fn letters_of(batch: &RecordBatch) -> Option<Vec<DeadLetter>> {
     };
     let (source, operator) = (column("source")?.as_string::<i32>(), column("operator")?.as_string::<i32>());
     let (kind, reason) = (column("kind")?.as_string::<i32>(), column("reason")?.as_string::<i32>());
-    let (partition, offset) = (column("partition")?.as_primitive::<Int32Type>(), column("offset")?.as_primitive::<Int64Type>());
+    let (partition, offset) =
+        (column("partition")?.as_primitive::<Int32Type>(), column("offset")?.as_primitive::<Int64Type>());
     let (bytes, row) = (column("bytes")?.as_binary::<i32>(), column("row")?.as_string::<i32>());
     (0..batch.num_rows())
         .map(|i| {
@@ -204,7 +208,9 @@ fn parts(directory: &Path) -> io::Result<Vec<(usize, PathBuf)>> {
     for entry in entries {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if let Some(number) = name.strip_prefix("part-").and_then(|n| n.strip_suffix(".parquet")).and_then(|n| n.parse().ok()) {
+        if let Some(number) =
+            name.strip_prefix("part-").and_then(|n| n.strip_suffix(".parquet")).and_then(|n| n.parse().ok())
+        {
             found.push((number, path));
         }
     }
@@ -240,7 +246,8 @@ pub fn kind_of(word: &str) -> Option<LetterKind> {
 /// Hands the letters in a directory to `take`, file by file as they were committed, until it answers `false`. Memory: a
 /// few thousand letters. A directory that is not there holds none.
 pub fn for_each(directory: &Path, filter: &Filter, mut take: impl FnMut(DeadLetter) -> bool) -> Result<()> {
-    let listed = parts(directory).map_err(|e| Error::world(format!("cannot read '{}'", directory.display())).because(e))?;
+    let listed =
+        parts(directory).map_err(|e| Error::world(format!("cannot read '{}'", directory.display())).because(e))?;
     for (_, path) in listed {
         let failed = || Error::world(format!("file '{}' holds no dead letters that can be read", path.display()));
         let file = File::open(&path).map_err(|e| failed().because(e))?;
@@ -322,7 +329,9 @@ mod tests {
         store.commit().unwrap();
         assert!(!path.exists(), "no letters, no trace");
         assert_eq!(read(&path, &Filter::default(), 10).unwrap(), []);
-        let first: Vec<_> = (0..20_000).map(|i| letter(i, if i % 2 == 0 { LetterKind::Undecodable } else { LetterKind::Late })).collect();
+        let first: Vec<_> = (0..20_000)
+            .map(|i| letter(i, if i % 2 == 0 { LetterKind::Undecodable } else { LetterKind::Late }))
+            .collect();
         store.write(&first).unwrap();
         assert_eq!(read(&path, &Filter::default(), usize::MAX).unwrap(), [], "nothing before the commit");
         store.commit().unwrap();
@@ -334,17 +343,20 @@ mod tests {
         let mut again = ParquetDeadLetters::new(&path);
         again.write(&[letter(9, LetterKind::Schema)]).unwrap();
         again.commit().unwrap();
-        let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]);
         let all = read(&path, &Filter::default(), usize::MAX).unwrap();
-        let want: Vec<_> = first.iter().cloned().chain([letter(7, LetterKind::FarFuture), letter(9, LetterKind::Schema)]).collect();
+        let want: Vec<_> =
+            first.iter().cloned().chain([letter(7, LetterKind::FarFuture), letter(9, LetterKind::Schema)]).collect();
         assert_eq!(all, want);
         assert_eq!(read(&path, &Filter::default(), 5).unwrap(), first[..5]);
         let late = Filter { kind: kind_of("late"), ..Filter::default() };
         assert_eq!(read(&path, &late, 2).unwrap(), [first[1].clone(), first[3].clone()]);
         assert_eq!(read(&path, &Filter { source: Some("x".into()), ..Filter::default() }, 2).unwrap(), []);
-        let counts: Vec<_> = summarize(&path, &Filter::default()).unwrap().into_iter().map(|s| (s.kind, s.count, s.example)).collect();
+        let counts: Vec<_> =
+            summarize(&path, &Filter::default()).unwrap().into_iter().map(|s| (s.kind, s.count, s.example)).collect();
         assert_eq!(
             counts,
             [

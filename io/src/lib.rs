@@ -8,6 +8,8 @@ pub mod dead_letters;
 pub mod filesystem;
 pub mod formats;
 pub mod generators;
+pub mod places;
+pub mod segments;
 pub mod storage;
 
 use std::sync::Arc;
@@ -19,9 +21,12 @@ pub fn registry() -> Registry {
     let mut registry = Registry::default();
     registry.add(Arc::new(console::blackhole::Blackhole));
     registry.add(Arc::new(console::print::Print));
+    registry.add(Arc::new(console::stdin::Stdin));
+    registry.add(Arc::new(console::stdout::Stdout));
     registry.add(Arc::new(filesystem::Filesystem));
     registry.add(Arc::new(generators::datagen::Datagen));
     registry.add(Arc::new(generators::fraud::Fraud));
     registry.add(Arc::new(generators::nexmark::Nexmark));
+    registry.set_places(Arc::new(places::LocalPlaces));
     registry
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArguments, Ident, Interval,
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArguments, Interval,
     LimitClause, Query, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion_sql::sqlparser::ast::helpers::attached_token::AttachedToken;
@@ -40,7 +40,8 @@ impl VisitorMut for Calls {
     /// `FETCH FIRST n ROWS ONLY` is a `LIMIT`; DataFusion would not see it.
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         let Some(fetch) = query.fetch.take() else { return ControlFlow::Continue(()) };
-        let fail = |what: &str| ControlFlow::Break(Box::new(Error::user(format!("FETCH … {what} is not supported")).at(span_of(query.span()))));
+        let place = span_of(query.span());
+        let fail = |what: &str| ControlFlow::Break(Box::new(Error::user(format!("FETCH … {what} is not supported")).at(place)));
         if fetch.with_ties {
             return fail("WITH TIES");
         }
@@ -109,6 +110,31 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
         Expr::Ceil { expr, field: CeilFloorKind::DateTimeField(unit) } if *unit != DateTimeField::NoDateTime => {
             Some(call("ceil_time", vec![*expr.clone(), text(unit.to_string(), span)], span))
         }
+        Expr::Substring { expr, substring_from, substring_for, .. } => {
+            let from = substring_from.as_deref().cloned().unwrap_or_else(|| number("1", span));
+            let args = [Some(*expr.clone()), Some(from), substring_for.as_deref().cloned()];
+            Some(call("substr", args.into_iter().flatten().collect(), span))
+        }
+        // `(bid).info.channel` is `bid.info.channel`; a field of anything else is a call.
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let fields: Option<Vec<_>> = access_chain
+                .iter()
+                .map(|access| match access {
+                    AccessExpr::Dot(Expr::Identifier(field)) => Some(field.clone()),
+                    _ => None,
+                })
+                .collect();
+            let Some(fields) = fields else { return Ok(None) };
+            let mut inner = root.as_ref();
+            while let Expr::Nested(deeper) = inner {
+                inner = deeper;
+            }
+            match inner {
+                Expr::Identifier(first) => Some(Expr::CompoundIdentifier(std::iter::once(first.clone()).chain(fields).collect())),
+                Expr::CompoundIdentifier(first) => Some(Expr::CompoundIdentifier(first.iter().cloned().chain(fields).collect())),
+                other => Some(fields.into_iter().fold(other.clone(), |base, field| call("get_field", vec![base, text(field.value, field.span)], span))),
+            }
+        }
         Expr::Function(function) => {
             let name = call_name(function);
             let Some(args) = call_args(function) else { return Ok(None) };
@@ -162,9 +188,4 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
         }
         _ => None,
     })
-}
-
-/// An identifier at a place.
-pub fn ident(name: &str, span: Span) -> Expr {
-    Expr::Identifier(Ident::with_span(span, name))
 }

@@ -188,6 +188,8 @@ pub fn config(functions: &Functions) -> ConfigOptions {
     options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.enable_ident_normalization = false;
     options.sql_parser.map_string_types_to_utf8view = false;
+    // NULL is the lowest value, as in Flink: first in ascending order, last in descending.
+    options.sql_parser.default_null_ordering = "nulls_min".into();
     options.sql_parser.collect_spans = true;
     options.optimizer.skip_failed_rules = false;
     options

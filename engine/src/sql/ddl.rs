@@ -63,9 +63,8 @@ pub enum Kind {
 
 /// Runs a parser function over tokens that must all be used.
 pub fn parse_all<T>(tokens: &[TokenWithSpan], read: impl FnOnce(&mut Parser) -> Result<T, ParserError>) -> Result<T> {
-    let end = tokens.last().map_or(Span::default(), |t| span_of(t.span));
     let mut parser = Parser::new(&Flink).with_tokens_with_locations(tokens.to_vec());
-    let value = read(&mut parser).map_err(|e| errors::from_parser(e, end))?;
+    let value = read(&mut parser).map_err(|e| errors::from_parser(e, tokens))?;
     let rest = parser.peek_token();
     match rest.token {
         Token::EOF => Ok(value),

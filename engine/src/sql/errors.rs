@@ -2,8 +2,9 @@
 
 use datafusion_common::{DataFusionError, SchemaError};
 use datafusion_sql::sqlparser::parser::ParserError;
+use datafusion_sql::sqlparser::tokenizer::TokenWithSpan;
 
-use super::text::lower_first;
+use super::text::{lower_first, span_of};
 use super::types;
 use crate::error::{Error, Span};
 
@@ -12,8 +13,10 @@ pub fn carry(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// A parser's error. `end` is the place of the last token, for text that ends too early.
-pub fn from_parser(error: ParserError, end: Span) -> Error {
+/// A parser's error over these tokens.
+pub fn from_parser(error: ParserError, tokens: &[TokenWithSpan]) -> Error {
+    // Text that ends too early is marked at its last token.
+    let end = tokens.last().map_or(Span::default(), |t| span_of(t.span));
     let message = match error {
         ParserError::TokenizerError(m) | ParserError::ParserError(m) => m,
         ParserError::RecursionLimitExceeded => return Error::user("this is nested too deeply").at(end),
@@ -28,14 +31,22 @@ pub fn from_parser(error: ParserError, end: Span) -> Error {
         }
         None => (message, None),
     };
-    let Some(rest) = message.strip_prefix("Expected: ") else {
+    let Some(rest) = message.strip_prefix("Expected: ").or_else(|| message.strip_prefix("Expected ")) else {
         return Error::user(lower_first(&message)).at(place.map_or(end, |p| word_span(p, "")));
     };
-    let (wanted, found) = rest.rsplit_once(", found: ").unwrap_or((rest, ""));
-    match found {
-        "EOF" => Error::user(format!("the statement ends where {wanted} was expected")).at(end),
-        _ => Error::user(format!("expected {wanted}, found `{found}`")).at(place.map_or(end, |p| word_span(p, found))),
+    let Some((wanted, found)) = rest.rsplit_once(", found: ") else {
+        return Error::user(format!("expected {rest}")).at(place.map_or(end, |p| word_span(p, "")));
+    };
+    if found == "EOF" {
+        return Error::user(format!("the statement ends where {wanted} was expected")).at(end);
     }
+    // The parser sometimes gives the place of the token after the one it names.
+    let named = tokens
+        .iter()
+        .filter(|t| place.is_none_or(|p| (t.span.start.line, t.span.start.column) <= p) && t.token.to_string() == found)
+        .next_back();
+    let place = named.map(|t| span_of(t.span)).or(place.map(|p| word_span(p, found)));
+    Error::user(format!("expected {wanted}, found `{found}`")).at(place.unwrap_or(end))
 }
 
 fn word_span((line, column): (u64, u64), word: &str) -> Span {
@@ -71,7 +82,7 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             let first = message.split(".\nThis issue was likely caused").next().unwrap_or(&message);
             Error::user(format!("the planner could not handle this: {}", types::in_our_words(first)))
         }
-        DataFusionError::SQL(parser, _) => from_parser(*parser, Span::default()),
+        DataFusionError::SQL(parser, _) => from_parser(*parser, &[]),
         DataFusionError::ArrowError(arrow, _) => plain(&arrow.to_string()),
         other => plain(&other.strip_backtrace()),
     }
@@ -137,7 +148,15 @@ fn from_schema(error: SchemaError) -> Error {
 
 /// A message of DataFusion without its jargon.
 fn plain(message: &str) -> Error {
-    let message = ["Error during planning: ", "This feature is not implemented: ", "Schema error: ", "Arrow error: ", "Execution error: "]
+    let message = [
+        "Error during planning: ",
+        "This feature is not implemented: ",
+        "Schema error: ",
+        "Arrow error: ",
+        "Execution error: ",
+        "Cast error: ",
+        "Parser error: ",
+    ]
         .iter()
         .fold(message, |m, prefix| m.strip_prefix(prefix).unwrap_or(m));
     if let Some(at) = message.find("must appear in the GROUP BY clause") {

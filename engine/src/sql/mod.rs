@@ -21,6 +21,8 @@ mod plan;
 mod refuse;
 mod session;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod types;
 mod window;
@@ -121,7 +123,7 @@ pub struct ColumnDef {
     pub name: String,
     /// Its Arrow type.
     pub data_type: DataType,
-    /// False after `NOT NULL`, for keys, and for the event time.
+    /// False after `NOT NULL` and for keys.
     pub nullable: bool,
     /// Where its values come from.
     pub kind: ColumnKind,

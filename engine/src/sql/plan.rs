@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 
 /// Coerces types. Afterwards the schema of the plan is final.
 pub fn analyze(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-    Analyzer::with_rules(vec![Arc::new(TypeCoercion::new()), Arc::new(PlainStrings)])
+    Analyzer::with_rules(vec![Arc::new(TypeCoercion::new()), Arc::new(Tidy)])
         .execute_and_check(plan, options, |_, _| {})
         .map_err(from_datafusion)
 }
@@ -135,11 +135,11 @@ pub fn describe(schema: &DFSchema) -> String {
     columns.join(", ")
 }
 
-/// Strings are `Utf8`: some of DataFusion's functions answer views.
+/// Strings are `Utf8` (some of DataFusion's functions answer views), and names stand at the top of expressions only.
 #[derive(Debug)]
-struct PlainStrings;
+struct Tidy;
 
-impl AnalyzerRule for PlainStrings {
+impl AnalyzerRule for Tidy {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> DfResult<LogicalPlan> {
         plan.transform_up_with_subqueries(|node| {
             if matches!(node, LogicalPlan::TableScan(_)) {
@@ -152,7 +152,7 @@ impl AnalyzerRule for PlainStrings {
             let names = NamePreserver::new(&node);
             let node = node.map_expressions(|expr| {
                 let name = names.save(&expr);
-                let new = plain_strings(expr.clone(), &schema)?;
+                let new = inner_names(plain_strings(expr.clone(), &schema)?)?;
                 Ok(if new == expr { Transformed::no(expr) } else { Transformed::yes(name.restore(new)) })
             })?;
             node.map_data(LogicalPlan::recompute_schema)
@@ -161,7 +161,7 @@ impl AnalyzerRule for PlainStrings {
     }
 
     fn name(&self) -> &str {
-        "plain_strings"
+        "tidy"
     }
 }
 
@@ -173,6 +173,24 @@ fn plain_strings(expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
         Ok(Transformed::no(expr))
     })
     .map(|t| t.data)
+}
+
+/// Takes out the names inside of an expression, but for its own.
+fn inner_names(expr: Expr) -> DfResult<Expr> {
+    let strip = |e: Expr| {
+        e.transform_up(|e| match e {
+            Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
+            e => Ok(Transformed::no(e)),
+        })
+        .map(|t| t.data)
+    };
+    match expr {
+        Expr::Alias(mut alias) => {
+            *alias.expr = strip(*alias.expr)?;
+            Ok(Expr::Alias(alias))
+        }
+        other => strip(other),
+    }
 }
 
 /// Takes out `WHERE TRUE`; unlike DataFusion's rule it leaves `WHERE FALSE`, so that the source is still read.

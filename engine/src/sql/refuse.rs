@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr,
+    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr,
     SetOperator, SetQuantifier, Spanned, TableFactor, TableVersion, Visit, Visitor,
 };
 use datafusion_sql::sqlparser::tokenizer;
@@ -39,7 +39,7 @@ pub fn check_expr(expr: &Expr, functions: &Functions) -> Result<Found> {
 }
 
 fn run(node: &impl Visit, functions: &Functions) -> Result<Found> {
-    let mut walk = Walk { functions, subqueries: HashSet::new(), found: Found::default() };
+    let mut walk = Walk { functions, subqueries: HashSet::new(), windows: HashSet::new(), found: Found::default() };
     match node.visit(&mut walk) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(walk.found),
@@ -50,6 +50,8 @@ struct Walk<'a> {
     functions: &'a Functions,
     /// Subqueries that stand for tables, as arguments of window functions.
     subqueries: HashSet<*const Query>,
+    /// Calls of window functions that stand where they belong.
+    windows: HashSet<*const Function>,
     found: Found,
 }
 
@@ -141,6 +143,7 @@ impl Visitor for Walk<'_> {
                     match e {
                         Expr::Subquery(query) => drop(self.subqueries.insert(query.as_ref() as *const Query)),
                         Expr::Function(inner) => {
+                            self.windows.insert(inner as *const Function);
                             if let Some(Expr::Subquery(query)) = call_args(inner).unwrap_or_default().first() {
                                 self.subqueries.insert(query.as_ref() as *const Query);
                             }
@@ -172,6 +175,7 @@ impl Visitor for Walk<'_> {
                 if let FunctionArguments::List(list) = &function.args {
                     allow(&list.args);
                 }
+                self.windows.insert(function as *const Function);
                 ControlFlow::Continue(())
             }
             TableFactor::TableFunction { .. } | TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
@@ -195,6 +199,9 @@ impl Visitor for Walk<'_> {
             Expr::Function(function) => {
                 let name = call_name(function);
                 let place = function.name.span();
+                if self.windows.contains(&(function as *const Function)) {
+                    return ControlFlow::Continue(());
+                }
                 if function.over.is_some() {
                     return not_yet_but("OVER (…) is", place, "group by a window: GROUP BY window_start, window_end");
                 }

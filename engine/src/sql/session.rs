@@ -141,9 +141,9 @@ impl Session {
             }
             "CREATE" => self.create(tokens, source, outcomes)?,
             "DROP" => outcomes.push(self.drop(&tokens)?),
-            "SET" => outcomes.push(self.set(&tokens, source)?),
+            "SET" => outcomes.push(self.set(&tokens)?),
             "RESET" => {
-                let key = self.key_text(&tokens[1..], source);
+                let key = self.key_text(&tokens[1..]);
                 self.settings.reset(key.as_deref())?;
                 self.functions = Functions::new(self.settings.time_zone());
                 outcomes.push(Outcome::Set { key: key.unwrap_or_default(), value: None });
@@ -212,7 +212,7 @@ impl Session {
             return Err(Error::user("CREATE TABLE … AS takes its columns from the query").at(span_of(ast.name.span)).hint("leave the list of columns out"));
         }
         let text = source.slice(span).to_string();
-        let (planned, tokens) = self.plan_query(query, &[], true)?;
+        let (planned, tokens) = self.plan_query(query, false)?;
         let fields: Vec<Arc<Field>> = planned.plan.schema().fields().iter().map(|f| Arc::new(plain_field(f))).collect();
         let def = Arc::new(self.define(&ast, &spelling, Some(Arc::new(Schema::new(fields))), span)?);
         let job = self.job(planned, Target::Table(def.clone()), None, &tokens, span, text)?;
@@ -296,8 +296,6 @@ impl Session {
                 }),
             }
         }
-        self.compute(ast, spelling, &mut columns)?;
-
         let mut primary_key = vec![];
         for key in &ast.primary_key {
             let Some(column) = columns.iter_mut().find(|c| c.name.eq_ignore_ascii_case(&key.value)) else {
@@ -310,6 +308,7 @@ impl Session {
             physical[at] = physical[at].clone().with_nullable(false);
             primary_key.push(column.name.clone());
         }
+        self.compute(ast, spelling, &mut columns)?;
         let watermark = self.watermark(ast, spelling, &mut columns)?;
         let schema = Arc::new(Schema::new(
             columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), c.nullable)).collect::<Vec<_>>(),
@@ -383,7 +382,7 @@ impl Session {
             return Ok(());
         }
         let query = tokens.split_off(head.query);
-        let (planned, _) = self.plan_query(query, &[], false)?;
+        let (planned, _) = self.plan_query(query, false)?;
         let mut plan = planned.plan;
         if !head.columns.is_empty() {
             let have = plan.schema().fields().len();
@@ -420,19 +419,32 @@ impl Session {
         }
     }
 
-    fn key_text(&self, tokens: &[TokenWithSpan], source: &Source) -> Option<String> {
+    fn key_text(&self, tokens: &[TokenWithSpan]) -> Option<String> {
         match tokens {
             [] => None,
             [TokenWithSpan { token: Token::SingleQuotedString(text), .. }] => Some(text.clone()),
-            tokens => Some(source.slice(span_of_tokens(tokens)).trim_matches(['"', '`']).to_string()),
+            tokens => {
+                // Bare words: `pelton.batch.rows-max`, `10 s`. Tokens that touch in the text stay together.
+                let mut text = String::new();
+                for (i, token) in tokens.iter().enumerate() {
+                    if i > 0 && tokens[i - 1].span != token.span && tokens[i - 1].span.end != token.span.start {
+                        text.push(' ');
+                    }
+                    match &token.token {
+                        Token::Word(word) => text.push_str(&word.value),
+                        other => text.push_str(&other.to_string()),
+                    }
+                }
+                Some(text)
+            }
         }
     }
 
-    fn set(&mut self, tokens: &[TokenWithSpan], source: &Source) -> Result<Outcome> {
+    fn set(&mut self, tokens: &[TokenWithSpan]) -> Result<Outcome> {
         let Some(eq) = tokens.iter().position(|t| t.token == Token::Eq) else {
             return Err(Error::user("SET wants a key and a value").hint("SET 'pelton.time-zone' = 'Europe/Vienna'"));
         };
-        let (Some(key), Some(value)) = (self.key_text(&tokens[1..eq], source), self.key_text(&tokens[eq + 1..], source)) else {
+        let (Some(key), Some(value)) = (self.key_text(&tokens[1..eq]), self.key_text(&tokens[eq + 1..])) else {
             return Err(Error::user("SET wants a key and a value").hint("SET 'pelton.time-zone' = 'Europe/Vienna'"));
         };
         let place = if self.settings.get(&key).is_some() { span_of_tokens(&tokens[eq + 1..]) } else { span_of_tokens(&tokens[1..]) };
@@ -446,7 +458,7 @@ impl Session {
     fn select(&self, tokens: Vec<TokenWithSpan>, source: &Source) -> Result<Job> {
         let span = span_of_tokens(&tokens);
         let text = source.slice(span).to_string();
-        let (planned, tokens) = self.plan_query(tokens, &[], false)?;
+        let (planned, tokens) = self.plan_query(tokens, false)?;
         self.job(planned, Target::Print, None, &tokens, span, text)
     }
 
@@ -461,29 +473,25 @@ impl Session {
             None => return Err(self.catalog.unknown(&head.name.value).at(place)),
         };
         let query = tokens.split_off(head.query);
-        let (planned, tokens) = self.plan_query(query, &[], true)?;
+        let (planned, tokens) = self.plan_query(query, true)?;
         self.job(planned, Target::Table(def), Some(&head), &tokens, span, text)
     }
 
-    /// Parses and plans a query; also answers its tokens. `unnamed`: two result columns may have one name.
-    fn plan_query(&self, mut tokens: Vec<TokenWithSpan>, known: &[String], unnamed: bool) -> Result<(Planned, Vec<TokenWithSpan>)> {
-        let mut names = known.to_vec();
-        names.extend(self.catalog.names_for(&names::words(&tokens)));
-        let spelling = names::respell(&mut tokens, names);
-        let place = span_of_tokens(&tokens);
-        let mut query = parse_all(&tokens, Parser::parse_query)?;
+    /// Parses and plans a query; also answers its tokens. `by_position`: the names of the result do not matter.
+    fn plan_query(&self, mut tokens: Vec<TokenWithSpan>, by_position: bool) -> Result<(Planned, Vec<TokenWithSpan>)> {
+        let known = self.catalog.names_for(&names::words(&tokens));
+        let spelling = names::respell(&mut tokens, known);
+        let mut query = parse_all(&tokens, |p| p.parse_query())?;
         let mut written = written_names(&query, &spelling);
-        if unnamed {
-            name_twins(&mut query);
-        }
+        name_results(&mut query, by_position);
         legacy::rewrite(&mut query)?;
         let found = refuse::check(&query, &self.functions)?;
         calls::rewrite(&mut query)?;
         let provider = Provider::new(&self.catalog, &self.functions, &spelling);
         let options = config(&self.functions);
         let planner = SqlToRel::new_with_options(&provider, ParserOptions::from(&options.sql_parser));
-        let plan = planner.sql_statement_to_plan(Statement::Query(query)).map_err(|e| from_datafusion(e).at(place))?;
-        let plan = plan::analyze(plan, &options).map_err(|e| e.at(place))?;
+        let plan = planner.sql_statement_to_plan(Statement::Query(query)).map_err(|e| text::place(from_datafusion(e), &tokens))?;
+        let plan = plan::analyze(plan, &options).map_err(|e| text::place(e, &tokens))?;
 
         // The names of the result, as the user wrote them.
         let columns: Vec<(Expr, String)> = (0..plan.schema().fields().len())
@@ -493,7 +501,7 @@ impl Session {
                 (plan::column(&plan, i), name)
             })
             .collect();
-        let plan = plan::project(plan, columns).map_err(|e| e.at(place))?;
+        let plan = plan::project(plan, columns)?;
         let words = names::words(&tokens);
         let in_view = self.catalog.iter().find_map(|entry| match entry {
             Entry::View(view) if words.contains(&view.name.to_lowercase()) => view.volatile.clone(),
@@ -507,7 +515,7 @@ impl Session {
         if let Target::Table(def) = &target {
             plan = self.fit(plan, def, head, span)?;
         }
-        let plan = plan::optimize(plan, &config(&self.functions)).map_err(|e| e.at(span))?;
+        let plan = plan::optimize(plan, &config(&self.functions)).map_err(|e| text::place(e, tokens).at(span))?;
         let joins = text::joins(tokens);
         plan::check_joins(&plan).map_err(|e| e.at(joins.first().copied().unwrap_or(span)))?;
         let is_volatile = volatile.is_some() || plan::is_volatile(&plan);
@@ -676,23 +684,50 @@ fn written_names(query: &Query, spelling: &Spelling) -> Vec<(String, String)> {
     }
 }
 
-/// Names result columns that would have the same name: an `INSERT` goes by position, so that names do not matter.
-fn name_twins(query: &mut Query) {
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
+/// Names the columns of a result that have no name of their own after their text, each differently; DataFusion would
+/// call `SUM(x)` and `SUM(CAST(x AS REAL))` the same. An `INSERT` goes by position, so there even two equal columns may stand.
+fn name_results(query: &mut Query, by_position: bool) {
+    let mut body = query.body.as_mut();
+    let select = loop {
+        body = match body {
+            SetExpr::SetOperation { left, .. } => left,
+            SetExpr::Query(inner) => inner.body.as_mut(),
+            SetExpr::Select(select) => break select,
+            _ => return,
+        };
+    };
     let mut seen = HashSet::new();
     for (i, item) in select.projection.iter_mut().enumerate() {
-        if let SelectItem::UnnamedExpr(expr) = item {
-            let name = match &*expr {
-                ast::Expr::CompoundIdentifier(parts) => parts.last().map_or(String::new(), |p| p.value.clone()),
-                expr => expr.to_string(),
-            };
-            if !seen.insert(name.to_lowercase()) {
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(format!("$column_{i}")) };
+        let (expr, name, plain) = match &*item {
+            SelectItem::UnnamedExpr(expr @ ast::Expr::Identifier(ident)) => (expr, ident.value.clone(), true),
+            SelectItem::UnnamedExpr(expr @ ast::Expr::CompoundIdentifier(parts)) => {
+                (expr, parts.last().map_or(String::new(), |p| p.value.clone()), true)
             }
-        } else if let SelectItem::ExprWithAlias { expr, alias } = item
-            && !seen.insert(alias.value.to_lowercase())
-        {
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(format!("$column_{i}")) };
-        }
+            SelectItem::UnnamedExpr(expr) => (expr, expr.to_string(), is_group_bound(expr)),
+            SelectItem::ExprWithAlias { expr, alias } => (expr, alias.value.clone(), true),
+            _ => continue,
+        };
+        let new = if seen.insert(name.to_lowercase()) {
+            if plain {
+                continue;
+            }
+            name
+        } else if by_position {
+            format!("$column_{i}")
+        } else if plain {
+            continue;
+        } else {
+            (2..).map(|n| format!("{name}:{n}")).find(|n| seen.insert(n.to_lowercase())).expect("there is no end of numbers")
+        };
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(new) };
     }
+}
+
+/// True for `TUMBLE_START(…)` and its like, which become columns with names of their own.
+fn is_group_bound(expr: &ast::Expr) -> bool {
+    let ast::Expr::Function(function) = expr else { return false };
+    let name = super::dialect::call_name(function);
+    name.rsplit_once('_').is_some_and(|(kind, bound)| {
+        super::window::WINDOW_FUNCTIONS.contains(&kind) && ["start", "end", "rowtime"].contains(&bound)
+    })
 }

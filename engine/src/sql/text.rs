@@ -321,6 +321,21 @@ pub fn find(text: &str, start: Span, words: &[&str]) -> Span {
         })
 }
 
+/// Gives an error without a place that of the literal or name which its message quotes, or else of all the tokens.
+pub fn place(error: Error, tokens: &[TokenWithSpan]) -> Error {
+    let quoted = |mark: char| error.message().split(mark).nth(1).map(str::to_string);
+    let literal = quoted('\'').and_then(|text| tokens.iter().find(|t| matches!(&t.token, Token::SingleQuotedString(s) if *s == text)));
+    let name = || {
+        let text = quoted('`')?;
+        let text = text.rsplit('.').next().unwrap_or_default();
+        tokens.iter().find(|t| matches!(&t.token, Token::Word(w) if w.value == text))
+    };
+    match literal.or_else(name) {
+        Some(token) => error.at(span_of(token.span)),
+        None => error.at(span_of_tokens(tokens)),
+    }
+}
+
 /// `Unterminated …` → `unterminated …`: our messages start small.
 pub fn lower_first(message: &str) -> String {
     let mut chars = message.chars();

@@ -59,7 +59,7 @@ impl WindowTvf {
         let Expr::Column(column) = &time else {
             return Err(carry(Error::user(format!("{name}: the event time must be a column")).at(span)));
         };
-        let field = input.schema().field_from_column(column)?;
+        let (_, field) = input.schema().qualified_field_from_column(column)?;
         let unit = match field.data_type() {
             DataType::Timestamp(TimeUnit::Nanosecond, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
             t @ DataType::Timestamp(..) => t.clone(),
@@ -385,7 +385,7 @@ trait TypeOf {
 impl TypeOf for Expr {
     fn get_type_of(&self, plan: &LogicalPlan) -> Option<DataType> {
         match self {
-            Expr::Column(c) => plan.schema().field_from_column(c).ok().map(|f| f.data_type().clone()),
+            Expr::Column(c) => plan.schema().qualified_field_from_column(c).ok().map(|(_, f)| f.data_type().clone()),
             _ => None,
         }
     }

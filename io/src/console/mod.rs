@@ -1,11 +1,25 @@
-//! The terminal and nowhere: [`print`](mod@print) and [`blackhole`].
+//! The terminal, pipes, and nowhere: [`print`](mod@print), [`stdin`], [`stdout`] and [`blackhole`].
 
 pub mod blackhole;
 pub mod print;
+pub mod stdin;
+pub mod stdout;
 
 use std::io::{self, Write};
 
+use pelton_engine::connector::Options;
 use pelton_engine::error::{Error, Result};
+
+use crate::formats::{CsvSyntax, Format};
+
+/// The format of text in a pipe. The options of CSV are known in either, so that switching needs one change.
+fn text_format(options: &Options) -> Result<(Format, CsvSyntax)> {
+    let format = match options.one_of("format", &["json", "csv"])? {
+        "csv" => Format::Csv,
+        _ => Format::Json,
+    };
+    Ok((format, CsvSyntax::read(options)?))
+}
 
 /// Where text goes.
 #[derive(Clone, Copy, Debug, PartialEq)]

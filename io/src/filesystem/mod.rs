@@ -56,23 +56,7 @@ enum Mode {
 impl Settings {
     fn read(options: &Options) -> Result<Self> {
         options.get("connector");
-        let byte = |key: &str, default: u8| match options.get(key) {
-            None => Ok(Some(default)),
-            Some("\\t") => Ok(Some(b'\t')),
-            Some("") if key == "csv.quote-character" => Ok(None),
-            Some(text) if text.len() == 1 && text.is_ascii() && !text.contains(['\n', '\r', '#']) => Ok(Some(text.as_bytes()[0])),
-            Some(_) => Err(options.bad(key, "one ASCII character")),
-        };
-        let csv = CsvSyntax {
-            delimiter: byte("csv.field-delimiter", b',')?.expect("never nothing"),
-            quote: byte("csv.quote-character", b'"')?,
-            header: options.flag("csv.header", true)?,
-            null_literal: options.get("csv.null-literal").map(str::to_string),
-            comments: options.flag("csv.allow-comments", false)?,
-        };
-        if Some(csv.delimiter) == csv.quote {
-            return Err(options.bad("csv.field-delimiter", "another character than 'csv.quote-character'"));
-        }
+        let csv = CsvSyntax::read(options)?;
         let format = match options.get("format") {
             None => None,
             Some(_) => Format::of_name(options.one_of("format", &Format::NAMES)?),
@@ -107,6 +91,9 @@ impl Settings {
         if path.is_dir() {
             walk(path, &mut found).map_err(|e| user(format!("directory '{}' cannot be read", self.path)).because(e))?;
         } else if path.exists() {
+            if !path.is_file() {
+                return Err(user(format!("'{}' is no regular file", self.path)));
+            }
             found.push(path.to_path_buf());
             named = true;
         } else if self.path.contains(['*', '?', '[']) {
@@ -116,7 +103,8 @@ impl Settings {
             for path in matches {
                 let path = path.map_err(|e| user("a directory of the pattern cannot be read".into()).because(e))?;
                 match path.is_dir() {
-                    true => walk(&path, &mut found).map_err(|e| user(format!("directory '{}' cannot be read", path.display())).because(e))?,
+                    true => walk(&path, &mut found)
+                        .map_err(|e| user(format!("directory '{}' cannot be read", path.display())).because(e))?,
                     false => found.push(path),
                 }
             }
@@ -142,13 +130,19 @@ impl Settings {
             None => {
                 let tell = "add 'format' = 'parquet', 'json', 'csv' or 'arrow' to WITH (...)";
                 if named && Format::of_path(path).is_none() {
-                    return Err(user(format!("the name '{}' does not tell the format of the file", self.path)).hint(tell));
+                    return Err(
+                        user(format!("the name '{}' does not tell the format of the file", self.path)).hint(tell)
+                    );
                 }
                 let all: Vec<_> = found.iter().filter_map(|f| Some((f, Format::of_path(f)?.0))).collect();
                 let Some(&(first, format)) = all.first() else {
                     let error = match found.first() {
                         None => user(format!("there are no files in '{}'", self.path)),
-                        Some(one) => user(format!("no file in '{}' tells its format by its name, such as '{}'", self.path, one.display())),
+                        Some(one) => user(format!(
+                            "no file in '{}' tells its format by its name, such as '{}'",
+                            self.path,
+                            one.display()
+                        )),
                     };
                     return Err(error.hint(tell));
                 };
@@ -166,7 +160,8 @@ impl Settings {
             }
         };
         if found.is_empty() {
-            return Err(user(format!("there are no {format} files in '{}'", self.path)).hint("names that start with '.' or '_' are skipped"));
+            return Err(user(format!("there are no {format} files in '{}'", self.path))
+                .hint("names that start with '.' or '_' are skipped"));
         }
         let mut files = vec![];
         for path in found {
@@ -232,9 +227,13 @@ impl Connector for Filesystem {
             }
         }
         Err(failed.unwrap_or_else(|| {
-            Error::user(format!("{}: there are no rows in '{}' to tell the columns from", options.owner(), settings.path))
-                .at(options.span("path"))
-                .hint("declare the columns in CREATE TABLE")
+            Error::user(format!(
+                "{}: there are no rows in '{}' to tell the columns from",
+                options.owner(),
+                settings.path
+            ))
+            .at(options.span("path"))
+            .hint("declare the columns in CREATE TABLE")
         }))
     }
 
@@ -288,7 +287,17 @@ pub(crate) mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "a\n1\n").unwrap();
         };
-        for name in ["d/b.csv", "d/a.csv.gz", "d/sub/c.csv", "d/.hidden.csv", "d/_temp.csv", "d/_dir/x.csv", "d/notes.txt", "e/a.csv", "e/a.json"] {
+        for name in [
+            "d/b.csv",
+            "d/a.csv.gz",
+            "d/sub/c.csv",
+            "d/.hidden.csv",
+            "d/_temp.csv",
+            "d/_dir/x.csv",
+            "d/notes.txt",
+            "e/a.csv",
+            "e/a.json",
+        ] {
             touch(name);
         }
         std::fs::create_dir(dir.path().join("empty")).unwrap();
@@ -318,6 +327,7 @@ pub(crate) mod tests {
         refused(&d.join("*.parquet"), &[], "no file matches", "");
         refused(&dir.path().join("e"), &[], "files of several formats", "'format'");
         refused(&d.join("notes.txt"), &[], "does not tell the format", "'format'");
+        refused(Path::new("/dev/null"), &["format=csv"], "is no regular file", "");
         refused(Path::new("s3://bucket/x.csv"), &[], "wanted a local path", "");
     }
 
@@ -337,7 +347,10 @@ pub(crate) mod tests {
         refused(&["sink.mode=replace"], "wanted one of");
         refused(&["sink.rolling.rows=0"], "above 0");
         refused(&["scan.partitions=two"], "wanted one of");
-        let options = options(Path::new("x.csv"), &["sink.mode=append", "scan.partitions=file", "csv.quote-character=", "csv.field-delimiter=\\t"]);
+        let options = options(
+            Path::new("x.csv"),
+            &["sink.mode=append", "scan.partitions=file", "csv.quote-character=", "csv.field-delimiter=\\t"],
+        );
         let settings = Settings::read(&options).unwrap();
         options.reject_unknown().unwrap();
         assert_eq!((settings.csv.delimiter, settings.csv.quote), (b'\t', None));

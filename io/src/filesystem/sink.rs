@@ -132,12 +132,19 @@ impl FileSink {
             let error = user(format!("'{shown}' is a file whose name does not tell a format, not a directory"));
             return Err(error.hint("end the path in .parquet, .json, .csv or .arrow to write one file"));
         } else {
-            let found = if exists { visible(&target).map_err(|e| user(format!("cannot read directory '{shown}'")).because(e))? } else { vec![] };
+            let found = if exists {
+                visible(&target).map_err(|e| user(format!("cannot read directory '{shown}'")).because(e))?
+            } else {
+                vec![]
+            };
             let foreign = found.iter().find(|name| part_number(name).is_none());
             match settings.mode {
                 Mode::Error if !found.is_empty() => return Err(finished_already(&owner, &target).at(span)),
                 Mode::Overwrite if foreign.is_some() => {
-                    let error = user(format!("directory '{shown}' holds '{}', which is no output of a sink", foreign.expect("just seen")));
+                    let error = user(format!(
+                        "directory '{shown}' holds '{}', which is no output of a sink",
+                        foreign.expect("just seen")
+                    ));
                     return Err(error.hint("only part files are overwritten; give another directory"));
                 }
                 _ => {}
@@ -178,7 +185,10 @@ impl FileSink {
         let name = self.target.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let hidden = format!(".pelton-staging-{name}-{}-{number}", std::process::id());
         let beside = parent(&self.target).join(&hidden);
-        if self.shape == Shape::NewDirectory && self.target.is_dir() && !same_device(&parent(&self.target), &self.target) {
+        if self.shape == Shape::NewDirectory
+            && self.target.is_dir()
+            && !same_device(&parent(&self.target), &self.target)
+        {
             // A mount point can't be replaced by a rename.
             self.shape = Shape::Directory;
         }
@@ -225,7 +235,8 @@ impl FileSink {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let watched = Watched { file: file.try_clone()?, seen: seen.clone() };
         let into = Box::new(BufWriter::with_capacity(BUFFER_BYTES, watched));
-        let writer = formats::writer(self.format, &self.csv, self.compression, &self.schema, into, resume).map_err(io::Error::other)?;
+        let writer = formats::writer(self.format, &self.csv, self.compression, &self.schema, into, resume)
+            .map_err(io::Error::other)?;
         Ok(Part { writer, file, path, rows: 0, seen })
     }
 
@@ -247,12 +258,20 @@ impl FileSink {
         let direct = cause.downcast_ref::<io::Error>().map(|e| (e.kind(), e.to_string()));
         drop(seen);
         let (what, hint) = match below.as_ref().or(direct.as_ref()).map(|(kind, _)| *kind) {
-            Some(io::ErrorKind::StorageFull) => ("disk full", "make room and run again: nothing of this run is left behind"),
-            Some(io::ErrorKind::QuotaExceeded) => ("disk quota used up", "make room and run again: nothing of this run is left behind"),
-            Some(io::ErrorKind::FileTooLarge) => ("file too large for its file system or a limit", "write to a directory with a smaller 'sink.rolling.rows', or raise the limit (ulimit -f)"),
+            Some(io::ErrorKind::StorageFull) => {
+                ("disk full", "make room and run again: nothing of this run is left behind")
+            }
+            Some(io::ErrorKind::QuotaExceeded) => {
+                ("disk quota used up", "make room and run again: nothing of this run is left behind")
+            }
+            Some(io::ErrorKind::FileTooLarge) => (
+                "file too large for its file system or a limit",
+                "write to a directory with a smaller 'sink.rolling.rows', or raise the limit (ulimit -f)",
+            ),
             _ => ("cannot write", "nothing of this run is left behind"),
         };
-        let text = format!("{}: {what}: '{}' after {} rows ({bytes} bytes)", self.owner, self.target.display(), self.rows);
+        let text =
+            format!("{}: {what}: '{}' after {} rows ({bytes} bytes)", self.owner, self.target.display(), self.rows);
         let error = Error::world(text).hint(hint);
         self.abort();
         match below {
@@ -504,8 +523,8 @@ fn same_device(_: &Path, _: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::options;
     use super::super::Filesystem;
+    use super::super::tests::options;
     use super::*;
     use crate::formats::tests_of_formats::rows_as_text;
     use arrow::array::*;
@@ -524,7 +543,8 @@ mod tests {
     fn rows(from: i64, count: i64) -> RecordBatch {
         let ids: Int64Array = (from..from + count).map(Some).collect();
         // A dictionary where a plain column is declared: the sink evens it out.
-        let names: DictionaryArray<Int32Type> = (from..from + count).map(|i| (i % 3 > 0).then_some(if i % 3 == 1 { "" } else { "b,\"c\"" })).collect();
+        let names: DictionaryArray<Int32Type> =
+            (from..from + count).map(|i| (i % 3 > 0).then_some(if i % 3 == 1 { "" } else { "b,\"c\"" })).collect();
         let times: TimestampMillisecondArray = (from..from + count).map(|i| (i % 5 > 0).then_some(i * 1001)).collect();
         let floats: Float64Array = (from..from + count).map(|i| Some(i as f64 / 8.0)).collect();
         RecordBatch::try_from_iter([
@@ -566,7 +586,8 @@ mod tests {
 
     /// Everything in a directory, hidden or not.
     fn all(directory: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }
@@ -710,9 +731,14 @@ mod tests {
     fn unwritable_places() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("file"), "").unwrap();
-        for path in [dir.path().join("file/o.csv"), dir.path().join("file/sub/d"), PathBuf::from("/proc/pelton/o.csv")] {
+        for path in [dir.path().join("file/o.csv"), dir.path().join("file/sub/d"), PathBuf::from("/proc/pelton/o.csv")]
+        {
             let error = open(&path, &[]).err().unwrap();
-            assert!(error.to_string().contains("cannot write to '") && error.to_string().contains(&path.display().to_string()), "{error}");
+            assert!(
+                error.to_string().contains("cannot write to '")
+                    && error.to_string().contains(&path.display().to_string()),
+                "{error}"
+            );
             assert_eq!(error.exit_code(), 2);
         }
         // Root may write anywhere.

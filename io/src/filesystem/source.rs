@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use datafusion_common::ScalarValue;
-use pelton_engine::connector::{Chunk, Connector, Decoded, DecodedBatch, Next, PartitionReader, ReadRequest, Source, Table};
+use pelton_engine::connector::{
+    Chunk, Connector, Decoded, DecodedBatch, Next, PartitionReader, ReadRequest, Source, Table,
+};
 use pelton_engine::error::{Error, Result};
 
 use super::{Filesystem, Settings};
@@ -69,7 +71,10 @@ fn check_columns(files: &[InputFile], wanted: &Wanted, table: &Table) -> Result<
             let (from, to) = (found.field(place).data_type(), field.data_type());
             if !convert::possible(from, to) {
                 let (from, to) = (convert::type_name(from), convert::type_name(to));
-                let error = Error::user(format!("{owner}: column '{}' is {from} in file '{file}', declared as {to}", field.name()));
+                let error = Error::user(format!(
+                    "{owner}: column '{}' is {from} in file '{file}', declared as {to}",
+                    field.name()
+                ));
                 return Err(error.at(table.options.span("path")).hint(format!("declare it as {from}")));
             }
         }
@@ -121,7 +126,9 @@ type Metadata = Arc<Vec<(String, ScalarValue)>>;
 fn metadata_of(file: &InputFile, keys: &[String]) -> Metadata {
     let value = |key: &str| match key {
         "file.path" => ScalarValue::from(file.path.display().to_string()),
-        "file.name" => ScalarValue::from(file.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()),
+        "file.name" => {
+            ScalarValue::from(file.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
+        }
         "file.size" => ScalarValue::from(file.size_bytes as i64),
         _ => {
             let since = file.modified.and_then(|m| m.duration_since(UNIX_EPOCH).ok());
@@ -158,7 +165,11 @@ impl PartitionReader for FilesReader {
                             continue;
                         }
                     }
-                    return Ok(Next::Chunk(Box::new(FileChunk { piece, metadata, skip: std::mem::take(&mut self.skip) })));
+                    return Ok(Next::Chunk(Box::new(FileChunk {
+                        piece,
+                        metadata,
+                        skip: std::mem::take(&mut self.skip),
+                    })));
                 }
             }
         }
@@ -232,11 +243,20 @@ mod tests {
 
     fn table(path: &Path, words: &[&str], columns: &[(&str, DataType)]) -> Table {
         let fields: Vec<_> = columns.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect();
-        Table { name: "t".into(), schema: Arc::new(Schema::new(fields)), options: options(path, words), primary_key: vec![] }
+        Table {
+            name: "t".into(),
+            schema: Arc::new(Schema::new(fields)),
+            options: options(path, words),
+            primary_key: vec![],
+        }
     }
 
     fn request(table: &Table, batch_rows: usize) -> ReadRequest {
-        ReadRequest { columns: (0..table.schema.fields().len()).collect(), metadata: vec!["file.name".into()], batch_rows }
+        ReadRequest {
+            columns: (0..table.schema.fields().len()).collect(),
+            metadata: vec!["file.name".into()],
+            batch_rows,
+        }
     }
 
     /// All of a partition: `name offset: a|b`, bad ones with `!`, broken ones as text.
@@ -259,7 +279,9 @@ mod tests {
                     here.push((*record, format!("{name} {}: {row}", offset + *record as u64)));
                 }
             }
-            here.extend(decoded.bad.iter().map(|b| (b.record, format!("{name} {}! {}", offset + b.record as u64, b.reason))));
+            here.extend(
+                decoded.bad.iter().map(|b| (b.record, format!("{name} {}! {}", offset + b.record as u64, b.reason))),
+            );
             here.sort();
             lines.extend(here.into_iter().map(|(_, line)| line));
             lines.extend(decoded.broken.map(|e| {
@@ -294,7 +316,9 @@ mod tests {
         put("0.parquet", b"");
         put("1.parquet", &parquet_file(&ids(0, 3), 2));
         put("2.parquet", b"PAR1 corrupt");
-        let other = RecordBatch::try_from_iter_with_nullable([("x", Arc::new(Int64Array::from(vec![9])) as ArrayRef, true)]).unwrap();
+        let other =
+            RecordBatch::try_from_iter_with_nullable([("x", Arc::new(Int64Array::from(vec![9])) as ArrayRef, true)])
+                .unwrap();
         put("3.parquet", &parquet_file(&other, 10));
         let wide = RecordBatch::try_from_iter_with_nullable([(
             "ID",
@@ -320,7 +344,10 @@ mod tests {
             "4.parquet 4: 3".into(),
             format!("4.parquet 5! column 'id': 'x' is no BIGINT (row 2 of '{}')", shown("4.parquet")),
             "4.parquet 6: NULL".into(),
-            format!("5.parquet broken: file '{}' has column 'id' as ARRAY<BIGINT>, which does not convert to BIGINT", shown("5.parquet")),
+            format!(
+                "5.parquet broken: file '{}' has column 'id' as ARRAY<BIGINT>, which does not convert to BIGINT",
+                shown("5.parquet")
+            ),
         ];
         assert_eq!(got.len(), want.len(), "{got:#?}");
         for (got, want) in got.iter().zip(&want) {
@@ -370,7 +397,10 @@ mod tests {
         use std::io::Write;
         let dir = tempfile::tempdir().unwrap();
         let lines: String = (0..100_000).map(|i| format!("{{\"id\":{i}}}\n")).collect();
-        for (name, compression) in [("a.json.gz", formats::compression::Compression::Gzip), ("b.json.zst", formats::compression::Compression::Zstd)] {
+        for (name, compression) in [
+            ("a.json.gz", formats::compression::Compression::Gzip),
+            ("b.json.zst", formats::compression::Compression::Zstd),
+        ] {
             let path = dir.path().join(name);
             let mut writer = compression.writer(Box::new(std::fs::File::create(&path).unwrap())).unwrap();
             writer.write_all(lines.as_bytes()).unwrap();
@@ -387,7 +417,9 @@ mod tests {
         assert!(got.len() > 50_000, "{}", got.len());
         assert!(got.last().unwrap().starts_with("c.json ") && got.last().unwrap().ends_with(": 7"));
         assert!(got.iter().all(|line| !line.contains("! ")), "a cut record is neither good nor bad");
-        for (offset, line) in got.iter().filter(|line| !line.contains("broken") && line.starts_with("a.json")).enumerate() {
+        for (offset, line) in
+            got.iter().filter(|line| !line.contains("broken") && line.starts_with("a.json")).enumerate()
+        {
             assert_eq!(line, &format!("a.json.gz {offset}: {offset}"));
         }
     }
@@ -406,9 +438,21 @@ mod tests {
         };
         let parquet = parquet_file(&ids(0, 3), 10);
         let int = DataType::Int64;
-        let code = refused("a.parquet", &parquet, ("idd", int.clone()), "column 'idd' is not in file", "did you mean 'id'? The file has: id");
+        let code = refused(
+            "a.parquet",
+            &parquet,
+            ("idd", int.clone()),
+            "column 'idd' is not in file",
+            "did you mean 'id'? The file has: id",
+        );
         assert_eq!(code, 2);
-        let code = refused("a.csv", b"price,name\n1,x\n", ("amount", int.clone()), "column 'amount' is not in", "the file has: price, name");
+        let code = refused(
+            "a.csv",
+            b"price,name\n1,x\n",
+            ("amount", int.clone()),
+            "column 'amount' is not in",
+            "the file has: price, name",
+        );
         assert_eq!(code, 2);
         let list = DataType::new_list(DataType::Boolean, true);
         let code = refused("b.parquet", &parquet, ("id", list), "is BIGINT in file", "declare it as BIGINT");

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, StringArray, UInt32Array, make_comparator, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, StringArray, UInt32Array, make_comparator, new_null_array,
+};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, SortOptions, can_cast_types, cast_with_options, interleave, take};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit};
@@ -28,12 +30,18 @@ const STRICT: CastOptions<'static> = CastOptions { safe: false, format_options: 
 
 /// True if values of `from` may convert to `to`.
 pub fn possible(from: &DataType, to: &DataType) -> bool {
-    from == to || can_cast_types(from, to)
+    // Arrow would make a list of one of any value.
+    from == to || (can_cast_types(from, to) && (is_nested(from) || !is_nested(to)))
 }
 
 /// Converts `array` to `to`. Rows whose value does not fit are appended to `misfits`, ascending, and are NULL in the
 /// answer. Fails only where the types never convert.
-pub fn convert(array: &ArrayRef, to: &DataType, origin: Origin, misfits: &mut Vec<usize>) -> Result<ArrayRef, ArrowError> {
+pub fn convert(
+    array: &ArrayRef,
+    to: &DataType,
+    origin: Origin,
+    misfits: &mut Vec<usize>,
+) -> Result<ArrayRef, ArrowError> {
     let from = array.data_type();
     if from == to {
         return Ok(array.clone());
@@ -48,7 +56,8 @@ pub fn convert(array: &ArrayRef, to: &DataType, origin: Origin, misfits: &mut Ve
         return convert_nested(array, to, misfits);
     }
     if origin != Origin::Typed && is_text(from) {
-        if matches!(to, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)) {
+        if matches!(to, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_))
+        {
             return convert_hex(array, to, misfits);
         }
         if from == &DataType::Null {
@@ -146,7 +155,9 @@ pub fn is_text(t: &DataType) -> bool {
 /// Rows that had a value and have none any more.
 fn lost(before: &ArrayRef, after: &ArrayRef) -> Vec<usize> {
     let (was, is) = (before.logical_nulls(), after.logical_nulls());
-    let Some(is) = is.filter(|n| n.null_count() > was.as_ref().map_or(0, NullBuffer::null_count)) else { return vec![] };
+    let Some(is) = is.filter(|n| n.null_count() > was.as_ref().map_or(0, NullBuffer::null_count)) else {
+        return vec![];
+    };
     (0..after.len()).filter(|&i| is.is_null(i) && was.as_ref().is_none_or(|w| w.is_valid(i))).collect()
 }
 
@@ -288,7 +299,9 @@ fn convert_nested(array: &ArrayRef, to: &DataType, misfits: &mut Vec<usize>) -> 
     let nothing = new_null_array(to, 1);
     let mut parts = vec![];
     for row in 0..array.len() {
-        parts.push(cast_with_options(&array.slice(row, 1), to, &STRICT).unwrap_or_else(|_| {
+        // Taken, not sliced: a cast looks at all values below a slice.
+        let alone = take(array, &UInt32Array::from(vec![row as u32]), None)?;
+        parts.push(cast_with_options(&alone, to, &STRICT).unwrap_or_else(|_| {
             misfits.push(row);
             nothing.clone()
         }));
@@ -326,8 +339,18 @@ mod tests {
     #[test]
     fn texts_to_numbers() {
         use DataType::*;
-        check(&["1", " 2 ", "3.0", "4e1", "5.5", "x", "", "99999999999"], Int32, Origin::Csv, &["1", "2", "3", "40", "!", "!", "!", "!"]);
-        check(&["1.5", " 2", "1e400", "inf", "NaN", "x"], Float64, Origin::Csv, &["1.5", "2.0", "!", "inf", "NaN", "!"]);
+        check(
+            &["1", " 2 ", "3.0", "4e1", "5.5", "x", "", "99999999999"],
+            Int32,
+            Origin::Csv,
+            &["1", "2", "3", "40", "!", "!", "!", "!"],
+        );
+        check(
+            &["1.5", " 2", "1e400", "inf", "NaN", "x"],
+            Float64,
+            Origin::Csv,
+            &["1.5", "2.0", "!", "inf", "NaN", "!"],
+        );
         check(&["1e39"], Float32, Origin::Csv, &["!"]);
         check(&["true", "FALSE", "maybe"], Boolean, Origin::Csv, &["true", "false", "!"]);
         check(&["1.25", "1234567", "x"], Decimal128(5, 1), Origin::Csv, &["1.3", "!", "!"]);
@@ -337,31 +360,41 @@ mod tests {
     #[test]
     fn texts_to_times() {
         let ms = DataType::Timestamp(TimeUnit::Millisecond, None);
-        let texts = ["2024-01-02", "2024-01-02 03:04:05", "2024-01-02T03:04:05.678Z", "2024-01-02T03:04:05+01:00", "noon", "7"];
-        let want = ["2024-01-02T00:00:00", "2024-01-02T03:04:05", "2024-01-02T03:04:05.678", "2024-01-02T02:04:05", "!"];
+        let texts =
+            ["2024-01-02", "2024-01-02 03:04:05", "2024-01-02T03:04:05.678Z", "2024-01-02T03:04:05+01:00", "noon", "7"];
+        let want =
+            ["2024-01-02T00:00:00", "2024-01-02T03:04:05", "2024-01-02T03:04:05.678", "2024-01-02T02:04:05", "!"];
         check(&texts, ms.clone(), Origin::Csv, &[&want[..], &["!"]].concat());
         check(&texts, ms, Origin::Json, &[&want[..], &["1970-01-01T00:00:00.007"]].concat());
         let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        check(&["1", "2024-01-02 03:04:05"], zoned, Origin::Json, &["1970-01-01T00:00:00.000001Z", "2024-01-02T03:04:05Z"]);
+        check(
+            &["1", "2024-01-02 03:04:05"],
+            zoned,
+            Origin::Json,
+            &["1970-01-01T00:00:00.000001Z", "2024-01-02T03:04:05Z"],
+        );
         check(&["2024-02-29", "2023-02-29"], DataType::Date32, Origin::Csv, &["2024-02-29", "!"]);
         check(&["01:02:03", "25:00:00"], DataType::Time32(TimeUnit::Second), Origin::Csv, &["01:02:03", "!"]);
     }
 
     #[test]
     fn numbers_to_narrower_ones() {
-        let floats: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), Some(-0.0), Some(1.5), None, Some(1e300), Some(f64::NAN)]));
+        let floats: ArrayRef =
+            Arc::new(Float64Array::from(vec![Some(1.0), Some(-0.0), Some(1.5), None, Some(1e300), Some(f64::NAN)]));
         check_array(floats.clone(), DataType::Int32, Origin::Typed, &["1", "0", "!", "", "!", "!"]);
         check_array(floats, DataType::Float32, Origin::Typed, &["1.0", "-0.0", "1.5", "", "!", "NaN"]);
         let ints: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(i64::MAX)]));
         check_array(ints.clone(), DataType::Int16, Origin::Typed, &["1", "", "!"]);
         check_array(ints, DataType::Utf8, Origin::Typed, &["1", "", "9223372036854775807"]);
-        let decimals: ArrayRef = Arc::new(Decimal128Array::from(vec![100, 150]).with_precision_and_scale(10, 2).unwrap());
+        let decimals: ArrayRef =
+            Arc::new(Decimal128Array::from(vec![100, 150]).with_precision_and_scale(10, 2).unwrap());
         check_array(decimals, DataType::Int64, Origin::Typed, &["1", "!"]);
     }
 
     #[test]
     fn dictionaries_views_and_lists() {
-        let dictionary: ArrayRef = Arc::new(DictionaryArray::<arrow::datatypes::Int32Type>::from_iter([Some("1"), None, Some("x")]));
+        let dictionary: ArrayRef =
+            Arc::new(DictionaryArray::<arrow::datatypes::Int32Type>::from_iter([Some("1"), None, Some("x")]));
         check_array(dictionary.clone(), DataType::Int64, Origin::Typed, &["1", "", "!"]);
         check_array(dictionary, DataType::Utf8, Origin::Typed, &["1", "", "x"]);
         let words = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));

@@ -70,7 +70,9 @@ impl CsvSyntax {
                 let mut look = start;
                 let end = loop {
                     let window = text.get(look..text.len().min(limit)).unwrap_or_default();
-                    let Some(found) = find_byte(quote, window) else { return Err(Fault::NotClosed { field: slots.len() }) };
+                    let Some(found) = find_byte(quote, window) else {
+                        return Err(Fault::NotClosed { field: slots.len() });
+                    };
                     let end = look + found;
                     if text.get(end + 1) == Some(&quote) {
                         doubled = true;
@@ -84,7 +86,9 @@ impl CsvSyntax {
                 match text.get(at) {
                     None => return Ok((at, at)),
                     Some(b'\n') => return Ok((at, at + 1)),
-                    Some(b'\r') if matches!(text.get(at + 1), None | Some(b'\n')) => return Ok((at, text.len().min(at + 2))),
+                    Some(b'\r') if matches!(text.get(at + 1), None | Some(b'\n')) => {
+                        return Ok((at, text.len().min(at + 2)));
+                    }
                     Some(&b) if b == self.delimiter => at += 1,
                     Some(_) => return Err(Fault::AfterQuote { field: slots.len() - 1 }),
                 }
@@ -141,7 +145,11 @@ pub struct CsvRecords {
 
 /// Opens a file: reads its header, if it has one.
 pub fn open(file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Result<TextPieces<CsvRecords>> {
-    let mut text = TextFile::open(file)?;
+    over(TextFile::open(file)?, file, wanted)
+}
+
+/// Goes on with a text that is open.
+pub fn over(mut text: TextFile, file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Result<TextPieces<CsvRecords>> {
     let (names, places) = if wanted.csv.header {
         match read_header(&mut text, &wanted.csv)? {
             Some(names) => {
@@ -177,7 +185,10 @@ fn read_header(text: &mut TextFile, syntax: &CsvSyntax) -> Result<Option<Vec<Str
                 Found::Record { end, next } => {
                     let mut scratch = String::new();
                     let names = match syntax.split(&text.pending()[..end], from, usize::MAX, &mut slots) {
-                        Ok(_) => slots.iter().map(|s| field(text.pending(), s, syntax, &mut scratch).trim().to_string()).collect(),
+                        Ok(_) => slots
+                            .iter()
+                            .map(|s| field(text.pending(), s, syntax, &mut scratch).trim().to_string())
+                            .collect(),
                         Err(_) => vec![String::from_utf8_lossy(&text.pending()[from..end]).trim().to_string()],
                     };
                     text.take(next);
@@ -218,7 +229,9 @@ fn field<'a>(text: &'a [u8], slot: &Slot, syntax: &CsvSyntax, scratch: &'a mut S
 pub fn header_of(file: &InputFile, syntax: &CsvSyntax) -> Result<Option<SchemaRef>> {
     let mut text = TextFile::open(&Arc::new(file.clone()))?;
     match read_header(&mut text, syntax)? {
-        Some(names) => Ok(Some(Arc::new(Schema::new(names.iter().map(|n| Field::new(n, DataType::Utf8, true)).collect::<Vec<_>>())))),
+        Some(names) => Ok(Some(Arc::new(Schema::new(
+            names.iter().map(|n| Field::new(n, DataType::Utf8, true)).collect::<Vec<_>>(),
+        )))),
         None => text.failure_once().map_or(Ok(None), Err),
     }
 }
@@ -235,7 +248,8 @@ pub fn infer(file: &InputFile, syntax: &CsvSyntax) -> Result<Option<SchemaRef>> 
     }
     text.fill(Wanted::BLOCK_BYTES);
     let bytes = text.pending();
-    let mut columns: Vec<(String, Shape)> = names.unwrap_or_default().into_iter().map(|n| (n, Shape::Unknown)).collect();
+    let mut columns: Vec<(String, Shape)> =
+        names.unwrap_or_default().into_iter().map(|n| (n, Shape::Unknown)).collect();
     let (mut slots, mut scratch, mut from, mut seen) = (vec![], String::new(), 0, 0);
     while from < bytes.len() && seen < infer::RECORDS_MAX {
         let width = (!columns.is_empty()).then_some(columns.len());
@@ -323,7 +337,9 @@ impl Records for CsvRecords {
             };
             match self.fields_of(text, from, end, whole, &mut slots) {
                 Ok(()) => {
-                    for ((place, column), field_of) in self.places.iter().zip(&mut columns).zip(self.wanted.schema.fields()) {
+                    for ((place, column), field_of) in
+                        self.places.iter().zip(&mut columns).zip(self.wanted.schema.fields())
+                    {
                         let Some(slot) = place.map(|place| &slots[place]) else { continue };
                         let value = match whole {
                             Some(whole) if !slot.doubled => std::borrow::Cow::Borrowed(&whole[slot.start..slot.end]),
@@ -352,11 +368,20 @@ impl Records for CsvRecords {
 
 impl CsvRecords {
     /// Splits a record, or says what is wrong with it.
-    fn fields_of(&self, text: &[u8], from: usize, end: usize, whole: Option<&str>, slots: &mut Vec<Slot>) -> Result<(), String> {
+    fn fields_of(
+        &self,
+        text: &[u8],
+        from: usize,
+        end: usize,
+        whole: Option<&str>,
+        slots: &mut Vec<Slot>,
+    ) -> Result<(), String> {
         let named = |i: usize| self.names.get(i).map_or(format!("{}", i + 1), |n| format!("'{n}'"));
         match self.wanted.csv.split(&text[..end], from, usize::MAX, slots) {
             Err(Fault::NotClosed { field }) => return Err(format!("column {}: the quote is not closed", named(field))),
-            Err(Fault::AfterQuote { field }) => return Err(format!("column {}: text after the closing quote", named(field))),
+            Err(Fault::AfterQuote { field }) => {
+                return Err(format!("column {}: text after the closing quote", named(field)));
+            }
             Ok(_) if slots.len() != self.width => {
                 return Err(format!("has {} fields instead of {}", slots.len(), self.width));
             }
@@ -393,7 +418,8 @@ impl CsvRecords {
         let line_of = |record: u32| good[at.binary_search(&record).expect("a row's record")].3;
         let place = |record: u32| format!("line {} of '{}'", line_of(record), self.file);
         let done = out.rows(arrays, count, rows, Origin::Csv, place, |row| text[good[row].1..good[row].2].to_vec());
-        let failed = done.err().map(|e| self.file.broken(format!("cannot be decoded from line {}", good[0].3)).because(e));
+        let failed =
+            done.err().map(|e| self.file.broken(format!("cannot be decoded from line {}", good[0].3)).because(e));
         good.clear();
         failed
     }
@@ -562,13 +588,23 @@ mod tests {
 
     #[test]
     fn without_header_by_position() {
-        let syntax = CsvSyntax { header: false, delimiter: b';', quote: Some(b'\''), null_literal: Some("NA".into()), comments: true };
+        let syntax = CsvSyntax {
+            header: false,
+            delimiter: b';',
+            quote: Some(b'\''),
+            null_literal: Some("NA".into()),
+            comments: true,
+        };
         let text = b"# note; with 'one quote\n1;'a;''b';2024-01-02\n2;NA;NA\n3;'NA';\n4;b\n";
         let case = Case::new("a.csv", text, Format::Csv).declare(columns()).syntax(syntax);
         let got = case.check_every_cut();
         assert_eq!(got.rows, ["0: 1|a;'b|2024-01-02T00:00:00", "1: 2|NULL|NULL", "2: 3|NA|NULL"]);
         assert_eq!(got.bad.len(), 1);
-        let got = Case::new("a.csv", text, Format::Csv).declare(columns()).syntax(case.syntax_of()).take(&[2]).check_every_cut();
+        let got = Case::new("a.csv", text, Format::Csv)
+            .declare(columns())
+            .syntax(case.syntax_of())
+            .take(&[2])
+            .check_every_cut();
         assert_eq!(got.rows, ["0: 2024-01-02T00:00:00", "1: NULL", "2: NULL"]);
     }
 
@@ -598,8 +634,11 @@ mod tests {
     fn guesses_columns() {
         let text = b"a,b,c,zip\n1,x,2024-01-02 03:04:05,01234\n2.5,\"y,\n\",,12345\n,,,\nbad\n";
         let schema = infer(&Case::new("a.csv", text, Format::Csv).file(), &CsvSyntax::default()).unwrap().unwrap();
-        let found: Vec<String> =
-            schema.fields().iter().map(|f| format!("{} {}", f.name(), super::super::convert::type_name(f.data_type()))).collect();
+        let found: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|f| format!("{} {}", f.name(), super::super::convert::type_name(f.data_type())))
+            .collect();
         assert_eq!(found, ["a DOUBLE", "b STRING", "c TIMESTAMP(6)", "zip STRING"]);
         let plain = CsvSyntax { header: false, ..CsvSyntax::default() };
         let schema = infer(&Case::new("a.csv", b"1,x\n2,y\n", Format::Csv).file(), &plain).unwrap().unwrap();
@@ -610,22 +649,34 @@ mod tests {
     #[test]
     fn what_is_written_comes_back() {
         use arrow::array::{Int32Array, StringArray};
-        let schema = Arc::new(Schema::new(vec![Field::new("i,d", DataType::Int32, true), Field::new("name", DataType::Utf8, true)]));
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("i,d", DataType::Int32, true),
+            Field::new("name", DataType::Utf8, true),
+        ]));
         let names = [Some("a"), None, Some(""), Some("q\"uo,te\nline"), Some("NA"), Some("#x"), Some("cr\r")];
         let ids: Int32Array = (0..names.len() as i32).map(Some).collect();
-        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(ids), Arc::new(StringArray::from(names.to_vec()))]).unwrap();
+        let batch =
+            RecordBatch::try_new(schema.clone(), vec![Arc::new(ids), Arc::new(StringArray::from(names.to_vec()))])
+                .unwrap();
         for null_literal in [None, Some("NA".to_string())] {
             let syntax = CsvSyntax { null_literal, comments: true, ..CsvSyntax::default() };
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("out.csv");
             let into = Box::new(std::fs::File::create(&path).unwrap());
-            let mut writer = super::super::writer(Format::Csv, &syntax, Default::default(), &schema, into, false).unwrap();
+            let mut writer =
+                super::super::writer(Format::Csv, &syntax, Default::default(), &schema, into, false).unwrap();
             writer.write(&batch).unwrap();
             writer.finish().unwrap();
             let text = std::fs::read(&path).unwrap();
-            let got = Case::new("b.csv", &text, Format::Csv).declare(schema.as_ref().clone()).syntax(syntax).check_every_cut();
-            let want: Vec<String> =
-                names.iter().enumerate().map(|(i, n)| format!("{i}: {i}|{}", n.map_or("NULL".to_string(), str::to_string))).collect();
+            let got = Case::new("b.csv", &text, Format::Csv)
+                .declare(schema.as_ref().clone())
+                .syntax(syntax)
+                .check_every_cut();
+            let want: Vec<String> = names
+                .iter()
+                .enumerate()
+                .map(|(i, n)| format!("{i}: {i}|{}", n.map_or("NULL".to_string(), str::to_string)))
+                .collect();
             assert_eq!(got.rows, want);
         }
     }

@@ -45,7 +45,11 @@ impl Shape {
         let plain = text.strip_prefix('-').unwrap_or(text);
         if !plain.is_empty() && plain.bytes().all(|b| b.is_ascii_digit()) {
             // A leading zero belongs to a code (a ZIP code, a phone number), which a number would lose.
-            return if plain.len() > 1 && plain.starts_with('0') || text.parse::<i64>().is_err() { Shape::Text } else { Shape::Int };
+            return if plain.len() > 1 && plain.starts_with('0') || text.parse::<i64>().is_err() {
+                Shape::Text
+            } else {
+                Shape::Int
+            };
         }
         if plain.starts_with(|c: char| c.is_ascii_digit() || c == '.') && text.parse::<f64>().is_ok() {
             return Shape::Float;
@@ -88,7 +92,9 @@ impl Shape {
                 items.iter().for_each(|i| item.merge(Shape::of_json(i, false)));
                 Shape::List(Box::new(item))
             }
-            Value::Object(fields) => Shape::Object(fields.iter().map(|(k, v)| (k.clone(), Shape::of_json(v, false))).collect()),
+            Value::Object(fields) => {
+                Shape::Object(fields.iter().map(|(k, v)| (k.clone(), Shape::of_json(v, false))).collect())
+            }
         }
     }
 
@@ -123,7 +129,9 @@ impl Shape {
             Shape::Zoned => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Shape::Unknown | Shape::Text => DataType::Utf8,
             Shape::List(item) => DataType::List(Arc::new(Field::new_list_field(item.data_type(), true))),
-            Shape::Object(fields) => DataType::Struct(fields.iter().map(|(k, s)| Field::new(k, s.data_type(), true)).collect()),
+            Shape::Object(fields) => {
+                DataType::Struct(fields.iter().map(|(k, s)| Field::new(k, s.data_type(), true)).collect())
+            }
         }
     }
 }

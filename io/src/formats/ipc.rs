@@ -46,7 +46,8 @@ fn load(file: &InputFile, dictionaries: bool) -> Result<Footer> {
         opened.seek(SeekFrom::Start(file.size_bytes - TRAILER_BYTES)).map_err(text)?;
         opened.read_exact(&mut trailer).map_err(text)?;
         let length = read_footer_length(trailer).map_err(|e| e.to_string())? as u64;
-        let start = (file.size_bytes - TRAILER_BYTES).checked_sub(length).ok_or("the footer is longer than the file")?;
+        let start =
+            (file.size_bytes - TRAILER_BYTES).checked_sub(length).ok_or("the footer is longer than the file")?;
         let mut bytes = vec![0; length as usize];
         opened.seek(SeekFrom::Start(start)).map_err(text)?;
         opened.read_exact(&mut bytes).map_err(text)?;
@@ -66,7 +67,11 @@ fn load(file: &InputFile, dictionaries: bool) -> Result<Footer> {
 }
 
 fn read_block(opened: &mut File, file: &InputFile, block: &Block) -> Result<Buffer, String> {
-    let length = block.bodyLength().checked_add(block.metaDataLength() as i64).filter(|l| *l >= 0).ok_or("a block has no length")?;
+    let length = block
+        .bodyLength()
+        .checked_add(block.metaDataLength() as i64)
+        .filter(|l| *l >= 0)
+        .ok_or("a block has no length")?;
     let end = (block.offset().max(0) as u64).checked_add(length as u64).ok_or("a block is out of the file")?;
     if block.offset() < 0 || end > file.size_bytes {
         return Err("a block is out of the file".into());
@@ -156,10 +161,12 @@ impl Piece for IpcPiece {
             for start in (0..batch.num_rows()).step_by(shared.wanted.decode_rows()) {
                 let rows = shared.wanted.decode_rows().min(batch.num_rows() - start);
                 let part = batch.slice(start, rows);
-                let columns: Vec<Option<ArrayRef>> = shared.places.iter().map(|p| p.map(|p| part.column(p).clone())).collect();
+                let columns: Vec<Option<ArrayRef>> =
+                    shared.places.iter().map(|p| p.map(|p| part.column(p).clone())).collect();
                 let kept = columns.clone();
                 let bytes = |row: usize| row_as_json(&shared.wanted.schema, &kept, row);
-                out.rows(columns, rows, Rows::From(start as u32), Origin::Typed, place, bytes).map_err(|e| e.to_string())?;
+                out.rows(columns, rows, Rows::From(start as u32), Origin::Typed, place, bytes)
+                    .map_err(|e| e.to_string())?;
             }
             Ok(batch.num_rows() as u64)
         });
@@ -189,7 +196,9 @@ impl IpcRows {
             .fields()
             .iter()
             .map(|field| match field.data_type() {
-                arrow::datatypes::DataType::Dictionary(_, values) => Arc::new(field.as_ref().clone().with_data_type(values.as_ref().clone())),
+                arrow::datatypes::DataType::Dictionary(_, values) => {
+                    Arc::new(field.as_ref().clone().with_data_type(values.as_ref().clone()))
+                }
                 _ => field.clone(),
             })
             .collect();
@@ -212,7 +221,8 @@ impl super::RowWriter for IpcRows {
         for start in (0..batch.num_rows()).step_by(BATCH_ROWS_MAX) {
             let part = batch.slice(start, BATCH_ROWS_MAX.min(batch.num_rows() - start));
             let columns = part.columns().iter().zip(self.schema.fields());
-            let columns = columns.map(|(c, f)| arrow::compute::cast(c, f.data_type())).collect::<Result<Vec<_>, _>>()?;
+            let columns =
+                columns.map(|(c, f)| arrow::compute::cast(c, f.data_type())).collect::<Result<Vec<_>, _>>()?;
             self.held.push(RecordBatch::try_new(self.schema.clone(), columns)?);
             self.held_rows += part.num_rows();
             if self.held_rows >= BATCH_ROWS_MIN {
@@ -265,10 +275,12 @@ mod tests {
         let got = case.check_every_cut();
         assert_eq!(got.rows[..4], ["0: 0|a", "1: 1|b", "2: 2|a", "3: 3|a"]);
         assert_eq!(got.records, 9);
-        let declared = Schema::new(vec![Field::new("word", DataType::Utf8, true), Field::new("id", DataType::Int16, true)]);
+        let declared =
+            Schema::new(vec![Field::new("word", DataType::Utf8, true), Field::new("id", DataType::Int16, true)]);
         let case = Case::new("a.arrow", &bytes, Format::Arrow).declare(declared);
         assert_eq!(case.check_every_cut().rows[8], "8: a|8");
-        assert_eq!(case.take(&[1]).check_every_cut().rows[8], "8: 8");
+        let case = case.take(&[1]);
+        assert_eq!(case.check_every_cut().rows[8], "8: 8");
         assert_eq!(case.take(&[]).check_every_cut().rows.len(), 9);
     }
 

@@ -7,7 +7,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::reader::{Decoder, ReaderBuilder};
@@ -34,7 +34,11 @@ pub struct JsonRecords {
 
 /// Opens a file.
 pub fn open(file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Result<TextPieces<JsonRecords>> {
-    let text = TextFile::open(file)?;
+    over(TextFile::open(file)?, file, wanted)
+}
+
+/// Goes on with a text that is open.
+pub fn over(text: TextFile, file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Result<TextPieces<JsonRecords>> {
     if text.pending().trim_ascii_start().starts_with(b"[") {
         return Err(array_instead_of_lines(file));
     }
@@ -105,11 +109,22 @@ pub fn infer(file: &InputFile) -> Result<Option<SchemaRef>> {
         if let Ok(value @ Value::Object(_)) = serde_json::from_slice::<Value>(&bytes[record.start..record.end])
             && let Value::Object(fields) = &value
         {
-            infer::merge_fields(&mut columns, fields.iter().map(|(k, v)| (k.clone(), Shape::of_json(v, true))).collect());
+            infer::merge_fields(
+                &mut columns,
+                fields.iter().map(|(k, v)| (k.clone(), Shape::of_json(v, true))).collect(),
+            );
         }
     }
-    if columns.is_empty() && !records.is_empty() {
-        return Err(file.broken("holds no JSON objects at its start").hint("the format 'json' wants one object a line"));
+    let some = !records.is_empty();
+    if columns.is_empty()
+        && let Some(error) = text.failure_once()
+    {
+        return Err(error);
+    }
+    if columns.is_empty() && some {
+        return Err(file
+            .broken("holds no JSON objects at its start")
+            .hint("the format 'json' wants one object a line"));
     }
     Ok((!columns.is_empty()).then(|| Arc::new(infer::schema(&columns))))
 }
@@ -149,7 +164,8 @@ impl Records for JsonRecords {
         let mut out = Out::new(&self.wanted);
         let place = |record: u32| format!("line {} of '{}'", lines[record as usize].number, self.file);
         let mut broken = None;
-        for (start, lines_some) in (0..).step_by(self.wanted.decode_rows()).zip(lines.chunks(self.wanted.decode_rows())) {
+        for (start, lines_some) in (0..).step_by(self.wanted.decode_rows()).zip(lines.chunks(self.wanted.decode_rows()))
+        {
             let mut attempt = Attempt { records: self, text, lines: &lines, good: vec![], bad: vec![] };
             attempt.decode(start, start + lines_some.len());
             for (record, reason) in attempt.bad {
@@ -164,7 +180,8 @@ impl Records for JsonRecords {
                 [(_, batch)] => Ok(batch.clone()),
                 _ => concat_batches(&self.raw, good.iter().map(|(_, batch)| batch)),
             };
-            let at: Vec<u32> = good.iter().flat_map(|(first, batch)| (*first..first + batch.num_rows()).map(|r| r as u32)).collect();
+            let at: Vec<u32> =
+                good.iter().flat_map(|(first, batch)| (*first..first + batch.num_rows()).map(|r| r as u32)).collect();
             let rows = if good.len() == 1 { Rows::From(at[0]) } else { Rows::At(&at) };
             let bytes = |row: usize| {
                 let line = lines[at[row] as usize];
@@ -176,7 +193,9 @@ impl Records for JsonRecords {
                 out.rows(columns, batch.num_rows(), rows, Origin::Json, place, bytes)
             });
             if let Err(cause) = done {
-                broken = Some(self.file.broken(format!("cannot be decoded from line {}", lines[start].number)).because(cause));
+                broken = Some(
+                    self.file.broken(format!("cannot be decoded from line {}", lines[start].number)).because(cause),
+                );
             }
         }
         out.done(lines.len() as u64, broken)
@@ -216,7 +235,8 @@ impl Attempt<'_> {
 
     /// Parses records; each line must be one object, or a string left open would swallow the next line.
     fn feed(&self, from: usize, to: usize) -> Result<Decoder, (usize, String)> {
-        let builder = ReaderBuilder::new(self.records.raw.clone()).with_batch_size(to - from).with_coerce_primitive(true);
+        let builder =
+            ReaderBuilder::new(self.records.raw.clone()).with_batch_size(to - from).with_coerce_primitive(true);
         let mut decoder = builder.build_decoder().map_err(|e| (from, e.to_string()))?;
         for record in from..to {
             let line = &self.text[self.lines[record].start..self.lines[record].end];
@@ -224,7 +244,9 @@ impl Attempt<'_> {
             let whole = !decoder.has_partial_record() && decoder.len() == record - from + 1;
             match parsed {
                 Err(e) => return Err((record, format!("no JSON: {}", plain(&e)))),
-                Ok(_) if decoder.has_partial_record() => return Err((record, "no JSON: the object is not closed".into())),
+                Ok(_) if decoder.has_partial_record() => {
+                    return Err((record, "no JSON: the object is not closed".into()));
+                }
                 Ok(taken) if !whole || !line[taken..].trim_ascii().is_empty() => {
                     return Err((record, "no JSON: something follows the object".into()));
                 }
@@ -240,7 +262,7 @@ impl Attempt<'_> {
             Ok(Some(batch)) => self.good.push((from, batch)),
             Ok(None) => {}
             Err(e) if to - from == 1 => {
-                let reason = self.column_of(from).unwrap_or_else(|| plain(&e));
+                let reason = self.why(from).unwrap_or_else(|| format!("no JSON: {}", plain(&e)));
                 self.bad.push((from, reason));
             }
             Err(_) => {
@@ -255,21 +277,24 @@ impl Attempt<'_> {
         }
     }
 
-    /// Names the first column that alone fails in a record.
-    fn column_of(&self, record: usize) -> Option<String> {
+    /// Why a record that is alone fails to become columns: names the first column that alone fails too.
+    fn why(&self, record: usize) -> Option<String> {
         let line = &self.text[self.lines[record].start..self.lines[record].end];
-        self.records.raw.fields().iter().enumerate().find_map(|(i, field)| {
-            let alone = Arc::new(Schema::new(vec![field.clone()]));
+        if std::str::from_utf8(line).is_err() {
+            return Some("no JSON: not UTF-8".into());
+        }
+        let value: Value = serde_json::from_slice(line).ok()?;
+        let Value::Object(object) = &value else {
+            return Some(format!("no JSON object: {}", shortened(&value.to_string())));
+        };
+        self.records.wanted.schema.fields().iter().zip(self.records.raw.fields()).find_map(|(declared, raw)| {
+            let alone = Arc::new(Schema::new(vec![raw.clone()]));
             let mut decoder = ReaderBuilder::new(alone).with_coerce_primitive(true).build_decoder().ok()?;
             decoder.decode(line).ok()?;
-            let error = decoder.flush().err()?;
-            let declared = self.records.wanted.schema.fields().get(i)?;
+            decoder.flush().err()?;
             let wanted = super::convert::type_name(declared.data_type());
-            let value = serde_json::from_slice::<Value>(line).ok().and_then(|v| v.get(field.name()).map(Value::to_string));
-            Some(match value {
-                Some(value) => format!("column '{}': {} is no {wanted}", declared.name(), shortened(&value)),
-                None => format!("column '{}': {}", declared.name(), plain(&error)),
-            })
+            let value = shortened(&object.get(raw.name())?.to_string());
+            Some(format!("column '{}': {value} is no {wanted}", declared.name()))
         })
     }
 }
@@ -377,9 +402,9 @@ mod tests {
                 format!("6: column 'id': {{\"a\":1}} is no BIGINT (line 8 of '{file}')"),
                 format!("7: no JSON: Encountered unexpected 'o' whilst parsing literal (line 9 of '{file}')"),
                 format!("8: column 'at': 'yesterday' is no TIMESTAMP(3) (line 10 of '{file}')"),
-                format!("9: expected {{ got [1] (line 11 of '{file}')"),
+                format!("9: no JSON object: [1] (line 11 of '{file}')"),
                 format!("10: no JSON: the object is not closed (line 12 of '{file}')"),
-                format!("12: Encountered non-UTF-8 data (line 14 of '{file}')"),
+                format!("12: no JSON: not UTF-8 (line 14 of '{file}')"),
             ]
         );
         assert_eq!(got.bad[0].bytes, br#"{"id":1.5,"name":"fraction"}"#);
@@ -393,14 +418,18 @@ mod tests {
         let text = "x\n".repeat(3000);
         let got = Case::new("a.json", text.as_bytes(), Format::Json).declare(columns()).check_every_cut();
         assert_eq!((got.rows.len(), got.bad.len(), got.records), (0, 3000, 3000));
-        let got = Case::new("a.json", b"{\"id\":1}\n{}\nx\n", Format::Json).declare(columns()).take(&[]).check_every_cut();
+        let got =
+            Case::new("a.json", b"{\"id\":1}\n{}\nx\n", Format::Json).declare(columns()).take(&[]).check_every_cut();
         assert_eq!(got.rows, ["0: ", "1: "]);
         assert_eq!(got.bad.len(), 1);
     }
 
     #[test]
     fn names_in_another_case() {
-        let got = Case::new("a.json", b"{\"ID\":1,\"Name\":\"a\"}\n", Format::Json).declare(columns()).take(&[0, 1]).check_every_cut();
+        let got = Case::new("a.json", b"{\"ID\":1,\"Name\":\"a\"}\n", Format::Json)
+            .declare(columns())
+            .take(&[0, 1])
+            .check_every_cut();
         assert_eq!(got.rows, ["0: 1|a"]);
     }
 
@@ -422,8 +451,11 @@ mod tests {
         let text = b"{\"b\":1,\"a\":\"2024-01-02T03:04:05Z\"}\nnonsense\n{\"b\":2.5,\"c\":[1]}\n{\"d\":null}\n";
         let case = Case::new("a.json", text, Format::Json);
         let schema = infer(&case.file()).unwrap().unwrap();
-        let found: Vec<String> =
-            schema.fields().iter().map(|f| format!("{} {}", f.name(), super::super::convert::type_name(f.data_type()))).collect();
+        let found: Vec<String> = schema
+            .fields()
+            .iter()
+            .map(|f| format!("{} {}", f.name(), super::super::convert::type_name(f.data_type())))
+            .collect();
         assert_eq!(found, ["b DOUBLE", "a TIMESTAMP_LTZ(6)", "c ARRAY<BIGINT>", "d STRING"]);
         assert!(infer(&Case::new("a.json", b"", Format::Json).file()).unwrap().is_none());
         let array = infer(&Case::new("a.json", b"[{\"a\":1}]", Format::Json).file()).unwrap_err();

@@ -25,7 +25,7 @@ use std::time::SystemTime;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use pelton_engine::connector::{BadRecord, Decoded, DecodedBatch};
+use pelton_engine::connector::{BadRecord, Decoded, DecodedBatch, Options};
 use pelton_engine::error::{Error, Result};
 
 use compression::Compression;
@@ -119,6 +119,30 @@ pub struct CsvSyntax {
 impl Default for CsvSyntax {
     fn default() -> Self {
         CsvSyntax { delimiter: b',', quote: Some(b'"'), header: true, null_literal: None, comments: false }
+    }
+}
+
+impl CsvSyntax {
+    /// What the options `csv.…` say.
+    pub fn read(options: &Options) -> Result<Self> {
+        let byte = |key: &str, default: u8| match options.get(key) {
+            None => Ok(Some(default)),
+            Some("\\t") => Ok(Some(b'\t')),
+            Some("") if key == "csv.quote-character" => Ok(None),
+            Some(text) if text.len() == 1 && text.is_ascii() && !text.contains(['\n', '\r', '#']) => Ok(Some(text.as_bytes()[0])),
+            Some(_) => Err(options.bad(key, "one ASCII character")),
+        };
+        let csv = CsvSyntax {
+            delimiter: byte("csv.field-delimiter", b',')?.expect("never nothing"),
+            quote: byte("csv.quote-character", b'"')?,
+            header: options.flag("csv.header", true)?,
+            null_literal: options.get("csv.null-literal").map(str::to_string),
+            comments: options.flag("csv.allow-comments", false)?,
+        };
+        if Some(csv.delimiter) == csv.quote {
+            return Err(options.bad("csv.field-delimiter", "another character than 'csv.quote-character'"));
+        }
+        Ok(csv)
     }
 }
 
@@ -277,7 +301,9 @@ fn locate(file: &InputFile, wanted: &Wanted, found: &Schema) -> Result<Vec<Optio
             let (from, to) = (found.field(i).data_type(), field.data_type());
             if !convert::possible(from, to) {
                 let (from, to) = (convert::type_name(from), convert::type_name(to));
-                return Err(file.broken(format!("has column '{}' as {from}, which does not convert to {to}", field.name())));
+                return Err(
+                    file.broken(format!("has column '{}' as {from}, which does not convert to {to}", field.name()))
+                );
             }
         }
         places.push(place);
@@ -493,7 +519,14 @@ pub(crate) mod tests_of_formats {
         pub fn new(name: &str, bytes: &[u8], format: Format) -> Self {
             let dir = tempfile::tempdir().unwrap();
             std::fs::write(dir.path().join(name), bytes).unwrap();
-            Case { dir, name: name.into(), format, schema: Schema::empty(), columns: None, syntax: CsvSyntax::default() }
+            Case {
+                dir,
+                name: name.into(),
+                format,
+                schema: Schema::empty(),
+                columns: None,
+                syntax: CsvSyntax::default(),
+            }
         }
 
         pub fn declare(mut self, schema: Schema) -> Self {
@@ -536,7 +569,11 @@ pub(crate) mod tests_of_formats {
             for batch_rows in [1, 7, 100_000] {
                 for block_bytes in if small { &[1, 10, 100][..] } else { &[5_000, 60_000][..] } {
                     let wanted = Wanted { block_bytes: *block_bytes, ..self.wanted(batch_rows).as_ref().clone() };
-                    assert_eq!(read_with(&self.file(), Arc::new(wanted)), want, "{batch_rows} rows, {block_bytes} bytes");
+                    assert_eq!(
+                        read_with(&self.file(), Arc::new(wanted)),
+                        want,
+                        "{batch_rows} rows, {block_bytes} bytes"
+                    );
                 }
             }
             want
@@ -574,7 +611,8 @@ pub(crate) mod tests_of_formats {
                         let records = batch.records.unwrap_or_else(|| (next..next + rows.len() as u32).collect());
                         assert_eq!(rows.len(), records.len());
                         next = records.last().unwrap() + 1;
-                        got.rows.extend(records.iter().zip(rows).map(|(r, row)| format!("{}: {row}", first + *r as u64)));
+                        got.rows
+                            .extend(records.iter().zip(rows).map(|(r, row)| format!("{}: {row}", first + *r as u64)));
                     }
                     for bad in decoded.bad {
                         got.bad.push(BadRecord { record: bad.record + first as u32, ..bad });
@@ -589,8 +627,11 @@ pub(crate) mod tests_of_formats {
     /// Rows as `a|b`.
     pub fn rows_as_text(batch: &RecordBatch) -> Vec<String> {
         let options = arrow::util::display::FormatOptions::default().with_null("NULL");
-        let columns: Vec<_> =
-            batch.columns().iter().map(|c| arrow::util::display::ArrayFormatter::try_new(c, &options).unwrap()).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|c| arrow::util::display::ArrayFormatter::try_new(c, &options).unwrap())
+            .collect();
         let row = |i| columns.iter().map(|c| c.value(i).to_string()).collect::<Vec<_>>().join("|");
         (0..batch.num_rows()).map(row).collect()
     }

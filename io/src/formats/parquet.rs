@@ -78,7 +78,8 @@ impl ParquetPieces {
         let places = locate(file, wanted, metadata.schema())?;
         let (mut todo, mut number) = (vec![], 1);
         for (group, found) in metadata.metadata().row_groups().iter().enumerate() {
-            let rows = usize::try_from(found.num_rows()).map_err(|_| file.broken("has a row group with no row count"))?;
+            let rows =
+                usize::try_from(found.num_rows()).map_err(|_| file.broken("has a row group with no row count"))?;
             let bytes: i64 = found
                 .columns()
                 .iter()
@@ -94,7 +95,10 @@ impl ParquetPieces {
             number += rows as u64;
         }
         todo.reverse();
-        Ok(ParquetPieces { shared: Arc::new(Shared { file: file.clone(), wanted: wanted.clone(), metadata, places }), todo })
+        Ok(ParquetPieces {
+            shared: Arc::new(Shared { file: file.clone(), wanted: wanted.clone(), metadata, places }),
+            todo,
+        })
     }
 }
 
@@ -191,7 +195,8 @@ impl Piece for ParquetPiece {
         let (out, again) = if good > 0 { read(good) } else { (Out::new(&shared.wanted), Ok(())) };
         let out = if again.is_ok() { out } else { Out::new(&shared.wanted) };
         let lost = format!("rows {} to {}", slice.number + good as u64, slice.number + slice.rows as u64 - 1);
-        let error: Error = shared.file.broken(format!("is corrupt in row group {}: {lost} are lost", slice.group)).because(cause);
+        let error: Error =
+            shared.file.broken(format!("is corrupt in row group {}: {lost} are lost", slice.group)).because(cause);
         out.done(slice.rows as u64, Some(error))
     }
 }
@@ -242,7 +247,8 @@ mod tests {
 
     fn rows(from: i64, count: usize) -> RecordBatch {
         let ids: Int64Array = (from..from + count as i64).map(Some).collect();
-        let words: DictionaryArray<Int32Type> = (0..count).map(|i| (i % 3 > 0).then(|| ["a", "b", "c"][i % 3])).collect();
+        let words: DictionaryArray<Int32Type> =
+            (0..count).map(|i| (i % 3 > 0).then(|| ["a", "b", "c"][i % 3])).collect();
         let times: TimestampMicrosecondArray = (0..count as i64).map(|i| Some(i * 1_000_001)).collect();
         RecordBatch::try_from_iter_with_nullable([
             ("id", Arc::new(ids) as ArrayRef, true),
@@ -287,15 +293,30 @@ mod tests {
                 format!("column 'ID': 129 is no TINYINT (row 4 of '{file}')"),
             ]
         );
-        assert!(got.bad[0].bytes.starts_with(br#"{"at":"1970-01-01T00:00:02.000002","ID":128,"word":"#), "{:?}", got.bad[0]);
+        assert!(
+            got.bad[0].bytes.starts_with(br#"{"at":"1970-01-01T00:00:02.000002","ID":128,"word":"#),
+            "{:?}",
+            got.bad[0]
+        );
         let never = Schema::new(vec![Field::new("at", DataType::new_list(DataType::Boolean, true), true)]);
-        let error = ParquetPieces::open(&case.file(), &Case::new("b.parquet", &bytes, Format::Parquet).declare(never).wanted(1)).err().unwrap();
-        assert!(error.to_string().contains("column 'at' as TIMESTAMP(6), which does not convert to ARRAY<BOOLEAN>"), "{error}");
+        let error = ParquetPieces::open(
+            &case.file(),
+            &Case::new("b.parquet", &bytes, Format::Parquet).declare(never).wanted(1),
+        )
+        .err()
+        .unwrap();
+        assert!(
+            error.to_string().contains("column 'at' as TIMESTAMP(6), which does not convert to ARRAY<BOOLEAN>"),
+            "{error}"
+        );
     }
 
     #[test]
     fn no_column_counts_rows() {
-        let got = Case::new("a.parquet", &parquet_file(&rows(0, 100), 30), Format::Parquet).declare(rows(0, 1).schema().as_ref().clone()).take(&[]).check_every_cut();
+        let got = Case::new("a.parquet", &parquet_file(&rows(0, 100), 30), Format::Parquet)
+            .declare(rows(0, 1).schema().as_ref().clone())
+            .take(&[])
+            .check_every_cut();
         assert_eq!(got.rows.len(), 100);
     }
 
@@ -331,13 +352,19 @@ mod tests {
     #[test]
     fn empty_and_cut_off_files() {
         let whole = parquet_file(&rows(0, 100), 30);
-        for (bytes, want) in [(&b""[..], "is empty: not a Parquet file"), (&whole[..whole.len() - 10], "is no readable Parquet file"), (b"hello", "is no readable Parquet file")] {
+        for (bytes, want) in [
+            (&b""[..], "is empty: not a Parquet file"),
+            (&whole[..whole.len() - 10], "is no readable Parquet file"),
+            (b"hello", "is no readable Parquet file"),
+        ] {
             let case = Case::new("a.parquet", bytes, Format::Parquet);
             let error = schema_of(&case.file()).unwrap_err();
             assert!(error.to_string().contains(want) && error.exit_code() == 1, "{error}");
         }
         let none = parquet_file(&rows(0, 0), 30);
-        let got = Case::new("a.parquet", &none, Format::Parquet).declare(rows(0, 1).schema().as_ref().clone()).check_every_cut();
+        let got = Case::new("a.parquet", &none, Format::Parquet)
+            .declare(rows(0, 1).schema().as_ref().clone())
+            .check_every_cut();
         assert_eq!(got.records, 0);
     }
 }

@@ -43,23 +43,22 @@ impl TextFile {
     /// Opens a file; a byte order mark at its start is skipped.
     pub fn open(file: &Arc<InputFile>) -> Result<Self> {
         let opened = file.open()?;
-        let mut text = TextFile {
-            file: file.clone(),
-            // An empty file is empty text, whatever its name says.
-            stream: match file.size_bytes {
-                0 => Box::new(std::io::empty()),
-                _ => file.compression.reader(opened).map_err(|e| file.broken("cannot be read").because(e))?,
-            },
-            pending: vec![],
-            line: 1,
-            at_end: false,
-            failed: None,
+        // An empty file is empty text, whatever its name says.
+        let stream = match file.size_bytes {
+            0 => Box::new(std::io::empty()),
+            _ => file.compression.reader(opened).map_err(|e| file.broken("cannot be read").because(e))?,
         };
+        Ok(TextFile::over(file, stream))
+    }
+
+    /// Text from a stream, as if it were in `file`; a byte order mark at its start is skipped.
+    pub fn over(file: &Arc<InputFile>, stream: Box<dyn Read + Send>) -> Self {
+        let mut text = TextFile { file: file.clone(), stream, pending: vec![], line: 1, at_end: false, failed: None };
         text.fill(READ_BYTES);
         if text.pending.starts_with(b"\xef\xbb\xbf") {
             text.pending.drain(..3);
         }
-        Ok(text)
+        text
     }
 
     /// Reads until `bytes` are pending, the end is reached, or reading fails.
@@ -136,7 +135,11 @@ impl TextFile {
             }
             if self.pending.len() >= RECORD_BYTES_MAX {
                 self.at_end = true;
-                let error = self.file.broken(format!("has a record of more than {} MiB at line {}", RECORD_BYTES_MAX >> 20, self.line));
+                let error = self.file.broken(format!(
+                    "has a record of more than {} MiB at line {}",
+                    RECORD_BYTES_MAX >> 20,
+                    self.line
+                ));
                 self.pending = vec![];
                 return Err(error);
             }
@@ -157,11 +160,19 @@ impl<R: Records> TextPieces<R> {
     pub fn new(text: TextFile, records: R, block_bytes: usize) -> Self {
         TextPieces { text, records: Arc::new(records), block_bytes }
     }
+
+    /// What the records are, for text that comes in another way, and how many bytes of the text are left.
+    pub fn into_parts(mut self) -> (Arc<R>, usize) {
+        self.text.fill(usize::MAX);
+        (self.records, self.text.pending().len())
+    }
 }
 
 impl<R: Records> PieceReader for TextPieces<R> {
     fn next(&mut self) -> Result<Option<Box<dyn Piece>>> {
-        let Some((text, line)) = self.text.next_records(self.records.as_ref(), self.block_bytes)? else { return Ok(None) };
+        let Some((text, line)) = self.text.next_records(self.records.as_ref(), self.block_bytes)? else {
+            return Ok(None);
+        };
         Ok(Some(Box::new(TextPiece { records: self.records.clone(), text, line })))
     }
 }

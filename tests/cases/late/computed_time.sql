@@ -5,6 +5,10 @@
 --   SELECT tumble(t, INTERVAL 2 SECOND) AS w, count(*) AS n, sum(v) AS s FROM r
 --   WHERE tumble(t, INTERVAL 2 SECOND) + INTERVAL 2 SECOND - INTERVAL 1 MICROSECOND > coalesce(wm, '-infinity')
 --   GROUP BY ALL
+-- late:
+--   WITH r AS (SELECT *, max(t) OVER (ORDER BY pos ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS wm
+--     FROM (SELECT pos, ts + to_seconds(abs(v) // 10) AS t FROM old))
+--   SELECT count(*) FROM r WHERE tumble(t, INTERVAL 2 SECOND) + INTERVAL 2 SECOND - INTERVAL 1 MICROSECOND <= wm
 CREATE TABLE old (
   pos BIGINT,
   ts TIMESTAMP(6),

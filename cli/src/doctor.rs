@@ -1,0 +1,176 @@
+//! `pelton devices` and `pelton doctor`: what this machine has, by looking at files and asking the processor.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::report::{Answer, columns, say, say_json};
+
+/// Instruction sets that kernels have paths for, or will have.
+fn cpu_features() -> Vec<&'static str> {
+    #[allow(unused_mut, reason = "processors without a list of their own have none")]
+    let mut found = vec![];
+    #[cfg(target_arch = "x86_64")]
+    {
+        macro_rules! look {
+            ($($name:tt),*) => { $( if std::arch::is_x86_feature_detected!($name) { found.push($name); } )* };
+        }
+        look!("sse4.2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl");
+        look!("avx512vbmi", "avx512vbmi2", "avx512vpopcntdq");
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        macro_rules! look {
+            ($($name:tt),*) => { $( if std::arch::is_aarch64_feature_detected!($name) { found.push($name); } )* };
+        }
+        look!("neon", "dotprod", "sve", "sve2");
+    }
+    found
+}
+
+fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = info.lines().find(|l| l.starts_with("model name"));
+    line.and_then(|l| Some(l.split_once(':')?.1.trim().to_string())).unwrap_or_else(|| std::env::consts::ARCH.to_string())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// Lists the devices.
+pub fn devices(json: bool) -> Answer {
+    let features = cpu_features();
+    if json {
+        say_json(&json!({ "devices": [{ "device": "cpu", "model": cpu_model(), "threads": cores(), "features": features }] }));
+        return Ok(0);
+    }
+    let row = vec!["cpu".to_string(), cpu_model(), cores().to_string(), features.join(" ")];
+    say(&columns(&["device", "model", "threads", "features"], &[row]));
+    Ok(0)
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Good,
+    /// Something is not there that nobody needs today.
+    Absent,
+    /// Something will go wrong.
+    Bad,
+}
+
+struct Check {
+    what: &'static str,
+    state: State,
+    found: String,
+    why: &'static str,
+}
+
+/// Looks at everything.
+pub fn doctor(json: bool) -> Answer {
+    let checks = checks();
+    let bad = checks.iter().any(|c| c.state == State::Bad);
+    let word = |state| match state {
+        State::Good => "ok",
+        State::Absent => "absent",
+        State::Bad => "MISSING",
+    };
+    if json {
+        let all = checks.iter().map(|c| json!({ "what": c.what, "state": word(c.state), "found": c.found, "why": c.why }));
+        say_json(&json!({ "version": env!("CARGO_PKG_VERSION"), "ok": !bad, "checks": all.collect::<Vec<Value>>() }));
+    } else {
+        let rows: Vec<Vec<String>> = checks
+            .into_iter()
+            .map(|c| {
+                let why = if c.state == State::Good { String::new() } else { c.why.to_string() };
+                vec![c.what.to_string(), word(c.state).to_string(), c.found, why]
+            })
+            .collect();
+        say(&columns(&["what", "state", "found", "why it matters"], &rows));
+    }
+    Ok(u8::from(bad))
+}
+
+fn checks() -> Vec<Check> {
+    let mut all = vec![Check {
+        what: "pelton",
+        state: State::Good,
+        found: format!("{} for {} on {}", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS),
+        why: "",
+    }];
+    let features = cpu_features();
+    let wide = ["avx2", "neon"].iter().any(|f| features.contains(f));
+    all.push(Check {
+        what: "cpu",
+        state: if wide { State::Good } else { State::Absent },
+        found: format!("{}, {} threads: {}", cpu_model(), cores(), features.join(" ")),
+        why: "without AVX2 or NEON the kernels run their plain versions: same answers, fewer rows a second",
+    });
+    all.push(memory());
+    all.push(writable("temporary folder", &std::env::temp_dir(), "the shell and tests keep files there for a moment"));
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    all.push(writable("working directory", &here, "relative paths in SQL start here, those of sinks and histories too"));
+    for (what, names, why) in [
+        ("libcuda", &["libcuda.so.1", "libcuda.so"][..], "the NVIDIA driver; without it stages run on the CPU"),
+        ("libnvrtc", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"], "compiles CUDA kernels; without it stages run on the CPU"),
+        ("libvulkan", &["libvulkan.so.1", "libvulkan.so"], "the way to GPUs other than NVIDIA's; without it stages run on the CPU"),
+    ] {
+        let found = find_library(names);
+        all.push(Check {
+            what,
+            state: if found.is_some() { State::Good } else { State::Absent },
+            found: found.map_or_else(|| "no such file".to_string(), |p| p.display().to_string()),
+            why,
+        });
+    }
+    all
+}
+
+fn memory() -> Check {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let mib = |key: &str| -> Option<u64> {
+        let line = info.lines().find(|l| l.starts_with(key))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+    };
+    let (total, free) = (mib("MemTotal:"), mib("MemAvailable:"));
+    Check {
+        what: "memory",
+        state: if free.is_some_and(|f| f < 512) { State::Absent } else { State::Good },
+        found: match (total, free) {
+            (Some(total), Some(free)) => format!("{free} of {total} MiB available"),
+            _ => "this system does not say".to_string(),
+        },
+        why: "windows with many keys need memory: below 512 MiB a pipeline may be killed",
+    }
+}
+
+fn writable(what: &'static str, folder: &Path, why: &'static str) -> Check {
+    let probe = folder.join(format!(".pelton-doctor-{}", std::process::id()));
+    let written = std::fs::write(&probe, b"x").and_then(|()| std::fs::remove_file(&probe));
+    Check {
+        what,
+        state: if written.is_ok() { State::Good } else { State::Bad },
+        found: match written {
+            Ok(()) => format!("{} can be written to", folder.display()),
+            Err(e) => format!("{}: {e}", folder.display()),
+        },
+        why,
+    }
+}
+
+/// Where the loader would find one of these libraries.
+fn find_library(names: &[&str]) -> Option<PathBuf> {
+    let mut folders: Vec<PathBuf> = vec![];
+    folders.extend(std::env::var_os("LD_LIBRARY_PATH").iter().flat_map(std::env::split_paths));
+    let triple = format!("{}-linux-gnu", std::env::consts::ARCH);
+    for folder in ["/usr/lib", "/lib", "/usr/local/lib", "/usr/lib64", "/lib64"] {
+        folders.push(folder.into());
+        folders.push(Path::new(folder).join(&triple));
+    }
+    // Where CUDA and its containers put themselves.
+    for folder in ["/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib", "/usr/local/nvidia/lib64", "/run/opengl-driver/lib"] {
+        folders.push(folder.into());
+    }
+    folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|path| path.exists())
+}

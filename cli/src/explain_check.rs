@@ -1,0 +1,47 @@
+//! `pelton explain` and `pelton check`: what would run, without running it.
+
+use pelton_engine::pipeline::explain_script;
+use serde_json::json;
+
+use crate::report::{Answer, say, say_json};
+use crate::statements;
+use crate::text::{HowArgs, TextArgs};
+
+/// Arguments of both.
+#[derive(clap::Args, Debug)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    text: TextArgs,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Prints the plan of a pipeline.
+pub fn explain(args: &PlanArgs, json: bool) -> Answer {
+    let text = args.text.load()?;
+    let registry = pelton_io::registry();
+    let script = text.script(&registry, &args.how.options())?;
+    let plan = explain_script(&script, &registry).map_err(|e| text.failed(e))?;
+    if json {
+        say_json(&json!({ "plan": plan, "queries": script.jobs.len() }));
+    } else {
+        say(plan.trim_end());
+    }
+    Ok(0)
+}
+
+/// Reads and plans a pipeline. Nothing is opened but what must be looked at to know a table's columns.
+pub fn check(args: &PlanArgs, json: bool) -> Answer {
+    let text = args.text.load()?;
+    let registry = pelton_io::registry();
+    let script = text.script(&registry, &args.how.options())?;
+    explain_script(&script, &registry).map_err(|e| text.failed(e))?;
+    let (statements, queries) = (statements::count(&text.content), script.jobs.len());
+    if json {
+        say_json(&json!({ "ok": true, "statements": statements, "queries": queries, "tables": script.tables.len() }));
+    } else {
+        let many = |n: usize, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+        say(&format!("ok: {}, {}", many(statements, "statement", "statements"), many(queries, "query", "queries")));
+    }
+    Ok(0)
+}

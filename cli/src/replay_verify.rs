@@ -1,0 +1,119 @@
+//! `pelton replay` and `pelton verify`: the same queries over history, and the proof that they give the same rows.
+
+use std::path::PathBuf;
+
+use pelton_engine::error::Error;
+use pelton_engine::pipeline::{Verdict, replay_text, verify_text};
+use serde_json::{Map, Value, json};
+
+use crate::progress::Progress;
+use crate::report::{Answer, grouped, note, say, say_json};
+use crate::run::{report_broken, summary_json, summary_text};
+use crate::signals;
+use crate::text::{HowArgs, TextArgs};
+
+/// Arguments of `pelton replay`.
+#[derive(clap::Args, Debug)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    text: TextArgs,
+    /// Folder for the results: each sink's rows go to DIR/NAME.parquet. The pipeline's own sinks are not touched.
+    #[arg(long, value_name = "DIR")]
+    into: PathBuf,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Arguments of `pelton verify`.
+#[derive(clap::Args, Debug)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    text: TextArgs,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Replays the last run.
+pub fn replay(args: &ReplayArgs, json: bool) -> Answer {
+    let text = args.text.load()?;
+    let mut options = args.how.options();
+    let script = text.script(&pelton_io::registry(), &options)?;
+    args.how.complete(&mut options, &script);
+    if args.into.exists() && !args.into.is_dir() {
+        return Err(Error::user(format!("--into '{}' is a file", args.into.display())).hint("name a folder").into());
+    }
+    let progress = Progress::start(&options.counters);
+    let stopping = signals::stops(&options.stop);
+    let summary = replay_text(&text.content, &pelton_io::registry(), &options, &args.into);
+    drop((progress, stopping));
+    let summary = summary.map_err(|e| text.failed(e))?;
+    if !json {
+        note(&summary_text(&summary));
+        note(&format!("the results are in '{}'", args.into.display()));
+    }
+    let code = report_broken(&summary, Some(&text));
+    if json {
+        let mut value = summary_json(&summary);
+        value["into"] = Value::from(args.into.display().to_string());
+        say_json(&value);
+    }
+    Ok(code)
+}
+
+/// Replays the last run and compares digests.
+pub fn verify(args: &VerifyArgs, json: bool) -> Answer {
+    let text = args.text.load()?;
+    let mut options = args.how.options();
+    let script = text.script(&pelton_io::registry(), &options)?;
+    args.how.complete(&mut options, &script);
+    let progress = Progress::start(&options.counters);
+    let stopping = signals::stops(&options.stop);
+    let verdict = verify_text(&text.content, &pelton_io::registry(), &options);
+    drop((progress, stopping));
+    let verdict = verdict.map_err(|e| text.failed(e))?;
+    if !verdict.replay.ended && verdict.holds() {
+        return Err(Error::world("the comparison was stopped before its end").into());
+    }
+    if !json {
+        say(&verdict_text(&verdict));
+        note(&format!(
+            "{} rows replayed, {:.2} s: {}",
+            grouped(verdict.replay.rows_in),
+            verdict.replay.seconds,
+            if verdict.holds() { "everything is as it was" } else { "not everything is as it was" }
+        ));
+    }
+    report_broken(&verdict.replay, Some(&text));
+    if json {
+        say_json(&verdict_json(&verdict));
+    }
+    Ok(u8::from(!verdict.holds()))
+}
+
+/// A line for each sink, and for each part of the input that differs.
+fn verdict_text(verdict: &Verdict) -> String {
+    let width = verdict.sinks.keys().map(|n| n.chars().count()).max().unwrap_or(0);
+    let sinks = verdict.sinks.iter().map(|(name, (live, again))| {
+        let word = if live == again { "equal" } else { "DIFFERENT" };
+        format!("{name:<width$}  live {live}  replay {again}  {word}")
+    });
+    let segments = verdict.segments.iter().map(|(table, file, found)| format!("segment {file} of {table}: {found}"));
+    let tables = verdict.tables.iter().map(|table| format!("table {table}: its content has changed since the run"));
+    sinks.chain(segments).chain(tables).collect::<Vec<_>>().join("\n")
+}
+
+fn verdict_json(verdict: &Verdict) -> Value {
+    let sinks: Map<String, Value> = verdict
+        .sinks
+        .iter()
+        .map(|(name, (live, again))| (name.clone(), json!({ "live": live, "replay": again, "equal": live == again })))
+        .collect();
+    let segments = verdict.segments.iter().map(|(table, file, found)| json!({ "table": table, "file": file, "found": found }));
+    json!({
+        "equal": verdict.holds(),
+        "sinks": sinks,
+        "segments": segments.collect::<Vec<_>>(),
+        "tables": verdict.tables,
+        "replay": summary_json(&verdict.replay),
+    })
+}

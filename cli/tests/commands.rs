@@ -1,0 +1,401 @@
+//! Every command, as it is typed.
+
+mod common;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Place, parquet, payments, ran};
+
+/// Payments with a history, counted per ten seconds.
+const WINDOWS: &str = "\
+CREATE TABLE payments (id BIGINT, name STRING, at TIMESTAMP(3), WATERMARK FOR at AS at)
+WITH ('connector' = 'filesystem', 'path' = 'in.parquet', 'history.path' = 'history');
+CREATE TABLE result WITH ('connector' = 'filesystem', 'path' = 'out.parquet', 'sink.mode' = 'overwrite') AS
+SELECT window_end, COUNT(*) AS n, SUM(id) AS s FROM TUMBLE(payments, at, INTERVAL '10' SECOND)
+GROUP BY window_start, window_end;
+";
+
+fn with_windows() -> Place {
+    let place = Place::new();
+    place.write("in.parquet", parquet(&payments(0, 25)));
+    place.sql(WINDOWS).says(0, &[]);
+    place
+}
+
+const WINDOW_ROWS: [&str; 3] = ["2024-01-01T00:00:10|10|45", "2024-01-01T00:00:20|10|145", "2024-01-01T00:00:30|5|110"];
+
+#[test]
+fn run_json_has_its_shape() {
+    let place = Place::new();
+    place.write("in.parquet", parquet(&payments(0, 25)));
+    let ran = place.sql(WINDOWS);
+    let json = ran.json();
+    for key in ["rows_in", "rows_out", "late", "dead_letters", "batches"] {
+        assert!(json[key].is_u64(), "{key} in {json}");
+    }
+    for key in ["seconds", "rows_per_second"] {
+        assert!(json[key].as_f64().unwrap() > 0.0, "{key} in {json}");
+    }
+    for key in ["p50_us", "p99_us"] {
+        assert!(json[key].is_u64(), "{key} in {json}");
+    }
+    let counts = ["rows_in", "rows_out", "late", "dead_letters"].map(|k| json[k].as_u64().unwrap());
+    assert_eq!(counts, [25, 3, 0, 0]);
+    let digest = json["digests"]["result"].as_str().unwrap();
+    assert!(digest.ends_with(":3") && digest.len() == 34, "{digest}");
+    assert_eq!((json["ended"].as_bool(), json["broken"].as_array().unwrap().len()), (Some(true), 0));
+    assert_eq!(place.rows("out.parquet"), WINDOW_ROWS);
+    assert_eq!(ran.err, "", "nothing but the answer, in a pipe with --json");
+}
+
+#[test]
+fn the_same_answer_however_it_is_run() {
+    let place = with_windows();
+    let digest = |args: &[&str]| place.pelton(&[&["run", "--json", "q.sql"], args].concat()).json()["digests"]["result"].clone();
+    let first = digest(&[]);
+    for args in [
+        &["--threads", "1"][..],
+        &["--batch-rows", "3"],
+        &["--device", "cpu"],
+        &["--set", "pelton.batch.rows-max=7", "--threads", "2"],
+    ] {
+        assert_eq!(digest(args), first, "{args:?}");
+    }
+}
+
+#[test]
+fn bare_selects_print_tables() {
+    let place = Place::new();
+    place.write("in.parquet", parquet(&payments(0, 3)));
+    let ran = place.pelton(&[
+        "run",
+        "-e",
+        "CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = 'in.parquet'); SELECT id, name FROM t WHERE id > 0 ORDER BY id;",
+    ]);
+    ran.says(0, &["3 rows in, 2 out"]);
+    let table = "+----+------+\n| id | name |\n+----+------+\n| 1  | n1   |\n| 2  | n2   |\n+----+------+\n";
+    assert_eq!(ran.out, table);
+    // Nothing is also an answer, and the JSON follows it.
+    let ran = place.pelton(&["run", "--json", "-e", "SELECT 1 AS one, NULL AS two WHERE 1 = 0;"]);
+    assert!(ran.out.starts_with("+-----+-----+\n| one | two |\n+-----+-----+\n+-----+-----+\n{"), "{}", ran.out);
+    assert_eq!(ran.json()["rows_out"], 0);
+}
+
+#[test]
+fn large_results_stream() {
+    let place = Place::new();
+    place.write("in.parquet", parquet(&payments(0, 50_000)));
+    let sql = "CREATE TABLE t WITH ('connector' = 'filesystem', 'path' = 'in.parquet'); SELECT id FROM t;";
+    let ran = place.pelton(&["run", "-e", sql]);
+    ran.says(0, &["50,000 out"]);
+    assert_eq!(ran.out.lines().count(), 50_000 + 4);
+    // A reader that has seen enough ends the run in good order.
+    let script = format!("'{}' run -e \"{sql}\" | head -5; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_pelton"));
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]).current_dir(place.0.path());
+    let ran = common::ran(bash);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 5), "{}", ran.err);
+}
+
+#[test]
+fn explain_shows_the_plan() {
+    let place = with_windows();
+    let ran = place.pelton(&["explain", "q.sql"]);
+    ran.says(0, &[]);
+    assert!(ran.out.contains("TUMBLE") && ran.out.contains("payments") && ran.out.contains("result"), "{}", ran.out);
+    let json = place.pelton(&["explain", "--json", "q.sql"]).json();
+    assert_eq!(json["plan"].as_str().unwrap().trim(), ran.out.trim());
+    // An EXPLAIN in a file prints, and runs nothing.
+    place.write("e.sql", WINDOWS.split("CREATE TABLE result").next().unwrap().to_string() + "EXPLAIN SELECT id FROM payments;");
+    let ran = place.pelton(&["run", "e.sql"]);
+    ran.says(0, &["nothing to run"]);
+    assert!(ran.out.contains("payments"), "{}", ran.out);
+}
+
+#[test]
+fn check_says_ok_or_where_not() {
+    let place = Place::new();
+    place.write("in.parquet", parquet(&payments(0, 25)));
+    place.write("q.sql", WINDOWS);
+    let ran = place.pelton(&["check", "q.sql"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "ok: 2 statements, 1 query\n"), "{}", ran.err);
+    assert_eq!(place.files(&["in.parquet", "q.sql"]), Vec::<String>::new(), "nothing was opened for writing");
+    assert_eq!(place.pelton(&["check", "--json", "q.sql"]).json()["queries"], 1);
+    place.write("q.sql", WINDOWS.replace("SUM(id)", "SUM(ib)"));
+    place.pelton(&["check", "q.sql"]).says(2, &["unknown column `ib`", "--> q.sql:4:40"]);
+    place.write("q.sql", "CREATE TABLE t (id BIGINT) WITH ('connector' = 'datagen'\nSELECT 1;");
+    place.pelton(&["check", "q.sql"]).says(2, &["--> q.sql:2:1", "SELECT"]);
+}
+
+#[test]
+fn replay_gives_the_same_rows_elsewhere() {
+    let place = with_windows();
+    std::fs::remove_file(place.path("in.parquet")).unwrap();
+    std::fs::remove_file(place.path("out.parquet")).unwrap();
+    let ran = place.pelton(&["replay", "--json", "q.sql", "--into", "again", "--threads", "2"]);
+    ran.says(0, &[]);
+    assert_eq!(ran.json()["rows_in"], 25);
+    assert_eq!(place.rows("again/result.parquet"), WINDOW_ROWS);
+    assert!(!place.path("out.parquet").exists(), "the pipeline's own sink is not touched");
+}
+
+#[test]
+fn verify_proves_and_finds_the_changed_segment() {
+    let place = with_windows();
+    let ran = place.pelton(&["verify", "q.sql"]);
+    ran.says(0, &["everything is as it was"]);
+    assert!(ran.out.starts_with("result  live ") && ran.out.trim_end().ends_with("  equal"), "{}", ran.out);
+    let json = place.pelton(&["verify", "--json", "q.sql"]).json();
+    assert_eq!((json["equal"].as_bool(), json["sinks"]["result"]["equal"].as_bool()), (Some(true), Some(true)));
+
+    // One value of one row, in a segment that is otherwise as it was.
+    let segment = "history/run-000001/p0000-000000000000.parquet";
+    change_one_value(&place.path(segment));
+    let ran = place.pelton(&["verify", "q.sql"]);
+    ran.says(1, &["not everything is as it was"]);
+    assert!(ran.out.contains("DIFFERENT"), "{}", ran.out);
+    assert!(ran.out.contains("segment run-000001/p0000-000000000000.parquet of payments: "), "{}", ran.out);
+    let json = place.pelton(&["verify", "--json", "q.sql"]).json();
+    assert_eq!(json["equal"], false);
+    assert_eq!(json["segments"][0]["file"], "run-000001/p0000-000000000000.parquet");
+
+    // Another query is another question.
+    place.write("q.sql", WINDOWS.replace("SUM(id)", "SUM(id + 1)"));
+    place.pelton(&["verify", "q.sql"]).says(2, &["have changed since the last run"]);
+}
+
+fn change_one_value(path: &std::path::Path) {
+    use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
+    use arrow::datatypes::Int64Type;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let file = std::fs::File::open(path).unwrap();
+    let batches: Vec<RecordBatch> = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(|b| b.unwrap()).collect();
+    let batch = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
+    let at = batch.schema().index_of("id").unwrap();
+    let mut ids: Vec<Option<i64>> = batch.column(at).as_primitive::<Int64Type>().iter().collect();
+    ids[12] = ids[12].map(|id| id + 1);
+    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
+    columns[at] = std::sync::Arc::new(Int64Array::from(ids));
+    assert_eq!(columns[at].len(), 25);
+    std::fs::write(path, parquet(&RecordBatch::try_new(batch.schema(), columns).unwrap())).unwrap();
+}
+
+#[test]
+fn history_lists_runs() {
+    let place = with_windows();
+    place.sql(WINDOWS).says(0, &[]);
+    for argument in ["history", "q.sql"] {
+        let ran = place.pelton(&["history", "ls", argument]);
+        ran.says(0, &[]);
+        let lines: Vec<&str> = ran.out.lines().collect();
+        assert_eq!(lines.len(), 3, "{}", ran.out);
+        assert!(lines[2].contains("run-000002") && lines[2].contains("payments") && lines[2].contains("end-of-input"), "{}", ran.out);
+    }
+    let json = place.pelton(&["history", "ls", "--json", "history"]).json();
+    assert_eq!((json["runs"].as_array().unwrap().len(), json["runs"][0]["rows"].as_u64()), (2, Some(25)));
+    let ran = place.pelton(&["history", "show", "history", "--run", "1"]);
+    assert!(ran.out.contains("p0000-000000000000.parquet") && ran.out.contains("result"), "{}", ran.out);
+    let json = place.pelton(&["history", "show", "--json", "history"]).json();
+    assert_eq!((json["runs"][0]["run"].as_u64(), json["runs"][0]["segments"][0]["rows"].as_u64()), (Some(2), Some(25)));
+    place.pelton(&["history", "ls", "nowhere"]).says(2, &["there is no history in 'nowhere'"]);
+    place.write("empty/file", "");
+    place.pelton(&["history", "ls", "empty"]).says(2, &["there is no history in 'empty'"]);
+}
+
+/// Two rows come too late, and one line is no JSON.
+const LATE: &str = "\
+SET 'dead-letters.path' = 'letters';
+CREATE TABLE readings (id BIGINT, at TIMESTAMP(3), WATERMARK FOR at AS at)
+WITH ('connector' = 'filesystem', 'path' = 'in.json');
+CREATE TABLE result WITH ('connector' = 'filesystem', 'path' = 'out.parquet') AS
+SELECT window_end, COUNT(*) AS n, SUM(id) AS s FROM TUMBLE(readings, at, INTERVAL '10' SECOND)
+GROUP BY window_start, window_end;
+";
+
+fn with_letters() -> Place {
+    let place = Place::new();
+    let rows = [(1, 1), (2, 25), (3, 3), (4, 26), (5, 2), (6, 38)];
+    let mut lines: Vec<String> = rows.iter().map(|(id, s)| format!("{{\"id\":{id},\"at\":\"2024-01-01 00:00:{s:02}\"}}\n")).collect();
+    lines.insert(2, "{\"id\":7.5,\"at\":\"2024-01-01 00:00:04\"}\n".into());
+    place.write("in.json", lines.concat());
+    place.write("q.sql", LATE);
+    let ran = place.pelton(&["run", "--threads", "1", "q.sql"]);
+    ran.says(0, &["2 late", "3 dead letters", "pelton dead-letters ls letters"]);
+    place
+}
+
+#[test]
+fn dead_letters_are_listed_and_shown() {
+    let place = with_letters();
+    for argument in ["letters", "q.sql"] {
+        let ran = place.pelton(&["dead-letters", "ls", argument]);
+        ran.says(0, &[]);
+        assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
+        assert!(ran.out.contains("undecodable") && ran.out.contains("late"), "{}", ran.out);
+    }
+    let json = place.pelton(&["dead-letters", "ls", "--json", "letters"]).json();
+    assert_eq!((json["total"].as_u64(), json["letters"].as_array().unwrap().len()), (Some(3), 2));
+    let ran = place.pelton(&["dead-letters", "show", "letters", "--kind", "late", "--limit", "1"]);
+    ran.says(0, &["there are more"]);
+    assert!(ran.out.contains("readings partition 0 offset 3: late") && ran.out.contains("\"id\":3"), "{}", ran.out);
+    let json = place.pelton(&["dead-letters", "show", "--json", "letters"]).json();
+    let letters = json["letters"].as_array().unwrap();
+    assert_eq!(letters.len(), 3);
+    assert!(letters.iter().any(|l| l["bytes"].as_str().is_some_and(|b| b.contains("7.5"))), "{json}");
+    assert!(letters.iter().any(|l| l["row"]["id"] == 5), "{json}");
+    place.pelton(&["dead-letters", "show", "letters", "--kind", "lost"]).says(2, &["wanted undecodable, schema"]);
+    place.pelton(&["dead-letters", "ls", "nowhere"]).says(2, &["there is no folder of dead letters in 'nowhere'"]);
+}
+
+#[test]
+fn dead_letters_get_another_chance() {
+    let place = with_letters();
+    let out = std::fs::read(place.path("out.parquet")).unwrap();
+    // The column is wider now, so that the line that did not decode does.
+    place.write("q.sql", LATE.replace("id BIGINT", "id DOUBLE"));
+    let ran = place.pelton(&["dead-letters", "reprocess", "--json", "q.sql", "--into", "again"]);
+    ran.says(0, &[]);
+    let json = ran.json();
+    assert_eq!((json["records"].as_u64(), json["late"].as_u64(), json["dead_letters"].as_u64()), (Some(3), Some(0), Some(0)), "{json}");
+    assert_eq!(place.rows("again/result.parquet"), ["2024-01-01T00:00:10|3|15.5"]);
+    assert_eq!(std::fs::read(place.path("out.parquet")).unwrap(), out, "the live output is not touched");
+    assert_eq!(place.pelton(&["dead-letters", "ls", "--json", "letters"]).json()["total"], 3, "nor the letters");
+    assert_eq!(place.files(&["in.json", "q.sql", "letters", "out.parquet"]), ["again/result.parquet"]);
+}
+
+#[test]
+fn sql_comes_from_a_pipe() {
+    let place = Place::new();
+    let piped = |args: &[&str], text: &str| {
+        let mut child = place.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, out, err) = piped(&["run", "-"], "SELECT 1 + 1 AS two;");
+    assert_eq!((code, out.as_str()), (Some(0), "+-----+\n| two |\n+-----+\n| 2   |\n+-----+\n"), "{err}");
+    let (code, _, err) = piped(&["run", "-"], "SELECT one;");
+    assert!(code == Some(2) && err.contains("--> <stdin>:1:8"), "{err}");
+
+    // The shell, too.
+    let script = "CREATE TABLE t (id BIGINT) WITH ('connector' = 'datagen',\n 'number-of-rows' = '5');\n\\d\n\\d t\nSELECT COUNT(*) AS n\nFROM t;\n";
+    let (code, out, err) = piped(&["sql", "--json"], script);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("| n |") && out.contains("| 5 |") && out.contains("datagen") && out.contains("'number-of-rows' = '5'"), "{out}");
+    assert!(out.trim_end().ends_with("{\"statements\":2,\"errors\":0,\"exit_code\":0}"), "{out}");
+    let (code, out, err) = piped(&["sql", "--json"], "SELECT nothing;\nSELECT 1;\n");
+    assert!(code == Some(2) && err.contains("unknown column `nothing`"), "{err}");
+    assert!(out.contains("\"errors\":1"), "{out}");
+}
+
+#[test]
+fn ctrl_c_drains_and_commits() {
+    let place = Place::new();
+    place.write(
+        "q.sql",
+        "CREATE TABLE numbers (id BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '2000', 'history.path' = 'history');\n\
+         CREATE TABLE result WITH ('connector' = 'filesystem', 'path' = 'out.parquet') AS SELECT id FROM numbers;",
+    );
+    for signal in ["-INT", "-TERM"] {
+        let _ = std::fs::remove_file(place.path("out.parquet"));
+        let child = place.command(&["run", "--json", "q.sql"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        let killed = Command::new("bash").args(["-c", &format!("kill {signal} {}", child.id())]).status().unwrap();
+        assert!(killed.success());
+        let asked = Instant::now();
+        let done = child.wait_with_output().unwrap();
+        let ran = common::Ran {
+            code: done.status.code().unwrap_or(-1),
+            out: String::from_utf8(done.stdout).unwrap(),
+            err: String::from_utf8(done.stderr).unwrap(),
+        };
+        ran.says(0, &["stopping"]);
+        assert!(asked.elapsed() < Duration::from_secs(10));
+        let json = ran.json();
+        let rows = place.rows("out.parquet").len() as u64;
+        assert!(rows > 0 && json["rows_out"] == rows && json["ended"] == false, "{rows} rows, {json}");
+    }
+    let json = place.pelton(&["history", "ls", "--json", "history"]).json();
+    assert_eq!((json["runs"].as_array().unwrap().len(), json["runs"][1]["ended"].as_str()), (2, Some("stopped")));
+    place.pelton(&["verify", "q.sql"]).says(0, &["everything is as it was"]);
+}
+
+#[test]
+fn the_machine_is_described() {
+    let place = Place::new();
+    let json = place.pelton(&["devices", "--json"]).json();
+    assert_eq!(json["devices"][0]["device"], "cpu");
+    let ran = place.pelton(&["doctor", "--json"]);
+    assert_eq!((ran.code, ran.json()["ok"].as_bool()), (0, Some(true)), "{}", ran.out);
+    let text = place.pelton(&["doctor"]).out;
+    for word in ["libcuda", "libnvrtc", "libvulkan", "memory", "temporary folder", "cpu"] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    assert_eq!(place.files(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn bench_speaks_the_worker_protocol() {
+    use arrow::ipc::writer::FileWriter;
+    let place = Place::new();
+    let mut file = FileWriter::try_new(std::fs::File::create(place.path("mem.arrow")).unwrap(), &payments(0, 1).schema()).unwrap();
+    file.write(&payments(0, 25)).unwrap();
+    file.write(&payments(25, 25)).unwrap();
+    file.write(&payments(50, 25)).unwrap();
+    file.finish().unwrap();
+    place.write(
+        "queries/count.sql",
+        "CREATE TABLE p (id BIGINT, name STRING, at TIMESTAMP(3), WATERMARK FOR at AS at) WITH (${SOURCE_p});\n\
+         CREATE TABLE result WITH (${SINK}) AS\n\
+         SELECT window_start AS w, name, COUNT(*) AS n, SUM(id) AS s FROM TUMBLE(p, at, INTERVAL '10' SECOND)\n\
+         GROUP BY window_start, window_end, name;",
+    );
+    let mut child = place
+        .command(&["bench", "--worker", "--queries", "queries"])
+        .env("PEERS_THREADS", "2")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let table = format!("{{\"p\": {{\"mem\": \"{}\", \"batches\": 2, \"rows\": 50}}}}", place.path("mem.arrow").display());
+    let messages = [
+        format!("{{\"op\": \"run\", \"q\": \"count\", \"src\": \"mem\", \"verify\": true, \"tables\": {table}}}"),
+        format!("{{\"op\": \"run\", \"q\": \"count\", \"src\": \"mem\", \"verify\": false, \"tables\": {table}}}"),
+        format!("{{\"op\": \"micro\", \"q\": \"count\", \"batch\": 10, \"max_rows\": 0, \"verify\": true, \"tables\": {table}}}"),
+        format!("{{\"op\": \"micro\", \"q\": \"count\", \"batch\": 10, \"max_rows\": 20, \"verify\": true, \"tables\": {table}}}"),
+        "{\"op\": \"run\", \"q\": \"nothing\", \"tables\": {}}".to_string(),
+        "{\"op\": \"quit\"}".to_string(),
+    ];
+    child.stdin.take().unwrap().write_all((messages.join("\n") + "\n").as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(0));
+    let replies: Vec<serde_json::Value> = String::from_utf8(done.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(replies.len(), 6, "{replies:?}");
+    assert_eq!(replies[0], serde_json::json!({ "ok": true, "peer": "pelton", "version": env!("CARGO_PKG_VERSION") }));
+    let w = (0..5).map(|i| 3.0 * (1_704_067_200_000u64 + 10_000 * i) as f64).sum::<f64>();
+    let digest = serde_json::json!({ "rows": 15, "w": w, "n": 50.0, "s": 1225.0 });
+    assert_eq!((&replies[1]["rows_out"], &replies[1]["digest"]), (&15.into(), &digest), "{}", replies[1]);
+    assert!(replies[1]["wall"].as_f64().unwrap() > 0.0 && replies[1]["cpu"].as_f64().unwrap() >= 0.0);
+    assert!(replies[2]["digest"].is_null(), "{}", replies[2]);
+    assert_eq!((&replies[3]["digest"], &replies[3]["rows"], &replies[3]["batches"]), (&digest, &50.into(), &6.into()), "{}", replies[3]);
+    let [p50, p99, max] = ["p50", "p99", "max"].map(|k| replies[3][k].as_f64().unwrap());
+    assert!(0.0 < p50 && p50 <= p99 && p99 <= max && max < 1000.0 * replies[3]["wall"].as_f64().unwrap(), "{}", replies[3]);
+    assert_eq!((&replies[4]["rows"], &replies[4]["batches"]), (&20.into(), &2.into()), "{}", replies[4]);
+    assert_eq!(replies[5], serde_json::json!({ "ok": false, "err": "unsupported" }));
+    let ran = ran(place.command(&["bench"]));
+    assert!(ran.code == 0 && ran.out.contains("./x bench"), "{ran:?}");
+}
+
+#[test]
+fn help_and_version() {
+    let place = Place::new();
+    let ran = place.pelton(&["--help"]);
+    assert_eq!(ran.code, 0);
+    for command in ["run", "replay", "verify", "explain", "check", "sql", "history", "dead-letters", "devices", "doctor", "bench"] {
+        assert!(ran.out.contains(&format!("\n  {command} ")), "{command} in {}", ran.out);
+    }
+    assert_eq!(place.pelton(&["--version"]).out, format!("pelton {}\n", env!("CARGO_PKG_VERSION")));
+    place.pelton(&["rum"]).says(2, &["unrecognized subcommand 'rum'", "'run'"]);
+}

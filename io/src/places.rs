@@ -1,0 +1,35 @@
+//! The places that settings name: dead letter tables, storages, history segments.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use pelton_engine::connector::{DeadLetterStore, Places, SegmentWriter, Storage};
+use pelton_engine::error::Result;
+
+use crate::dead_letters::ParquetDeadLetters;
+use crate::segments::{self, ParquetSegment};
+use crate::storage::LocalStorage;
+
+/// Places on the local disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalPlaces;
+
+impl Places for LocalPlaces {
+    fn dead_letters(&self, path: &str) -> Result<Box<dyn DeadLetterStore>> {
+        Ok(Box::new(ParquetDeadLetters::new(path)))
+    }
+
+    fn storage(&self, path: &str) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(LocalStorage::new(path)))
+    }
+
+    fn segment_writer(&self, path: &Path, schema: &SchemaRef) -> Result<Box<dyn SegmentWriter>> {
+        Ok(Box::new(ParquetSegment::create(path, schema)?))
+    }
+
+    fn read_segment(&self, path: &Path) -> Result<Vec<RecordBatch>> {
+        segments::read(path)
+    }
+}
