@@ -9,6 +9,7 @@ What the first line of a fenced block means:
     sql error      must fail; the `text` block that follows it is part of what it says
     text output    what the `sql` block before it prints; --update writes down what it prints now
     text files     what files there are afterwards, by name
+    text verify    what `pelton verify` then prints
     csv NAME, json NAME    an input of the document's blocks; a NAME that ends in .parquet is written as Parquet
 
 The folder `examples` is there too. Other blocks are for readers only.
@@ -16,6 +17,7 @@ The folder `examples` is there too. Other blocks are for readers only.
 
 import argparse
 import io
+import itertools
 import os
 import pathlib
 import re
@@ -83,8 +85,8 @@ class Document:
         self.failed += 1
         print(f"{self.path.relative_to(ROOT)}:{block.line}: {what}")
 
-    def run(self, sql):
-        """Runs a text in a folder of its own."""
+    def run(self, sql, verify):
+        """Runs a text in a folder of its own; answers what it said, what files it left, what `verify` said."""
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.scratch))
         (folder / "examples").symlink_to(ROOT / "examples")
         for block in self.inputs:
@@ -92,10 +94,12 @@ class Document:
         before = {p for p in folder.rglob("*") if p.is_file()}
         (folder / "query.sql").write_text(sql)
         environment = {**os.environ, "NO_COLOR": "1"}
-        done = subprocess.run([self.pelton, "run", "query.sql"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+        pelton = lambda command: subprocess.run([self.pelton, command, "query.sql"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+        done = pelton("run")
         new = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p not in before and p.name != "query.sql")
+        verified = pelton("verify") if verify else None
         shutil.rmtree(folder)
-        return done, new
+        return done, "\n".join(new), verified
 
     def check(self, update):
         """Runs all SQL blocks."""
@@ -106,27 +110,33 @@ class Document:
             if "continue" not in block.words:
                 before = ""
             sql = before + block.text
-            follower = self.blocks[i + 1] if i + 1 < len(self.blocks) and self.blocks[i + 1].language == "text" else None
-            done, new = self.run(sql)
+            followers = {}
+            for after in itertools.takewhile(lambda b: b.language == "text", self.blocks[i + 1 :]):
+                followers[" ".join(after.words)] = after
+            done, files, verified = self.run(sql, "verify" in followers)
             if "error" in block.words:
                 if done.returncode == 0:
                     self.fail(block, "succeeded, and should not have")
-                elif follower is None:
+                elif "" not in followers:
                     self.fail(block, "has no `text` block that says how it fails")
                 else:
                     # Lines count from the top of the block, not of what it continues.
-                    self.compare(follower, self.own_lines(plain(done.stderr), before), update, whole=False)
+                    self.compare(followers[""], self.own_lines(plain(done.stderr), before), update, whole=False)
                 before += kept(block.text)
                 continue
             before += kept(block.text)
             if done.returncode != 0:
                 self.fail(block, f"exit code {done.returncode}\n{done.stderr.rstrip()}")
-            elif follower is not None and follower.words == ["output"]:
-                self.compare(follower, plain(done.stdout), update)
-            elif follower is not None and follower.words == ["files"]:
-                self.compare(follower, "\n".join(new), update)
-            else:
-                self.passed += 1
+                continue
+            self.passed += 1
+            if "output" in followers:
+                self.compare(followers["output"], plain(done.stdout), update)
+            if "files" in followers:
+                self.compare(followers["files"], files, update)
+            if verified and verified.returncode != 0:
+                self.fail(block, f"verify ended with exit code {verified.returncode}\n{verified.stderr.rstrip()}")
+            elif verified:
+                self.compare(followers["verify"], plain(verified.stdout), update)
 
     @staticmethod
     def own_lines(message, before):

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::{Result, ScalarValue, not_impl_err};
-use datafusion_expr::expr::AggregateFunction;
+use datafusion_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr};
 use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility, lit};
@@ -194,8 +194,17 @@ impl AggregateUDFImpl for PeltonAggregate {
         }
     }
 
+    /// Like DataFusion's name, but with casts, which its own leaves out: `SUM(x)` and `SUM(CAST(x AS REAL))` are two.
+    fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
+        let args: Vec<String> = params.args.iter().map(ToString::to_string).collect();
+        let distinct = if params.distinct { "DISTINCT " } else { "" };
+        let filter = params.filter.as_ref().map_or(String::new(), |f| format!(" FILTER (WHERE {f})"));
+        Ok(format!("{}({distinct}{}){filter}", self.kind.name(), args.join(",")))
+    }
+
+    // FIRST_VALUE and LAST_VALUE take NULLs as values; IGNORE NULLS is refused, not dropped.
     fn supports_null_handling_clause(&self) -> bool {
-        matches!(self.kind, FirstValue | LastValue)
+        false
     }
 
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -251,7 +260,7 @@ impl ExprPlanner for AggregatePlanner {
                     };
                     let mut name = "count(*)".to_string();
                     if let Some(filter) = &filter {
-                        name = format!("{name} FILTER (WHERE {})", filter.schema_name());
+                        name = format!("{name} FILTER (WHERE {filter})");
                     }
                     return Ok(PlannerResult::Planned(count(vec![lit(1i64)]).alias(name)));
                 }

@@ -112,6 +112,49 @@ pub fn column(plan: &LogicalPlan, at: usize) -> Expr {
     Expr::Column(Column::from(plan.schema().qualified_field(at)))
 }
 
+/// True if a column of a plan is made of literals only, by `VALUES`, `CASE` and the like, and each keeps its value in
+/// another type: `1` in an INT column, a TIMESTAMP without a fraction in a TIMESTAMP(3).
+pub fn literals_fit(plan: &LogicalPlan, at: usize, to: &DataType, options: &ConfigOptions) -> bool {
+    match plan {
+        LogicalPlan::Values(values) => values.values.iter().all(|row| literal_fits(&row[at], to, options)),
+        LogicalPlan::Projection(projection) => match projection.expr[at].clone().unalias() {
+            Expr::Column(column) => match projection.input.schema().maybe_index_of_column(&column) {
+                Some(inner) => literals_fit(&projection.input, inner, to, options),
+                None => false,
+            },
+            expr => literal_fits(&expr, to, options),
+        },
+        LogicalPlan::SubqueryAlias(alias) => literals_fit(&alias.input, at, to, options),
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| {
+            let from = input.schema().field(at).data_type();
+            types::fits(from, to, false) || literals_fit(input, at, to, options)
+        }),
+        _ => false,
+    }
+}
+
+fn literal_fits(expr: &Expr, to: &DataType, options: &ConfigOptions) -> bool {
+    match expr {
+        Expr::Literal(value, _) => {
+            value.is_null()
+                || types::fits(&value.data_type(), to, false)
+                || value.cast_to(to).is_ok_and(|there| there.cast_to(&value.data_type()).is_ok_and(|back| back == *value))
+        }
+        Expr::Alias(alias) => literal_fits(&alias.expr, to, options),
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+            results.into_iter().all(|result| literal_fits(result, to, options))
+        }
+        expr if expr.column_refs().is_empty() && !expr.is_volatile() => {
+            match finish_expr(expr.clone(), &Arc::new(DFSchema::empty()), options) {
+                Ok(Expr::Literal(value, metadata)) => literal_fits(&Expr::Literal(value, metadata), to, options),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
 /// True if a volatile function is anywhere in the plan.
 pub fn is_volatile(plan: &LogicalPlan) -> bool {
     plan.exists(|node| Ok(node.expressions().iter().any(Expr::is_volatile))).unwrap_or(true)

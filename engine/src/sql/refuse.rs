@@ -18,7 +18,7 @@ use crate::error::{Error, Result, Span};
 /// Functions whose value changes from call to call.
 const VOLATILE: &[&str] = &[
     "now", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp", "current_row_timestamp", "random", "rand",
-    "rand_integer", "uuid",
+    "uuid",
 ];
 
 /// What was found in a query that is not refused.

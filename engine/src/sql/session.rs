@@ -584,7 +584,9 @@ impl Session {
             let expr = match listed.iter().position(|l| *l == i) {
                 Some(at) => {
                     let given = plan.schema().field(at);
-                    if !types::fits(given.data_type(), field.data_type(), utc) {
+                    let fits = types::fits(given.data_type(), field.data_type(), utc)
+                        || plan::literals_fit(&plan, at, field.data_type(), &config(&self.functions));
+                    if !fits {
                         let (from, to) = (types::name(given.data_type()), types::name(field.data_type()));
                         return Err(Error::user(format!("column `{}` of table `{}` is {to}, but the query gives {from}", field.name(), def.table.name))
                             .hint(format!("CAST({} AS {to})", given.name())));

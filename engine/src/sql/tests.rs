@@ -337,7 +337,7 @@ fn mistakes_of_names() {
     check_error("SELECT b.prise\nFROM bid b", "unknown column `b.prise`", (1, 8), Some("did you mean `price`?"));
     check_error("SELECT\n  x.price FROM bid b", "unknown column `x.price`", (2, 3), Some("there is no `x` here, did you mean `b`?"));
     check_error("SELECT * FROM bit", "unknown table `bit`", (1, 15), Some("did you mean `bid`?"));
-    check_error("INSERT INTO sid SELECT 1, 'a'", "unknown table `sid`", (1, 13), Some("did you mean `side`?"));
+    check_error("INSERT INTO sid SELECT 1, 'a'", "unknown table `sid`", (1, 13), Some("did you mean `bid`?"));
     check_error("SELECT uper(channel) FROM bid", "unknown function `uper`", (1, 8), Some("did you mean UPPER?"));
     check_error("SELECT key FROM side a JOIN side b ON a.key = b.key", "the column `key` is ambiguous", (1, 8), Some("put the table's name or alias before it"));
     check_error("SELECT bid.pric FROM nested", "`nested.bid` has no field `pric`", (1, 8), Some("did you mean `price`?"));

@@ -246,6 +246,7 @@ pub fn fits(from: &DataType, to: &DataType, utc: bool) -> bool {
         (a, Float64 | Float32) if a.is_integer() => true,
         (Float16 | Float32, Float64) | (Float16, Float32) => true,
         (a, Decimal128(p, s)) if a.is_integer() => (*p as i32 - *s as i32) >= 1,
+        (Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..), Float64) => true,
         (Decimal32(_, from) | Decimal64(_, from) | Decimal128(_, from) | Decimal256(_, from), Decimal128(_, to)) => from <= to,
         (Date32, Date64) | (Date64, Date32) => true,
         (Time32(_) | Time64(_), Time32(_) | Time64(_)) => time_digits(from) <= time_digits(to),

@@ -69,8 +69,8 @@ impl Functions {
         for function in strings::functions().into_iter().chain(times::functions(zone)) {
             scalar.insert(function.name.to_string(), Arc::new(ScalarUDF::new_from_impl(function)));
         }
-        // These ask a file scan or a session that we do not have.
-        for name in ["file_row_index", "input_file_name", "version"] {
+        // These ask a file scan or a clock that we do not have.
+        for name in ["file_row_index", "input_file_name", "version", "today"] {
             scalar.remove(name);
         }
         Functions { scalar, aggregate: aggregates::functions().into_iter().collect(), zone }

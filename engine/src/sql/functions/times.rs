@@ -31,6 +31,10 @@ fn date(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
     Ok(DataType::Date32)
 }
 
+fn time(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
+    Ok(DataType::Time32(TimeUnit::Second))
+}
+
 fn timestamp(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
     Ok(DataType::Timestamp(TimeUnit::Millisecond, None))
 }
@@ -442,6 +446,8 @@ pub fn functions(zone: Tz) -> Vec<Flink> {
             constant(args, ScalarValue::Date32(Some(days)))
         })
         .volatile(),
+        Flink::new("current_time", &[Int], 0, time, |f, args| time_of_day(f, args)).volatile(),
+        Flink::new("localtime", &[Int], 0, time, |f, args| time_of_day(f, args)).volatile(),
     ];
     for name in ["year", "quarter", "month", "week", "dayofyear", "dayofmonth", "dayofweek", "hour", "minute", "second"] {
         all.push(Flink::new(name, &[Time], 1, bigint, named_part));
@@ -457,6 +463,11 @@ fn unit_name(unit: &str) -> String {
 
 fn clock(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     constant(args, ScalarValue::TimestampMillisecond(Some(chrono::Utc::now().timestamp_millis()), Some(UTC.into())))
+}
+
+fn time_of_day(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let seconds = chrono::Utc::now().with_timezone(&f.zone).num_seconds_from_midnight() as i32;
+    constant(args, ScalarValue::Time32Second(Some(seconds)))
 }
 
 fn constant(_: &ScalarFunctionArgs, value: ScalarValue) -> Result<ColumnarValue> {
