@@ -64,6 +64,14 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
             return Ok(Transformed::yes(if float { Arc::new(Canonical { inner: checked, what: Canon::Nan }) } else { checked }));
         }
     }
+    if let Some(negative) = any.downcast_ref::<NegativeExpr>() {
+        let data_type = negative.data_type(schema)?;
+        if data_type.is_signed_integer() {
+            let zero: Compiled = Arc::new(Literal::new(ScalarValue::new_zero(&data_type)?));
+            let checked = BinaryExpr::new(zero, Operator::Minus, negative.arg().clone()).with_fail_on_overflow(true);
+            return Ok(Transformed::yes(Arc::new(checked) as Compiled));
+        }
+    }
     let float_result = any.is::<ScalarFunctionExpr>() || any.is::<NegativeExpr>();
     if float_result && is_float(&node.data_type(schema)?) {
         return Ok(Transformed::yes(Arc::new(Canonical { inner: node, what: Canon::Nan }) as Compiled));
@@ -162,7 +170,7 @@ impl PhysicalExpr for Canonical {
 }
 
 /// -0.0 becomes 0.0; nothing else changes.
-fn positive_zeros(array: &ArrayRef) -> ArrayRef {
+pub(crate) fn positive_zeros(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float64 => Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| v + 0.0)),
         DataType::Float32 => Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| v + 0.0)),

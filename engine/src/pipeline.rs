@@ -304,7 +304,7 @@ impl Pipeline<'_> {
         for (index, node) in graph.sources.iter().enumerate() {
             let Some(def) = &node.table else {
                 let rows = ConstantRows(node.constant.clone());
-                sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None });
+                sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None, floors: vec![] });
                 continue;
             };
             let options = &def.table.options;
@@ -335,7 +335,7 @@ impl Pipeline<'_> {
                         .at(def.span)
                         .hint("add 'history.path' = '...' to its WITH (...)"));
                 }
-                None => connector.source(&def.table, &intake.request).map_err(|e| e.at(def.span))?,
+                None => connector.source(&def.table, &intake.request).map_err(|e| or_unknown_option(e, options).at(def.span))?,
             };
             if def.bounded
                 && let Some(fingerprint) = source.fingerprint()
@@ -365,9 +365,18 @@ impl Pipeline<'_> {
                     _ => return Err(options.bad("rows-per-second", "a number above 0")),
                 },
             };
+            let floors = histories.get(&def.table.name).map_or(vec![], |history| {
+                let mut floors = vec![vec![]; history.manifest.partitions.len()];
+                for p in &history.manifest.partitions {
+                    let at = p.partition as usize;
+                    floors.resize(floors.len().max(at + 1), vec![]);
+                    floors[at] = p.floors.clone();
+                }
+                floors
+            });
             let idle = options.duration("scan.watermark.idle-timeout", Duration::from_secs(30))?;
             let idle = (!def.bounded && live && !idle.is_zero()).then_some(idle);
-            sources.push(OpenSource { readers: source.partitions().map_err(|e| e.at(def.span))?, intake: Some(intake), history, rate, idle });
+            sources.push(OpenSource { readers: source.partitions().map_err(|e| e.at(def.span))?, intake: Some(intake), history, rate, idle, floors });
         }
         Ok((sources, keepers))
     }
@@ -393,7 +402,7 @@ impl Pipeline<'_> {
                     for key in crate::sql::ENGINE_TABLE_OPTIONS {
                         options.get(key);
                     }
-                    self.registry.of(options)?.sink(&def.table).map_err(|e| e.at(def.span))?
+                    self.registry.of(options)?.sink(&def.table).map_err(|e| or_unknown_option(e, options).at(def.span))?
                 }
                 (_, Mode::Live) => match &self.options.print {
                     Some(print) => print(&sink.name, &sink.schema),
@@ -415,7 +424,7 @@ impl Pipeline<'_> {
             for node in &load.graph.sources {
                 let Some(def) = &node.table else {
                     let rows = ConstantRows(node.constant.clone());
-                    sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None });
+                    sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None, floors: vec![] });
                     continue;
                 };
                 let intake = Arc::new(Intake::new(node, def, 65_536, false, None)?);
@@ -424,7 +433,7 @@ impl Pipeline<'_> {
                     tables.insert(def.table.name.clone(), fingerprint);
                 }
                 let readers = source.partitions().map_err(|e| e.at(def.span))?;
-                sources.push(OpenSource { readers, intake: Some(intake), history: None, rate: None, idle: None });
+                sources.push(OpenSource { readers, intake: Some(intake), history: None, rate: None, idle: None, floors: vec![] });
             }
             let rows = Collect::default();
             let mut execution = self.execution(true);
@@ -493,6 +502,14 @@ impl Pipeline<'_> {
             put_manifest(storage.as_ref(), *run, &manifest)?;
         }
         Ok(())
+    }
+}
+
+/// A misspelt option is the better explanation of whatever else went wrong. Connectors ask for all their keys first.
+fn or_unknown_option(error: Error, options: &Options) -> Error {
+    match options.reject_unknown() {
+        Err(unknown) => unknown,
+        Ok(()) => error,
     }
 }
 

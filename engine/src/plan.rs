@@ -142,6 +142,8 @@ struct Planner<'a> {
     joins: Vec<(Span, String)>,
     group_by: Span,
     order_by: Span,
+    /// Rows to skip and to fetch, on the way from a `LIMIT` down to its `ORDER BY`.
+    limit: Option<(usize, Option<usize>)>,
 }
 
 impl<'a> Planner<'a> {
@@ -155,6 +157,7 @@ impl<'a> Planner<'a> {
             joins: vec![],
             group_by: Span::default(),
             order_by: Span::default(),
+            limit: None,
         }
     }
 
@@ -235,23 +238,21 @@ impl<'a> Planner<'a> {
                 self.union(inputs, &union.schema)
             }
             LogicalPlan::Sort(sort) => {
+                let (skip, fetch) = self.limit.take().unwrap_or((0, sort.fetch));
                 let input = self.relation(&sort.input)?;
-                self.sort(input, &sort.expr, 0, sort.fetch)
+                self.sort(input, &sort.expr, skip, fetch)
             }
             LogicalPlan::Limit(limit) => {
                 let unclear = || Error::user("LIMIT and OFFSET take a constant number").at(self.order_by);
                 let SkipType::Literal(skip) = limit.get_skip_type().map_err(plan_error)? else { return Err(unclear()) };
                 let FetchType::Literal(fetch) = limit.get_fetch_type().map_err(plan_error)? else { return Err(unclear()) };
-                match limit.input.as_ref() {
-                    LogicalPlan::Sort(sort) => {
-                        let input = self.relation(&sort.input)?;
-                        self.sort(input, &sort.expr, skip, fetch)
-                    }
-                    other => {
-                        let input = self.relation(other)?;
-                        self.sort(input, &[], skip, fetch)
-                    }
+                // A limit is the business of the sort below it, also below a projection that drops the sort's columns.
+                if sorted_below(&limit.input) {
+                    self.limit = Some((skip, fetch));
+                    return self.relation(&limit.input);
                 }
+                let input = self.relation(&limit.input)?;
+                self.sort(input, &[], skip, fetch)
             }
             LogicalPlan::Extension(extension) => {
                 match extension.node.as_any().downcast_ref::<WindowTvf>() {
@@ -330,7 +331,7 @@ impl<'a> Planner<'a> {
         let fields = scan.projected_schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect::<Vec<_>>();
         let mut physical: Vec<(Option<TableReference>, FieldRef)> = emitted
             .iter()
-            .map(|c| (None, Arc::new(table.schema.fields()[*c].as_ref().clone().with_name(format!("__{c}")))))
+            .map(|c| (None, Arc::new(table.schema.fields()[*c].as_ref().clone().with_name(format!("__{}_{c}", scan.table_name)))))
             .collect();
         let places: Vec<usize> = wanted.iter().map(|w| emitted.binary_search(w).expect("scans were noted before")).collect();
         for (place, field) in places.iter().zip(fields) {
@@ -556,10 +557,18 @@ impl<'a> Planner<'a> {
                 arg_types.push(compiled.data_type(df.as_arrow()).map_err(plan_error)?);
                 args.push(add(compiled.clone(), compiled.to_string())?);
             }
-            let filter = match call.filter {
+            let filter = match (&kind, call.respect_nulls) {
+                // As in Flink, NULLs are passed over unless the query says RESPECT NULLS.
+                (Kernel::FirstValue | Kernel::LastValue, false) => {
+                    let there = call.args[0].clone().is_not_null();
+                    Some(call.filter.map_or(there.clone(), |f| f.clone().and(there)))
+                }
+                _ => call.filter.cloned(),
+            };
+            let filter = match filter {
                 None => None,
                 Some(filter) => {
-                    let compiled = compile(filter, &df, &self.props)?;
+                    let compiled = compile(&filter, &df, &self.props)?;
                     Some(add(compiled.clone(), compiled.to_string())?)
                 }
             };
@@ -833,8 +842,9 @@ impl<'a> Planner<'a> {
     fn sort(&mut self, input: Relation, by: &[datafusion_expr::SortExpr], skip: usize, fetch: Option<usize>) -> Result<Relation> {
         let input = self.expand(input)?;
         let first = by.first().and_then(|s| input.column(&s.expr).map(|c| (input.meanings[c], s.asc)));
+        // Windows come out by their end; where all have one size, by their start as well.
         let by_window = match first {
-            Some((Meaning::WindowStart { .. } | Meaning::WindowEnd { .. } | Meaning::WindowTime { .. }, true)) => true,
+            Some((Meaning::WindowStart { size: Some(_), .. } | Meaning::WindowEnd { .. } | Meaning::WindowTime { .. }, true)) => true,
             _ if input.bounded => false,
             _ => {
                 return Err(Error::user("ORDER BY and LIMIT over an unbounded source never end")
@@ -899,6 +909,16 @@ enum Side {
     Right,
 }
 
+/// True if nothing but projections stands between a limit and its sort.
+fn sorted_below(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(p) => sorted_below(&p.input),
+        LogicalPlan::SubqueryAlias(a) => sorted_below(&a.input),
+        _ => false,
+    }
+}
+
 /// The table behind a scan.
 fn table_of(scan: &TableScan) -> Option<Arc<TableDef>> {
     PeltonTable::of(&scan.source).map(|t| t.def.clone())
@@ -911,6 +931,7 @@ struct Call<'e> {
     distinct: bool,
     filter: Option<&'e Expr>,
     percentile: Option<f64>,
+    respect_nulls: bool,
 }
 
 fn aggregate_call(expr: &Expr) -> Result<Call<'_>> {
@@ -943,7 +964,8 @@ fn aggregate_call(expr: &Expr) -> Result<Call<'_>> {
         }
         _ => {}
     }
-    Ok(Call { kind, args, distinct: params.distinct, filter: params.filter.as_deref(), percentile })
+    let respect_nulls = params.null_treatment == Some(datafusion_expr::expr::NullTreatment::RespectNulls);
+    Ok(Call { kind, args, distinct: params.distinct, filter: params.filter.as_deref(), percentile, respect_nulls })
 }
 
 fn kernel_kind(kind: AggregateKind) -> Kernel {

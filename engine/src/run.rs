@@ -60,6 +60,8 @@ pub struct OpenSource {
     pub rate: Option<f64>,
     /// How long without rows until a partition counts as idle; `None` for bounded input.
     pub idle: Option<Duration>,
+    /// Watermarks to be lent again, per partition: (offset, floor), as an earlier run did.
+    pub floors: Vec<Vec<(u64, i64)>>,
 }
 
 /// How to run.
@@ -157,6 +159,8 @@ struct Partition {
     asleep_until: Option<Instant>,
     last_rows: Instant,
     is_idle: bool,
+    /// Floors of the run that is repeated, still to come.
+    lent: VecDeque<(u64, i64)>,
     floors: Vec<(u64, i64)>,
     finished: bool,
 }
@@ -235,6 +239,7 @@ pub fn run_graph(
                 asleep_until: None,
                 last_rows: now,
                 is_idle: false,
+                lent: source.floors.get(index).cloned().unwrap_or_default().into(),
                 floors: vec![],
                 finished: false,
             });
@@ -550,7 +555,16 @@ impl Runner<'_> {
                 };
                 let mut start = 0;
                 while start < n {
-                    let len = batch_rows.min(n - start);
+                    let mut len = batch_rows.min(n - start);
+                    // A floor holds from its row on: it begins a micro-batch of its own.
+                    while partition.lent.front().is_some_and(|(at, _)| *at <= whole.offsets.get(start)) {
+                        let (at, floor) = partition.lent.pop_front().expect("looked at above");
+                        partition.mark = partition.mark.max(floor);
+                        partition.floors.push((at, floor));
+                    }
+                    if let Some((at, _)) = partition.lent.front() {
+                        len = (1..len).find(|l| whole.offsets.get(start + l) >= *at).unwrap_or(len);
+                    }
                     let end = start + len;
                     let mark_after = match &local {
                         None => partition.mark,
@@ -563,8 +577,10 @@ impl Runner<'_> {
                             partition.next_release
                         }
                     };
+                    let mut batch = if len == n { whole.clone() } else { whole.slice(start, len) };
+                    batch.marks.carry = partition.mark;
                     partition.queue.push_back(Ready {
-                        batch: if len == n { whole.clone() } else { whole.slice(start, len) },
+                        batch,
                         raw: prepared.raw.as_ref().map(|r| r.slice(start, len)),
                         mark_after,
                         release,

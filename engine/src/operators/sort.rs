@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use super::{Emit, Operator};
 use crate::batch::{MARK_MAX, MicroBatch, internal};
 use crate::error::Result;
-use crate::expr::Compiled;
+use crate::expr::{Compiled, positive_zeros};
 
 /// See the module.
 pub struct Sort {
@@ -38,7 +38,7 @@ impl Sort {
         let mut columns: Vec<SortColumn> = vec![];
         for (key, options) in &self.keys {
             let values = key.evaluate(&all).and_then(|v| v.into_array(all.num_rows())).map_err(crate::expr::plan_error)?;
-            columns.push(SortColumn { values, options: Some(*options) });
+            columns.push(SortColumn { values: positive_zeros(&values), options: Some(*options) });
         }
         let ties = all.columns().iter().filter(|c| sortable(c.data_type()));
         columns.extend(ties.map(|values: &ArrayRef| SortColumn { values: values.clone(), options: None }));

@@ -155,7 +155,9 @@ impl AggregateUDFImpl for PeltonAggregate {
                 DataType::UInt64 => DataType::UInt64,
                 t if t.is_integer() => DataType::Int64,
                 DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
-                DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => DataType::Decimal128(*p, *s),
+                DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+                    DataType::Decimal128(*p, *s)
+                }
                 _ => return Err(self.wrong("a number", given)),
             }]),
             (VarSamp | VarPop | StddevSamp | StddevPop, [t]) if number(t) => Ok(vec![DataType::Float64]),
@@ -230,7 +232,9 @@ impl ExprPlanner for AggregatePlanner {
                     _ => None,
                 };
                 match p {
-                    Some(ScalarValue::Float64(Some(p))) if (0.0..=1.0).contains(&p) && raw.args.len() == 2 => raw.args[1] = lit(p),
+                    Some(ScalarValue::Float64(Some(p))) if (0.0..=1.0).contains(&p) && raw.args.len() == 2 => {
+                        raw.args[1] = lit(p)
+                    }
                     _ => {
                         return Err(carry(
                             Error::user("APPROX_PERCENTILE wants a number and a literal from 0 to 1")

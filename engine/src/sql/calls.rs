@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion_sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArguments, Interval,
-    LimitClause, Query, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut,
-};
 use datafusion_sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion_sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, CeilFloorKind, DataType, DateTimeField, ExactNumberInfo, Expr,
+    FunctionArguments, Interval, LimitClause, Query, Spanned, Value, ValueWithSpan, VisitMut, VisitorMut,
+};
 use datafusion_sql::sqlparser::tokenizer::Span;
 
 use super::dialect::{call, call_args, call_name};
@@ -41,7 +41,9 @@ impl VisitorMut for Calls {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         let Some(fetch) = query.fetch.take() else { return ControlFlow::Continue(()) };
         let place = span_of(query.span());
-        let fail = |what: &str| ControlFlow::Break(Box::new(Error::user(format!("FETCH … {what} is not supported")).at(place)));
+        let fail = |what: &str| {
+            ControlFlow::Break(Box::new(Error::user(format!("FETCH … {what} is not supported")).at(place)))
+        };
         if fetch.with_ties {
             return fail("WITH TIES");
         }
@@ -50,7 +52,10 @@ impl VisitorMut for Calls {
         }
         let count = fetch.quantity.unwrap_or_else(|| number("1", Span::empty()));
         match &mut query.limit_clause {
-            None => query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(count), offset: None, limit_by: vec![] }),
+            None => {
+                query.limit_clause =
+                    Some(LimitClause::LimitOffset { limit: Some(count), offset: None, limit_by: vec![] })
+            }
             Some(LimitClause::LimitOffset { limit, .. }) if limit.is_none() => *limit = Some(count),
             Some(_) => return fail("after LIMIT"),
         }
@@ -87,13 +92,15 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
     let span = expr.span();
     Ok(match expr {
         // `1e3` is a DOUBLE; without an exponent a number is a DECIMAL.
-        Expr::Value(ValueWithSpan { value: Value::Number(n, _), span }) if n.to_string().contains(['e', 'E']) => Some(Expr::Cast {
-            kind: CastKind::Cast,
-            expr: Box::new(text(n.to_string(), *span)),
-            data_type: DataType::Double(ExactNumberInfo::None),
-            array: false,
-            format: None,
-        }),
+        Expr::Value(ValueWithSpan { value: Value::Number(n, _), span }) if n.to_string().contains(['e', 'E']) => {
+            Some(Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(text(n.to_string(), *span)),
+                data_type: DataType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            })
+        }
         Expr::Interval(it) => {
             let length = interval::read(it)?;
             Some(Expr::Interval(Interval {
@@ -130,9 +137,15 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
                 inner = deeper;
             }
             match inner {
-                Expr::Identifier(first) => Some(Expr::CompoundIdentifier(std::iter::once(first.clone()).chain(fields).collect())),
-                Expr::CompoundIdentifier(first) => Some(Expr::CompoundIdentifier(first.iter().cloned().chain(fields).collect())),
-                other => Some(fields.into_iter().fold(other.clone(), |base, field| call("get_field", vec![base, text(field.value, field.span)], span))),
+                Expr::Identifier(first) => {
+                    Some(Expr::CompoundIdentifier(std::iter::once(first.clone()).chain(fields).collect()))
+                }
+                Expr::CompoundIdentifier(first) => {
+                    Some(Expr::CompoundIdentifier(first.iter().cloned().chain(fields).collect()))
+                }
+                other => Some(fields.into_iter().fold(other.clone(), |base, field| {
+                    call("get_field", vec![base, text(field.value, field.span)], span)
+                })),
             }
         }
         Expr::Function(function) => {
@@ -140,7 +153,9 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
             let Some(args) = call_args(function) else { return Ok(None) };
             let again = |name: &str, args: Vec<Expr>| {
                 let mut new = function.clone();
-                let Expr::Function(made) = call(name, args, function.name.span()) else { unreachable!("call makes a function") };
+                let Expr::Function(made) = call(name, args, function.name.span()) else {
+                    unreachable!("call makes a function")
+                };
                 new.name = made.name;
                 new.args = made.args;
                 Some(Expr::Function(new))
@@ -174,15 +189,23 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
                     }
                     None
                 }
-                ("regexp_extract" | "regexp" | "regexp_like" | "regexp_count" | "regexp_instr" | "regexp_match", [_, pattern, ..]) => {
+                (
+                    "regexp_extract" | "regexp" | "regexp_like" | "regexp_count" | "regexp_instr" | "regexp_match",
+                    [_, pattern, ..],
+                ) => {
                     if let Some(pattern_text) = literal(pattern) {
-                        datafusion_functions::regex::compile_regex(pattern_text, None)
-                            .map_err(|e| Error::user(format!("cannot read the pattern: {e}")).at(span_of(pattern.span())))?;
+                        datafusion_functions::regex::compile_regex(pattern_text, None).map_err(|e| {
+                            Error::user(format!("cannot read the pattern: {e}")).at(span_of(pattern.span()))
+                        })?;
                     }
                     None
                 }
                 // Written without parentheses these are functions too.
-                ("localtimestamp" | "current_row_timestamp" | "localtime", []) if function.args == FunctionArguments::None => again(&name, vec![]),
+                ("localtimestamp" | "current_row_timestamp" | "localtime", [])
+                    if function.args == FunctionArguments::None =>
+                {
+                    again(&name, vec![])
+                }
                 _ => None,
             }
         }

@@ -2,18 +2,23 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::{Column, DFSchema, Result as DfResult, TableReference};
-use datafusion_expr::logical_plan::LogicalPlanBuilder;
-use datafusion_expr::planner::{ContextProvider, ExprPlanner, PlannerResult, RawFieldAccessExpr, RelationPlanner, TypePlanner};
+use datafusion_common::{Column, DFSchema, DataFusionError, Result as DfResult, TableReference};
 use datafusion_expr::expr::ScalarFunction;
-use datafusion_expr::{AggregateUDF, Expr, GetFieldAccess, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit};
+use datafusion_expr::logical_plan::LogicalPlanBuilder;
+use datafusion_expr::planner::{
+    ContextProvider, ExprPlanner, PlannerResult, RawDictionaryExpr, RawFieldAccessExpr, RelationPlanner, TypePlanner,
+};
+use datafusion_expr::{
+    AggregateUDF, Expr, GetFieldAccess, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
+};
+use datafusion_functions::core::planner::CoreFunctionPlanner;
 
 use super::aggregates::AggregatePlanner;
-use super::errors::carry;
+use super::errors::{carry, from_datafusion};
 use super::functions::Functions;
 use super::names::Spelling;
 use super::types::Types;
@@ -159,25 +164,32 @@ pub struct Provider<'a> {
     options: ConfigOptions,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    error: Arc<Mutex<Option<Error>>>,
 }
 
 impl<'a> Provider<'a> {
     /// A view of the session for one statement.
     pub fn new(catalog: &'a Catalog, functions: &'a Functions, spelling: &'a Spelling) -> Self {
         let utc = functions.zone == chrono_tz::UTC;
+        let error: Arc<Mutex<Option<Error>>> = Arc::default();
         Provider {
             catalog,
             functions,
             spelling,
             options: config(functions),
             expr_planners: vec![
-                Arc::new(Fields { functions: functions.clone() }),
+                Arc::new(Fields { functions: functions.clone(), error: error.clone() }),
                 Arc::new(AggregatePlanner),
-                Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner {}),
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
             ],
             relation_planners: vec![Arc::new(WindowPlanner { utc })],
+            error,
         }
+    }
+
+    /// Our error of a failed planning: DataFusion forgets the one about a field.
+    pub fn error(&self, error: DataFusionError) -> Error {
+        self.error.lock().expect("no panic holds this lock").take().unwrap_or_else(|| from_datafusion(error))
     }
 }
 
@@ -197,12 +209,15 @@ pub fn config(functions: &Functions) -> ConfigOptions {
 
 impl ContextProvider for Provider<'_> {
     fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
-        let Some(entry) = self.catalog.get(&name.to_string()) else { return Err(carry(self.catalog.unknown(&name.to_string()))) };
+        let Some(entry) = self.catalog.get(&name.to_string()) else {
+            return Err(carry(self.catalog.unknown(&name.to_string())));
+        };
         let renamed = entry.fields().iter().any(|f| self.spelling.of(f.name()) != f.name());
         let plan = match entry {
             Entry::Table(def) if !renamed => return Ok(Arc::new(PeltonTable { def: def.clone() })),
             Entry::Table(def) => {
-                LogicalPlanBuilder::scan(def.table.name.as_str(), Arc::new(PeltonTable { def: def.clone() }), None)?.build()?
+                LogicalPlanBuilder::scan(def.table.name.as_str(), Arc::new(PeltonTable { def: def.clone() }), None)?
+                    .build()?
             }
             Entry::View(view) => view.plan.clone(),
         };
@@ -210,7 +225,9 @@ impl ContextProvider for Provider<'_> {
             let columns: Vec<Expr> = plan
                 .schema()
                 .iter()
-                .map(|(relation, field)| Expr::Column(Column::from((relation, field.as_ref()))).alias(self.spelling.of(field.name())))
+                .map(|(relation, field)| {
+                    Expr::Column(Column::from((relation, field.as_ref()))).alias(self.spelling.of(field.name()))
+                })
                 .collect();
             LogicalPlanBuilder::from(plan).project(columns)?.build()?
         } else {
@@ -273,32 +290,55 @@ impl ContextProvider for Provider<'_> {
     }
 }
 
-/// Fields of a ROW by name, whatever the case, and `EXTRACT` in the session's zone.
+/// Fields of a ROW by name, whatever the case, and `EXTRACT` in the session's zone. The rest of DataFusion's own planner of
+/// these is passed on; its way to a field is not, as it knows no unknown fields.
 #[derive(Debug)]
 struct Fields {
     functions: Functions,
+    /// The first unknown field.
+    error: Arc<Mutex<Option<Error>>>,
 }
 
 impl Fields {
     fn get(&self, base: Expr, data_type: &DataType, name: &str) -> DfResult<(Expr, DataType)> {
+        self.find(base, data_type, name).map_err(|error| {
+            self.error.lock().expect("no panic holds this lock").get_or_insert(error);
+            carry(Error::user(format!("there is no field `{name}`")))
+        })
+    }
+
+    fn find(&self, base: Expr, data_type: &DataType, name: &str) -> Result<(Expr, DataType), Error> {
         let DataType::Struct(fields) = data_type else {
-            return Err(carry(Error::user(format!("`{base}` is {}, it has no field `{name}`", super::types::name(data_type)))));
+            return Err(Error::user(format!(
+                "`{base}` is {}, it has no field `{name}`",
+                super::types::name(data_type)
+            )));
         };
-        let Some(field) = fields.iter().find(|f| f.name() == name).or_else(|| fields.iter().find(|f| f.name().eq_ignore_ascii_case(name))) else {
+        let Some(field) = fields
+            .iter()
+            .find(|f| f.name() == name)
+            .or_else(|| fields.iter().find(|f| f.name().eq_ignore_ascii_case(name)))
+        else {
             let names: Vec<&str> = fields.iter().map(|f| f.name().as_str()).collect();
             let error = Error::user(format!("`{base}` has no field `{name}`"));
-            return Err(carry(match Error::suggest(name, names.iter().copied()) {
+            return Err(match Error::suggest(name, names.iter().copied()) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint(format!("it has: {}", names.join(", "))),
-            }));
+            });
         };
-        let call = ScalarFunction::new_udf(datafusion_functions::core::get_field(), vec![base, lit(field.name().clone())]);
+        let call =
+            ScalarFunction::new_udf(datafusion_functions::core::get_field(), vec![base, lit(field.name().clone())]);
         Ok((Expr::ScalarFunction(call), field.data_type().clone()))
     }
 }
 
 impl ExprPlanner for Fields {
-    fn plan_compound_identifier(&self, field: &Field, qualifier: Option<&TableReference>, nested: &[String]) -> DfResult<PlannerResult<Vec<Expr>>> {
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        qualifier: Option<&TableReference>,
+        nested: &[String],
+    ) -> DfResult<PlannerResult<Vec<Expr>>> {
         let mut at = (Expr::Column(Column::from((qualifier, field))), field.data_type().clone());
         for name in nested {
             at = self.get(at.0, &at.1, name)?;
@@ -308,7 +348,11 @@ impl ExprPlanner for Fields {
         Ok(PlannerResult::Planned(at.0.alias(name)))
     }
 
-    fn plan_field_access(&self, raw: RawFieldAccessExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawFieldAccessExpr>> {
+    fn plan_field_access(
+        &self,
+        raw: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> DfResult<PlannerResult<RawFieldAccessExpr>> {
         use datafusion_expr::ExprSchemable;
         match &raw.field_access {
             GetFieldAccess::NamedStructField { name } => {
@@ -318,6 +362,22 @@ impl ExprPlanner for Fields {
             }
             _ => Err(carry(Error::user("access to the elements of an ARRAY is not supported yet"))),
         }
+    }
+
+    fn plan_dictionary_literal(
+        &self,
+        raw: RawDictionaryExpr,
+        schema: &DFSchema,
+    ) -> DfResult<PlannerResult<RawDictionaryExpr>> {
+        CoreFunctionPlanner {}.plan_dictionary_literal(raw, schema)
+    }
+
+    fn plan_struct_literal(&self, args: Vec<Expr>, named: bool) -> DfResult<PlannerResult<Vec<Expr>>> {
+        CoreFunctionPlanner {}.plan_struct_literal(args, named)
+    }
+
+    fn plan_overlay(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {
+        CoreFunctionPlanner {}.plan_overlay(args)
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> DfResult<PlannerResult<Vec<Expr>>> {

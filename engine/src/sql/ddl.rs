@@ -42,18 +42,18 @@ pub enum Kind {
     /// `name TYPE [NOT NULL]`.
     Physical {
         /// Its type.
-        sql: Sql,
+        sql: Box<Sql>,
         /// Place of the type.
         place: Span,
         /// `NOT NULL` or `PRIMARY KEY`.
         not_null: bool,
     },
     /// `name AS expr`.
-    Computed(Expr),
+    Computed(Box<Expr>),
     /// `name TYPE METADATA [FROM 'key']`.
     Metadata {
         /// Its type.
-        sql: Sql,
+        sql: Box<Sql>,
         /// Place of the column.
         place: Span,
         /// The key, or the column's name.
@@ -133,11 +133,17 @@ fn refuse_clauses(tokens: &[TokenWithSpan]) -> Result<()> {
             Token::RParen => depth -= 1,
             _ if depth > 0 || i < 3 => {}
             _ if is_word(token, "PARTITIONED") => {
-                return Err(Error::user("PARTITIONED BY is not supported yet").at(span_of(token.span)).hint("remove the clause: the rows go to one folder"));
+                return Err(Error::user("PARTITIONED BY is not supported yet")
+                    .at(span_of(token.span))
+                    .hint("remove the clause: the rows go to one folder"));
             }
-            _ if is_word(token, "DISTRIBUTED") => return Err(Error::user("DISTRIBUTED BY is not supported yet").at(span_of(token.span))),
+            _ if is_word(token, "DISTRIBUTED") => {
+                return Err(Error::user("DISTRIBUTED BY is not supported yet").at(span_of(token.span)));
+            }
             _ if is_word(token, "LIKE") => {
-                return Err(Error::user("CREATE TABLE … LIKE is not supported yet").at(span_of(token.span)).hint("write the columns out"));
+                return Err(Error::user("CREATE TABLE … LIKE is not supported yet")
+                    .at(span_of(token.span))
+                    .hint("write the columns out"));
             }
             _ => {}
         }
@@ -180,7 +186,7 @@ fn element(p: &mut Parser, table: &mut CreateTable) -> Result<(), ParserError> {
     if p.parse_keyword(Keyword::AS) {
         let expr = p.parse_expr()?;
         comment(p)?;
-        table.columns.push(Column { name, kind: Kind::Computed(expr) });
+        table.columns.push(Column { name, kind: Kind::Computed(Box::new(expr)) });
         return Ok(());
     }
     let place = span_of(p.peek_token_ref().span);
@@ -204,8 +210,8 @@ fn element(p: &mut Parser, table: &mut CreateTable) -> Result<(), ParserError> {
         }
     }
     let kind = match key {
-        Some(key) => Kind::Metadata { sql, place: span_to(span_of(name.span), place), key },
-        None => Kind::Physical { sql, place, not_null },
+        Some(key) => Kind::Metadata { sql: Box::new(sql), place: span_to(span_of(name.span), place), key },
+        None => Kind::Physical { sql: Box::new(sql), place, not_null },
     };
     table.columns.push(Column { name, kind });
     Ok(())
@@ -247,7 +253,11 @@ fn nested_type(p: &mut Parser, surplus: &mut usize) -> Result<Sql, ParserError> 
                 break;
             }
         }
-        if angle { close_angle(p, surplus)? } else { drop(p.expect_token(&Token::RParen)?) }
+        if angle {
+            close_angle(p, surplus)?
+        } else {
+            drop(p.expect_token(&Token::RParen)?)
+        }
         Sql::Struct(fields, StructBracketKind::AngleBrackets)
     } else if angle && is_word(&word, "ARRAY") {
         p.next_token();
@@ -378,7 +388,9 @@ pub fn create_view(tokens: &[TokenWithSpan]) -> Result<Head> {
 pub fn insert(tokens: &[TokenWithSpan]) -> Result<Head> {
     let place = |i: usize| tokens.get(i).map_or_else(|| span_of_tokens(tokens), |t| span_of(t.span));
     if tokens.get(1).is_some_and(|t| is_word(t, "OVERWRITE")) {
-        return Err(Error::user("INSERT OVERWRITE is not supported").at(place(1)).hint("INSERT INTO with 'sink.mode' = 'overwrite' in the table's options"));
+        return Err(Error::user("INSERT OVERWRITE is not supported")
+            .at(place(1))
+            .hint("INSERT INTO with 'sink.mode' = 'overwrite' in the table's options"));
     }
     if !tokens.get(1).is_some_and(|t| is_word(t, "INTO")) {
         return Err(Error::user("expected INTO after INSERT").at(place(1)));
@@ -394,7 +406,9 @@ pub fn insert(tokens: &[TokenWithSpan]) -> Result<Head> {
     let mut query = skip + 1;
     let mut columns = vec![];
     let list = tokens.get(query).is_some_and(|t| t.token == Token::LParen)
-        && !tokens.get(query + 1).is_some_and(|t| ["SELECT", "WITH", "VALUES"].iter().any(|w| is_word(t, w)) || t.token == Token::LParen);
+        && !tokens
+            .get(query + 1)
+            .is_some_and(|t| ["SELECT", "WITH", "VALUES"].iter().any(|w| is_word(t, w)) || t.token == Token::LParen);
     if list {
         let Some(end) = tokens.iter().skip(query).position(|t| t.token == Token::RParen).map(|i| i + query) else {
             return Err(Error::user("expected `)` after the columns").at(place(tokens.len())));

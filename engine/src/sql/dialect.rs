@@ -99,7 +99,9 @@ impl Dialect for Flink {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        if !parser.peek_keyword(Keyword::TABLE) || !matches!(parser.peek_nth_token_ref(1).token, Token::Word(_) | Token::LParen) {
+        if !parser.peek_keyword(Keyword::TABLE)
+            || !matches!(parser.peek_nth_token_ref(1).token, Token::Word(_) | Token::LParen)
+        {
             return None;
         }
         Some(table_argument(parser))
@@ -143,7 +145,9 @@ fn table_argument(parser: &mut Parser) -> Result<Expr, ParserError> {
 fn another_key_follows(parser: &Parser) -> bool {
     let [comma, word, next] = parser.peek_tokens_ref::<3>();
     let Token::Word(word) = &word.token else { return false };
-    comma.token == Token::Comma && next.token != Token::RArrow && !(next.token == Token::LParen && word.value.eq_ignore_ascii_case("descriptor"))
+    comma.token == Token::Comma
+        && next.token != Token::RArrow
+        && !(next.token == Token::LParen && word.value.eq_ignore_ascii_case("descriptor"))
 }
 
 /// A plain call of a function, as the parser would make it.

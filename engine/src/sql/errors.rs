@@ -43,8 +43,7 @@ pub fn from_parser(error: ParserError, tokens: &[TokenWithSpan]) -> Error {
     // The parser sometimes gives the place of the token after the one it names.
     let named = tokens
         .iter()
-        .filter(|t| place.is_none_or(|p| (t.span.start.line, t.span.start.column) <= p) && t.token.to_string() == found)
-        .next_back();
+        .rfind(|t| place.is_none_or(|p| (t.span.start.line, t.span.start.column) <= p) && t.token.to_string() == found);
     let place = named.map(|t| span_of(t.span)).or(place.map(|p| word_span(p, found)));
     Error::user(format!("expected {wanted}, found `{found}`")).at(place.unwrap_or(end))
 }
@@ -101,10 +100,14 @@ fn from_schema(error: SchemaError) -> Error {
             let error = Error::user(format!("unknown column `{}`", field.flat_name())).at(place);
             let of_relation: Vec<&str> = match &field.relation {
                 Some(relation) => {
-                    let own: Vec<&str> =
-                        valid_fields.iter().filter(|f| f.relation.as_ref() == Some(relation)).map(|f| f.name.as_str()).collect();
+                    let own: Vec<&str> = valid_fields
+                        .iter()
+                        .filter(|f| f.relation.as_ref() == Some(relation))
+                        .map(|f| f.name.as_str())
+                        .collect();
                     if own.is_empty() {
-                        let mut known: Vec<String> = valid_fields.iter().filter_map(|f| f.relation.as_ref().map(ToString::to_string)).collect();
+                        let mut known: Vec<String> =
+                            valid_fields.iter().filter_map(|f| f.relation.as_ref().map(ToString::to_string)).collect();
                         known.dedup();
                         return match Error::suggest(&relation.to_string(), known.iter().map(String::as_str)) {
                             Some(near) => error.hint(format!("there is no `{relation}` here, did you mean `{near}`?")),
@@ -135,10 +138,13 @@ fn from_schema(error: SchemaError) -> Error {
                 end_line: s.end.line,
                 end_column: s.end.column,
             });
-            Error::user(format!("the column `{}` is ambiguous", field.name)).at(place).hint("put the table's name or alias before it")
+            Error::user(format!("the column `{}` is ambiguous", field.name))
+                .at(place)
+                .hint("put the table's name or alias before it")
         }
         SchemaError::DuplicateQualifiedField { qualifier, name } => {
-            Error::user(format!("two columns are called `{qualifier}.{name}`")).hint("give the tables different aliases")
+            Error::user(format!("two columns are called `{qualifier}.{name}`"))
+                .hint("give the tables different aliases")
         }
         SchemaError::DuplicateUnqualifiedField { name } => {
             Error::user(format!("two columns are called `{name}`")).hint("rename one with AS")
@@ -157,8 +163,20 @@ fn plain(message: &str) -> Error {
         "Cast error: ",
         "Parser error: ",
     ]
-        .iter()
-        .fold(message, |m, prefix| m.strip_prefix(prefix).unwrap_or(m));
+    .iter()
+    .fold(message, |m, prefix| m.strip_prefix(prefix).unwrap_or(m));
+    // Our own words about wrong arguments, wrapped by DataFusion.
+    if let Some((_, ours)) = message.split_once("user-defined coercion failed with: ") {
+        let ours = ours.split(" No function matches").next().unwrap_or(ours).trim_end_matches('.');
+        return plain(ours.strip_prefix("External error: ").unwrap_or(ours));
+    }
+    if let Some((call, _)) = message.split_once(". You might need to add explicit type casts.") {
+        let call = call.rsplit_once("argument types ").map_or(call, |(_, call)| call);
+        return Error::user(format!(
+            "no function takes the arguments of {}",
+            types::in_our_words(call).replace('\'', "`")
+        ));
+    }
     if let Some(at) = message.find("must appear in the GROUP BY clause") {
         let quoted = message[..at].trim_end().trim_end_matches('"');
         let name = quoted.rsplit_once('"').map_or(quoted, |(_, name)| name);

@@ -22,7 +22,8 @@ impl Length {
     /// Microseconds of an interval of days and less, for windows.
     pub fn micros(self) -> Result<i64> {
         if self.months != 0 {
-            return Err(Error::user("a window cannot be measured in months or years: their length varies").hint("use days, for example INTERVAL '30' DAY"));
+            return Err(Error::user("a window cannot be measured in months or years: their length varies")
+                .hint("use days, for example INTERVAL '30' DAY"));
         }
         let nanos = self.nanos + i128::from(self.days) * 86_400 * SECOND;
         if nanos % 1000 != 0 {
@@ -72,7 +73,9 @@ pub fn words(text: &str) -> Result<Length> {
     // `10s` and `10 s` alike: cut between digit and letter.
     for word in spaced.split_whitespace() {
         match word.find(|c: char| c.is_ascii_alphabetic()) {
-            Some(at) if at > 0 && !word.contains(':') => pieces.extend([word[..at].to_string(), word[at..].to_string()]),
+            Some(at) if at > 0 && !word.contains(':') => {
+                pieces.extend([word[..at].to_string(), word[at..].to_string()])
+            }
             _ => pieces.push(word.to_string()),
         }
     }
@@ -104,7 +107,8 @@ fn value_text(value: &Expr) -> Result<(String, i64)> {
         },
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => value_text(expr).map(|(text, sign)| (text, -sign)),
         Expr::UnaryOp { op: UnaryOperator::Plus, expr } | Expr::Nested(expr) => value_text(expr),
-        other => Err(Error::user(format!("an interval needs a literal, found `{other}`")).hint("multiply instead: n * INTERVAL '1' SECOND")),
+        other => Err(Error::user(format!("an interval needs a literal, found `{other}`"))
+            .hint("multiply instead: n * INTERVAL '1' SECOND")),
     }
 }
 
@@ -125,8 +129,19 @@ fn one(number: &str, unit: &str) -> Result<Length> {
         "microsecond" | "us" | "micro" => SECOND / 1_000_000,
         "nanosecond" | "ns" | "nano" => 1,
         _ => {
-            const UNITS: &[&str] =
-                &["year", "quarter", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond", "nanosecond"];
+            const UNITS: &[&str] = &[
+                "year",
+                "quarter",
+                "month",
+                "week",
+                "day",
+                "hour",
+                "minute",
+                "second",
+                "millisecond",
+                "microsecond",
+                "nanosecond",
+            ];
             let error = Error::user(format!("unknown unit of time `{unit}`"));
             return Err(match Error::suggest(unit, UNITS.iter().copied()) {
                 Some(near) => error.hint(format!("did you mean {}?", near.to_uppercase())),
@@ -154,7 +169,11 @@ fn decimal(number: &str, scale: i128) -> Result<i128> {
         None => (false, number.strip_prefix('+').unwrap_or(number)),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if digits.is_empty() || !whole.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit()) || fraction.len() > 18 || whole.len() > 18 {
+    if digits.is_empty()
+        || !whole.chars().chain(fraction.chars()).all(|c| c.is_ascii_digit())
+        || fraction.len() > 18
+        || whole.len() > 18
+    {
         return Err(bad(number));
     }
     let parse = |s: &str| if s.is_empty() { Ok(0) } else { s.parse::<i128>().map_err(|_| bad(number)) };
@@ -210,8 +229,14 @@ mod tests {
         for text in ["90 seconds", "90s", "1 minute 30 seconds", "1 min 30 sec", "00:01:30", "1.5 minutes"] {
             assert_eq!(words(text).unwrap().micros().unwrap(), 90_000_000, "{text}");
         }
-        assert_eq!(range("1:30", &DateTimeField::Minute, &DateTimeField::Second).unwrap().micros().unwrap(), 90_000_000);
-        assert_eq!(range("1 02:03:04.5", &DateTimeField::Day, &DateTimeField::Second).unwrap().micros().unwrap(), 93_784_500_000);
+        assert_eq!(
+            range("1:30", &DateTimeField::Minute, &DateTimeField::Second).unwrap().micros().unwrap(),
+            90_000_000
+        );
+        assert_eq!(
+            range("1 02:03:04.5", &DateTimeField::Day, &DateTimeField::Second).unwrap().micros().unwrap(),
+            93_784_500_000
+        );
         assert_eq!(range("-1-2", &DateTimeField::Year, &DateTimeField::Month).unwrap().months, -14);
     }
 

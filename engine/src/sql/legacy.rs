@@ -7,8 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned, TableFactor, TableWithJoins, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions,
+    Expr, Function, GroupByExpr, Ident, LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, Spanned,
+    TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
 use super::dialect::{call, call_args, call_name};
@@ -31,15 +31,17 @@ impl VisitorMut for GroupWindows {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         let result = match query.body.as_mut() {
-            SetExpr::Select(select) => rewrite_select(select).and_then(|window| match (&window, query.order_by.as_mut()) {
-                (Some(window), Some(order_by)) => match &mut order_by.kind {
-                    OrderByKind::Expressions(items) => {
-                        items.iter_mut().try_for_each(|item| Bounds::replace(&mut item.expr, window).map(drop))
-                    }
-                    OrderByKind::All(_) => Ok(()),
-                },
-                _ => Ok(()),
-            }),
+            SetExpr::Select(select) => {
+                rewrite_select(select).and_then(|window| match (&window, query.order_by.as_mut()) {
+                    (Some(window), Some(order_by)) => match &mut order_by.kind {
+                        OrderByKind::Expressions(items) => {
+                            items.iter_mut().try_for_each(|item| Bounds::replace(&mut item.expr, window).map(drop))
+                        }
+                        OrderByKind::All(_) => Ok(()),
+                    },
+                    _ => Ok(()),
+                })
+            }
             other => rewrite_set(other),
         };
         match result {
@@ -133,16 +135,20 @@ fn input_of(select: &mut Select) -> Query {
 fn session_key(key: &Expr, projection: &[SelectItem]) -> Expr {
     match key {
         Expr::Value(v) => match &v.value {
-            Value::Number(n, _) => match n.to_string().parse::<usize>().ok().and_then(|n| projection.get(n.wrapping_sub(1))) {
-                Some(SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. }) => e.clone(),
-                _ => key.clone(),
-            },
+            Value::Number(n, _) => {
+                match n.to_string().parse::<usize>().ok().and_then(|n| projection.get(n.wrapping_sub(1))) {
+                    Some(SelectItem::UnnamedExpr(e) | SelectItem::ExprWithAlias { expr: e, .. }) => e.clone(),
+                    _ => key.clone(),
+                }
+            }
             _ => key.clone(),
         },
         Expr::Identifier(ident) => projection
             .iter()
             .find_map(|item| match item {
-                SelectItem::ExprWithAlias { expr, alias } if alias.value == ident.value => Some(Expr::Tuple(vec![key.clone(), expr.clone()])),
+                SelectItem::ExprWithAlias { expr, alias } if alias.value == ident.value => {
+                    Some(Expr::Tuple(vec![key.clone(), expr.clone()]))
+                }
                 _ => None,
             })
             .unwrap_or_else(|| key.clone()),
@@ -187,7 +193,10 @@ impl VisitorMut for Bounds<'_> {
         };
         let same = kind == call_name(self.window)
             && match (call_args(function), call_args(self.window)) {
-                (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a.to_string().eq_ignore_ascii_case(&b.to_string())),
+                (Some(a), Some(b)) => {
+                    a.len() == b.len()
+                        && a.iter().zip(&b).all(|(a, b)| a.to_string().eq_ignore_ascii_case(&b.to_string()))
+                }
                 _ => false,
             };
         if !same {

@@ -10,7 +10,9 @@
 mod aggregates;
 mod calls;
 mod catalog;
+mod coerce;
 mod ddl;
+mod define;
 mod dialect;
 mod errors;
 mod functions;
@@ -37,7 +39,9 @@ use crate::error::{Error, Span};
 
 pub use aggregates::{AggregateKind, PeltonAggregate};
 pub use session::Session;
-pub use settings::{FloatSum, KNOWN as KNOWN_SETTINGS, Known as KnownSetting, Settings, Shape as SettingShape, Volatile};
+pub use settings::{
+    FloatSum, KNOWN as KNOWN_SETTINGS, Known as KnownSetting, Settings, Shape as SettingShape, Volatile,
+};
 pub use window::WindowTvf;
 
 pub use crate::window::WindowSpec;

@@ -7,10 +7,9 @@ use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, DFSchemaRef, Result as DfResult, ScalarValue};
 use datafusion_expr::expr::Cast;
-use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::LogicalPlanBuilder;
 use datafusion_expr::simplify::SimplifyContext;
-use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_optimizer::analyzer::Analyzer;
 use datafusion_optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion_optimizer::eliminate_cross_join::EliminateCrossJoin;
@@ -21,15 +20,16 @@ use datafusion_optimizer::optimize_unions::OptimizeUnions;
 use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggregate;
 use datafusion_optimizer::simplify_expressions::{ExprSimplifier, SimplifyExpressions};
-use datafusion_optimizer::{AnalyzerRule, ApplyOrder, Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
+use datafusion_optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
 
+use super::coerce::{FloatsWin, Tidy, floats_win, plain_strings, without_names};
 use super::errors::from_datafusion;
 use super::types;
 use crate::error::{Error, Result};
 
 /// Coerces types. Afterwards the schema of the plan is final.
 pub fn analyze(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-    Analyzer::with_rules(vec![Arc::new(TypeCoercion::new()), Arc::new(Tidy)])
+    Analyzer::with_rules(vec![Arc::new(FloatsWin), Arc::new(TypeCoercion::new()), Arc::new(Tidy)])
         .execute_and_check(plan, options, |_, _| {})
         .map_err(from_datafusion)
 }
@@ -68,16 +68,33 @@ pub fn optimize(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPla
         Arc::new(OptimizeProjections::new()),
     ];
     // Without a start time NOW() and its like stay what they are.
-    let context = OptimizerContext::new_with_config_options(Arc::new(options.clone())).without_query_execution_start_time();
-    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {}).map_err(from_datafusion)
+    let context =
+        OptimizerContext::new_with_config_options(Arc::new(options.clone())).without_query_execution_start_time();
+    Optimizer::with_rules(rules)
+        .optimize(plan, &context, |_, _| {})
+        .and_then(|plan| {
+            // The rows of VALUES go by position; folding has left names on them.
+            plan.transform_up(|node| match node {
+                LogicalPlan::Values(mut values) => {
+                    for expr in values.values.iter_mut().flatten() {
+                        *expr = without_names(std::mem::take(expr))?;
+                    }
+                    Ok(Transformed::yes(LogicalPlan::Values(values)))
+                }
+                other => Ok(Transformed::no(other)),
+            })
+        })
+        .map(|t| t.data)
+        .map_err(from_datafusion)
 }
 
 /// Coerces and simplifies an expression over a table's columns.
 pub fn finish_expr(expr: Expr, schema: &DFSchemaRef, options: &ConfigOptions) -> Result<Expr> {
-    let context = SimplifyContext::builder().with_schema(schema.clone()).with_config_options(Arc::new(options.clone())).build();
+    let context =
+        SimplifyContext::builder().with_schema(schema.clone()).with_config_options(Arc::new(options.clone())).build();
     let simplifier = ExprSimplifier::new(context);
-    simplifier
-        .coerce(expr, schema)
+    floats_win(expr, schema)
+        .and_then(|e| simplifier.coerce(e.data, schema))
         .and_then(|e| plain_strings(e, schema))
         .and_then(|e| simplifier.simplify(e))
         .map_err(from_datafusion)
@@ -138,7 +155,9 @@ fn literal_fits(expr: &Expr, to: &DataType, options: &ConfigOptions) -> bool {
         Expr::Literal(value, _) => {
             value.is_null()
                 || types::fits(&value.data_type(), to, false)
-                || value.cast_to(to).is_ok_and(|there| there.cast_to(&value.data_type()).is_ok_and(|back| back == *value))
+                || value
+                    .cast_to(to)
+                    .is_ok_and(|there| there.cast_to(&value.data_type()).is_ok_and(|back| back == *value))
         }
         Expr::Alias(alias) => literal_fits(&alias.expr, to, options),
         Expr::Case(case) => {
@@ -174,66 +193,9 @@ pub fn check_joins(plan: &LogicalPlan) -> Result<()> {
 
 /// The types of a plan's columns in SQL's words, for `EXPLAIN` and messages.
 pub fn describe(schema: &DFSchema) -> String {
-    let columns: Vec<String> = schema.fields().iter().map(|f| format!("{} {}", f.name(), types::name(f.data_type()))).collect();
+    let columns: Vec<String> =
+        schema.fields().iter().map(|f| format!("{} {}", f.name(), types::name(f.data_type()))).collect();
     columns.join(", ")
-}
-
-/// Strings are `Utf8` (some of DataFusion's functions answer views), and names stand at the top of expressions only.
-#[derive(Debug)]
-struct Tidy;
-
-impl AnalyzerRule for Tidy {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> DfResult<LogicalPlan> {
-        plan.transform_up_with_subqueries(|node| {
-            if matches!(node, LogicalPlan::TableScan(_)) {
-                return Ok(Transformed::no(node));
-            }
-            let mut schema = DFSchema::empty();
-            for input in node.inputs() {
-                schema.merge(input.schema());
-            }
-            let names = NamePreserver::new(&node);
-            let node = node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let new = inner_names(plain_strings(expr.clone(), &schema)?)?;
-                Ok(if new == expr { Transformed::no(expr) } else { Transformed::yes(name.restore(new)) })
-            })?;
-            node.map_data(LogicalPlan::recompute_schema)
-        })
-        .map(|t| t.data)
-    }
-
-    fn name(&self) -> &str {
-        "tidy"
-    }
-}
-
-fn plain_strings(expr: Expr, schema: &DFSchema) -> DfResult<Expr> {
-    expr.transform_up(|expr| {
-        if matches!(expr, Expr::ScalarFunction(_)) && expr.get_type(schema)? == DataType::Utf8View {
-            return Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(expr), DataType::Utf8))));
-        }
-        Ok(Transformed::no(expr))
-    })
-    .map(|t| t.data)
-}
-
-/// Takes out the names inside of an expression, but for its own.
-fn inner_names(expr: Expr) -> DfResult<Expr> {
-    let strip = |e: Expr| {
-        e.transform_up(|e| match e {
-            Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
-            e => Ok(Transformed::no(e)),
-        })
-        .map(|t| t.data)
-    };
-    match expr {
-        Expr::Alias(mut alias) => {
-            *alias.expr = strip(*alias.expr)?;
-            Ok(Expr::Alias(alias))
-        }
-        other => strip(other),
-    }
 }
 
 /// Takes out `WHERE TRUE`; unlike DataFusion's rule it leaves `WHERE FALSE`, so that the source is still read.
@@ -251,7 +213,9 @@ impl OptimizerRule for DropTrueFilter {
 
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> DfResult<Transformed<LogicalPlan>> {
         match plan {
-            LogicalPlan::Filter(filter) if filter.predicate == Expr::Literal(ScalarValue::Boolean(Some(true)), None) => {
+            LogicalPlan::Filter(filter)
+                if filter.predicate == Expr::Literal(ScalarValue::Boolean(Some(true)), None) =>
+            {
                 Ok(Transformed::yes(Arc::unwrap_or_clone(filter.input)))
             }
             other => Ok(Transformed::no(other)),

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SetExpr,
-    SetOperator, SetQuantifier, Spanned, TableFactor, TableVersion, Visit, Visitor,
+    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint,
+    JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableVersion, Visit,
+    Visitor,
 };
 use datafusion_sql::sqlparser::tokenizer;
 
@@ -17,7 +18,15 @@ use crate::error::{Error, Result, Span};
 
 /// Functions whose value changes from call to call.
 const VOLATILE: &[&str] = &[
-    "now", "current_timestamp", "current_date", "current_time", "localtime", "localtimestamp", "current_row_timestamp", "random", "rand",
+    "now",
+    "current_timestamp",
+    "current_date",
+    "current_time",
+    "localtime",
+    "localtimestamp",
+    "current_row_timestamp",
+    "random",
+    "rand",
     "uuid",
 ];
 
@@ -90,7 +99,11 @@ impl Visitor for Walk<'_> {
             return not_yet("WINDOW … AS (OVER windows) is", window.0.span);
         }
         if let Some(Distinct::On(exprs)) = &select.distinct {
-            return not_yet_but("DISTINCT ON is", exprs.first().map_or(select.span(), Spanned::span), "use FIRST_VALUE or LAST_VALUE and GROUP BY");
+            return not_yet_but(
+                "DISTINCT ON is",
+                exprs.first().map_or(select.span(), Spanned::span),
+                "use FIRST_VALUE or LAST_VALUE and GROUP BY",
+            );
         }
         let odd = select.into.is_some()
             || select.top.is_some()
@@ -105,29 +118,48 @@ impl Visitor for Walk<'_> {
             return not_yet("this form of SELECT is", select.span());
         }
         if let GroupByExpr::Expressions(keys, modifiers) = &select.group_by {
-            if let Some(key) = keys.iter().find(|k| matches!(k, Expr::GroupingSets(_) | Expr::Rollup(_) | Expr::Cube(_))) {
-                return not_yet_but("GROUPING SETS, ROLLUP and CUBE are", key.span(), "write one query for each set of keys");
+            if let Some(key) =
+                keys.iter().find(|k| matches!(k, Expr::GroupingSets(_) | Expr::Rollup(_) | Expr::Cube(_)))
+            {
+                return not_yet_but(
+                    "GROUPING SETS, ROLLUP and CUBE are",
+                    key.span(),
+                    "write one query for each set of keys",
+                );
             }
             if !modifiers.is_empty() {
-                return not_yet_but("GROUP BY … WITH is", select.group_by.span(), "write one query for each set of keys");
+                return not_yet_but(
+                    "GROUP BY … WITH is",
+                    select.group_by.span(),
+                    "write one query for each set of keys",
+                );
             }
         }
         for from in &select.from {
             for join in &from.joins {
                 let span = join.relation.span();
                 let constraint = match &join.join_operator {
-                    JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::Left(c) | JoinOperator::LeftOuter(c) => c,
+                    JoinOperator::Join(c)
+                    | JoinOperator::Inner(c)
+                    | JoinOperator::Left(c)
+                    | JoinOperator::LeftOuter(c) => c,
                     JoinOperator::Right(_) | JoinOperator::RightOuter(_) => {
                         return not_yet_but("RIGHT JOIN is", span, "swap the sides and use LEFT JOIN");
                     }
                     JoinOperator::FullOuter(_) => return not_yet("FULL JOIN is", span),
-                    JoinOperator::CrossJoin(_) => return not_yet_but("CROSS JOIN is", span, "use JOIN … ON with an equality"),
+                    JoinOperator::CrossJoin(_) => {
+                        return not_yet_but("CROSS JOIN is", span, "use JOIN … ON with an equality");
+                    }
                     JoinOperator::AsOf { .. } => return not_yet("ASOF JOIN is", span),
                     _ => return not_yet("this kind of join is", span),
                 };
                 match constraint {
-                    JoinConstraint::None => return not_yet_but("a join without a condition is", span, "use JOIN … ON with an equality"),
-                    JoinConstraint::Natural => return not_yet_but("NATURAL JOIN is", span, "use JOIN … USING (column)"),
+                    JoinConstraint::None => {
+                        return not_yet_but("a join without a condition is", span, "use JOIN … ON with an equality");
+                    }
+                    JoinConstraint::Natural => {
+                        return not_yet_but("NATURAL JOIN is", span, "use JOIN … USING (column)");
+                    }
                     JoinConstraint::On(_) | JoinConstraint::Using(_) => {}
                 }
             }
@@ -139,7 +171,9 @@ impl Visitor for Walk<'_> {
         let span = factor.span();
         let mut allow = |args: &[FunctionArg]| {
             for arg in args {
-                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) | FunctionArg::Named { arg: FunctionArgExpr::Expr(e), .. } = arg {
+                if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e))
+                | FunctionArg::Named { arg: FunctionArgExpr::Expr(e), .. } = arg
+                {
                     match e {
                         Expr::Subquery(query) => drop(self.subqueries.insert(query.as_ref() as *const Query)),
                         Expr::Function(inner) => {
@@ -161,9 +195,16 @@ impl Visitor for Walk<'_> {
                 };
                 not_yet_but(what, span, "join a bounded table without it: it is loaded before the first row")
             }
-            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => not_yet("TABLESAMPLE is", span),
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => {
+                not_yet("TABLESAMPLE is", span)
+            }
             TableFactor::Table { with_hints, index_hints, partitions, json_path, with_ordinality, args, .. } => {
-                if !with_hints.is_empty() || !index_hints.is_empty() || !partitions.is_empty() || json_path.is_some() || *with_ordinality {
+                if !with_hints.is_empty()
+                    || !index_hints.is_empty()
+                    || !partitions.is_empty()
+                    || json_path.is_some()
+                    || *with_ordinality
+                {
                     return not_yet("what follows the table's name is", span);
                 }
                 if let Some(args) = args {
@@ -233,14 +274,23 @@ impl Walk<'_> {
             return ControlFlow::Continue(());
         }
         let error = match name {
-            "proctime" => Error::user("PROCTIME() is not supported: a result that depends on the clock cannot be repeated")
-                .hint("use the event time; pelton.volatile = 'allow' and NOW() give the wall clock"),
-            "current_watermark" => Error::user("CURRENT_WATERMARK is not supported yet").hint("late rows are dead letters; see `pelton dead-letters ls`"),
+            "proctime" => {
+                Error::user("PROCTIME() is not supported: a result that depends on the clock cannot be repeated")
+                    .hint("use the event time; pelton.volatile = 'allow' and NOW() give the wall clock")
+            }
+            "current_watermark" => Error::user("CURRENT_WATERMARK is not supported yet")
+                .hint("late rows are dead letters; see `pelton dead-letters ls`"),
             "predict" | "ml_predict" => Error::user("PREDICT is not supported yet"),
-            _ if WINDOW_FUNCTIONS.contains(&name) => Error::user(format!("{} belongs in FROM or in GROUP BY", name.to_uppercase()))
-                .hint(format!("FROM TABLE({}(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))", name.to_uppercase())),
+            _ if WINDOW_FUNCTIONS.contains(&name) => {
+                Error::user(format!("{} belongs in FROM or in GROUP BY", name.to_uppercase()))
+                    .hint(format!("FROM TABLE({}(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))", name.to_uppercase()))
+            }
             _ if WINDOW_FUNCTIONS.contains(&kind) && ["start", "end", "rowtime", "proctime"].contains(&bound) => {
-                Error::user(format!("{} needs GROUP BY {}(…) in the same query", name.to_uppercase(), kind.to_uppercase()))
+                Error::user(format!(
+                    "{} needs GROUP BY {}(…) in the same query",
+                    name.to_uppercase(),
+                    kind.to_uppercase()
+                ))
             }
             _ => {
                 let error = Error::user(format!("unknown function `{name}`"));

@@ -3,35 +3,33 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use datafusion_common::{DFSchema, DFSchemaRef, TableReference};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_expr::{Expr, LogicalPlan};
-use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
-use datafusion_sql::sqlparser::ast::{self, Ident, Query, SelectItem, SetExpr, Spanned, Statement};
+use datafusion_sql::planner::{ParserOptions, SqlToRel};
+use datafusion_sql::sqlparser::ast::{self, Ident, Query, SelectItem, SetExpr, Statement};
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::Parser;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::catalog::{Catalog, Entry, Provider, View, config};
-use super::ddl::{self, CreateTable, Kind, parse_all};
+use super::ddl::{self, parse_all};
+use super::define::unknown_column;
 use super::errors::from_datafusion;
 use super::functions::Functions;
 use super::names::{self, Spelling};
 use super::settings::{Settings, Volatile};
 use super::text::{self, RawStatement, Source, is_word, span_of, span_of_tokens, starts_with};
-use super::{
-    ColumnDef, ColumnKind, ENGINE_TABLE_OPTIONS, Job, Outcome, TableDef, Target, WatermarkDef, calls, legacy, plan, refuse, types,
-};
-use crate::connector::{Options, Registry, Table};
+use super::{Job, Outcome, TableDef, Target, calls, legacy, plan, refuse, types};
+use crate::connector::Registry;
 use crate::error::{Error, Result, Span};
 
 /// Reads text piece by piece and remembers what was created and set: the shell's view of [`super::parse_script`].
 #[derive(Debug)]
 pub struct Session {
-    registry: Registry,
-    settings: Settings,
-    catalog: Catalog,
-    functions: Functions,
+    pub(super) registry: Registry,
+    pub(super) settings: Settings,
+    pub(super) catalog: Catalog,
+    pub(super) functions: Functions,
     sets: usize,
 }
 
@@ -74,7 +72,8 @@ impl Session {
 
     /// Every name that completes a word: tables, views, their columns, functions.
     pub fn names(&self) -> Vec<String> {
-        let mut out: HashSet<String> = self.functions.names().filter(|n| !n.starts_with('$')).map(str::to_uppercase).collect();
+        let mut out: HashSet<String> =
+            self.functions.names().filter(|n| !n.starts_with('$')).map(str::to_uppercase).collect();
         for entry in self.catalog.iter() {
             out.insert(entry.name().to_string());
             out.extend(entry.fields().iter().map(|f| f.name().clone()));
@@ -125,9 +124,14 @@ impl Session {
             "EXPLAIN" | "DESCRIBE" | "DESC" => {
                 let mut skip = 1;
                 if first != "EXPLAIN" {
-                    return Err(Error::user(format!("{first} is not supported yet")).hint("EXPLAIN shows the plan of a query"));
+                    return Err(
+                        Error::user(format!("{first} is not supported yet")).hint("EXPLAIN shows the plan of a query")
+                    );
                 }
-                while tokens.get(skip).is_some_and(|t| ["PLAN", "FOR", "PLACEMENT", "ESTIMATED_COST", "JSON_EXECUTION_PLAN"].iter().any(|w| is_word(t, w)) || t.token == Token::Comma) {
+                while tokens.get(skip).is_some_and(|t| {
+                    ["PLAN", "FOR", "PLACEMENT", "ESTIMATED_COST", "JSON_EXECUTION_PLAN"].iter().any(|w| is_word(t, w))
+                        || t.token == Token::Comma
+                }) {
                     skip += 1;
                 }
                 let inner = tokens[skip..].to_vec();
@@ -148,13 +152,17 @@ impl Session {
                 self.functions = Functions::new(self.settings.time_zone());
                 outcomes.push(Outcome::Set { key: key.unwrap_or_default(), value: None });
             }
-            "UPDATE" | "DELETE" | "MERGE" | "ALTER" | "USE" | "SHOW" | "CALL" | "ANALYZE" | "TRUNCATE" | "LOAD" | "UNLOAD" | "ADD" | "REMOVE"
-            | "COMPILE" | "EXECUTE" | "BEGIN" | "END" | "STATEMENT" => {
+            "UPDATE" | "DELETE" | "MERGE" | "ALTER" | "USE" | "SHOW" | "CALL" | "ANALYZE" | "TRUNCATE" | "LOAD"
+            | "UNLOAD" | "ADD" | "REMOVE" | "COMPILE" | "EXECUTE" | "BEGIN" | "END" | "STATEMENT" => {
                 return Err(Error::user(format!("{first} is not supported")).at(span_of(tokens[0].span)));
             }
             _ => {
-                const STARTS: &[&str] = &["SELECT", "WITH", "VALUES", "INSERT", "CREATE", "DROP", "SET", "RESET", "EXPLAIN", "EXECUTE", "BEGIN"];
-                let error = Error::user(format!("no statement begins with `{}`", tokens[0].token)).at(span_of(tokens[0].span));
+                const STARTS: &[&str] = &[
+                    "SELECT", "WITH", "VALUES", "INSERT", "CREATE", "DROP", "SET", "RESET", "EXPLAIN", "EXECUTE",
+                    "BEGIN",
+                ];
+                let error =
+                    Error::user(format!("no statement begins with `{}`", tokens[0].token)).at(span_of(tokens[0].span));
                 return Err(match Error::suggest(&first, STARTS.iter().copied()) {
                     Some(near) => error.hint(format!("did you mean {near}?")),
                     None => error.hint("statements begin with CREATE, INSERT, SELECT, SET, EXPLAIN, DROP, …"),
@@ -173,14 +181,19 @@ impl Session {
         match word(at).as_str() {
             "TABLE" => self.create_table(tokens, source, outcomes),
             "VIEW" => self.create_view(tokens, outcomes),
-            "OR" => Err(Error::user("CREATE OR REPLACE is not supported").at(span_of(tokens[at].span)).hint("DROP it first")),
+            "OR" => Err(Error::user("CREATE OR REPLACE is not supported")
+                .at(span_of(tokens[at].span))
+                .hint("DROP it first")),
             what => {
                 let place = tokens.get(at).map_or(Span::default(), |t| span_of(t.span));
                 Err(match what {
                     "MODEL" => Error::user("CREATE MODEL is not supported yet"),
-                    "FUNCTION" => Error::user("CREATE FUNCTION is not supported yet").hint("docs/sql.md lists the functions there are; COUNT_CHAR is one"),
-                    "CATALOG" | "DATABASE" => Error::user(format!("CREATE {what} is not supported")).hint("there is one catalog; leave the statement out"),
-                    "MATERIALIZED" => Error::user("CREATE MATERIALIZED is not supported").hint("CREATE TABLE … AS SELECT writes a result to a table"),
+                    "FUNCTION" => Error::user("CREATE FUNCTION is not supported yet")
+                        .hint("docs/sql.md lists the functions there are; COUNT_CHAR is one"),
+                    "CATALOG" | "DATABASE" => Error::user(format!("CREATE {what} is not supported"))
+                        .hint("there is one catalog; leave the statement out"),
+                    "MATERIALIZED" => Error::user("CREATE MATERIALIZED is not supported")
+                        .hint("CREATE TABLE … AS SELECT writes a result to a table"),
                     _ => Error::user("expected TABLE or VIEW after CREATE"),
                 }
                 .at(place))
@@ -188,7 +201,12 @@ impl Session {
         }
     }
 
-    fn create_table(&mut self, mut tokens: Vec<TokenWithSpan>, source: &Source, outcomes: &mut Vec<Outcome>) -> Result<()> {
+    fn create_table(
+        &mut self,
+        mut tokens: Vec<TokenWithSpan>,
+        source: &Source,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<()> {
         let span = span_of_tokens(&tokens);
         let query = ddl::position_of_as(&tokens).map(|at| {
             let query = tokens.split_off(at + 1);
@@ -209,7 +227,9 @@ impl Session {
             return Ok(());
         };
         if !ast.columns.is_empty() || ast.watermark.is_some() {
-            return Err(Error::user("CREATE TABLE … AS takes its columns from the query").at(span_of(ast.name.span)).hint("leave the list of columns out"));
+            return Err(Error::user("CREATE TABLE … AS takes its columns from the query")
+                .at(span_of(ast.name.span))
+                .hint("leave the list of columns out"));
         }
         let text = source.slice(span).to_string();
         let (planned, tokens) = self.plan_query(query, false)?;
@@ -233,148 +253,6 @@ impl Session {
         }
     }
 
-    /// Makes a table of its declaration. `given` are the columns of `CREATE TABLE … AS`.
-    fn define(&self, ast: &CreateTable, spelling: &Spelling, given: Option<Arc<Schema>>, span: Span) -> Result<TableDef> {
-        let name = ast.name.value.clone();
-        let place = span_of(ast.name.span);
-        let options = Options::new(format!("table `{name}`"), ast.options.clone());
-        for key in ENGINE_TABLE_OPTIONS {
-            options.get(key);
-        }
-        let connector = self.registry.of(&options).map_err(|e| e.at(place))?.clone();
-        let bounded = connector.bounded(&options).map_err(|e| e.at(place))?;
-
-        let mut columns: Vec<ColumnDef> = vec![];
-        let mut physical: Vec<Field> = vec![];
-        let declared = ast.columns.iter().any(|c| matches!(c.kind, Kind::Physical { .. }));
-        if !declared {
-            let schema = match given {
-                Some(schema) => schema,
-                None => connector.infer_schema(&options).map_err(|e| e.at(place))?,
-            };
-            for field in schema.fields() {
-                columns.push(ColumnDef {
-                    name: field.name().clone(),
-                    data_type: field.data_type().clone(),
-                    nullable: field.is_nullable(),
-                    kind: ColumnKind::Physical(physical.len()),
-                });
-                physical.push(field.as_ref().clone());
-            }
-        }
-        for column in &ast.columns {
-            let name = &column.name.value;
-            if columns.iter().any(|c| c.name.eq_ignore_ascii_case(name)) {
-                return Err(Error::user(format!("two columns are called `{name}`")).at(span_of(column.name.span)));
-            }
-            match &column.kind {
-                Kind::Physical { sql, place, not_null } => {
-                    let data_type = types::arrow_type(sql).map_err(|e| e.at(*place))?;
-                    let nullable = !not_null;
-                    physical.push(Field::new(name, data_type.clone(), nullable));
-                    columns.push(ColumnDef { name: name.clone(), data_type, nullable, kind: ColumnKind::Physical(physical.len() - 1) });
-                }
-                Kind::Metadata { sql, place, key } => {
-                    let data_type = types::arrow_type(sql).map_err(|e| e.at(*place))?;
-                    let offered = connector.metadata();
-                    let known: Vec<&str> = ["partition", "offset"].into_iter().chain(offered.iter().map(|(k, _)| *k)).collect();
-                    if !known.contains(&key.as_str()) {
-                        let error = Error::user(format!("connector '{}' has no metadata '{key}'", connector.name())).at(*place);
-                        return Err(match Error::suggest(key, known.iter().copied()) {
-                            Some(near) => error.hint(format!("did you mean '{near}'?")),
-                            None => error.hint(format!("there are: {}", known.join(", "))),
-                        });
-                    }
-                    columns.push(ColumnDef { name: name.clone(), data_type, nullable: true, kind: ColumnKind::Metadata { key: key.clone() } });
-                }
-                // Typed below, when all other columns are known; a column may be used before its line.
-                Kind::Computed(_) => columns.push(ColumnDef {
-                    name: name.clone(),
-                    data_type: DataType::Null,
-                    nullable: true,
-                    kind: ColumnKind::Computed(Expr::default()),
-                }),
-            }
-        }
-        let mut primary_key = vec![];
-        for key in &ast.primary_key {
-            let Some(column) = columns.iter_mut().find(|c| c.name.eq_ignore_ascii_case(&key.value)) else {
-                return Err(unknown_column(&key.value, &columns).at(span_of(key.span)));
-            };
-            let ColumnKind::Physical(at) = column.kind else {
-                return Err(Error::user(format!("the key `{}` must be a physical column", column.name)).at(span_of(key.span)));
-            };
-            column.nullable = false;
-            physical[at] = physical[at].clone().with_nullable(false);
-            primary_key.push(column.name.clone());
-        }
-        self.compute(ast, spelling, &mut columns)?;
-        let watermark = self.watermark(ast, spelling, &mut columns)?;
-        let schema = Arc::new(Schema::new(
-            columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), c.nullable)).collect::<Vec<_>>(),
-        ));
-        let table = Table { name, schema: Arc::new(Schema::new(physical)), options, primary_key };
-        Ok(TableDef { table, columns, schema, watermark, bounded, span })
-    }
-
-    /// Plans the computed columns, each over the columns that come from outside and the computed ones before it.
-    fn compute(&self, ast: &CreateTable, spelling: &Spelling, columns: &mut [ColumnDef]) -> Result<()> {
-        for column in &ast.columns {
-            let Kind::Computed(sql) = &column.kind else { continue };
-            let at = columns.iter().position(|c| c.name == column.name.value).expect("it was pushed");
-            let schema = schema_of(columns)?;
-            let expr = self.table_expr(sql.clone(), spelling, &schema)?;
-            let data_type = datafusion_expr::ExprSchemable::get_type(&expr, schema.as_ref()).map_err(from_datafusion)?;
-            let nullable = datafusion_expr::ExprSchemable::nullable(&expr, schema.as_ref()).unwrap_or(true);
-            columns[at].data_type = data_type;
-            columns[at].nullable = nullable;
-            columns[at].kind = ColumnKind::Computed(inline(expr, columns));
-        }
-        Ok(())
-    }
-
-    /// Plans an expression over a table's columns.
-    fn table_expr(&self, mut sql: ast::Expr, spelling: &Spelling, schema: &DFSchemaRef) -> Result<Expr> {
-        let place = span_of(sql.span());
-        let found = refuse::check_expr(&sql, &self.functions)?;
-        if let Some((name, place)) = found.volatile
-            && self.settings.volatile() == Volatile::Refuse
-        {
-            return Err(volatile_error(&name).at(place));
-        }
-        calls::rewrite_expr(&mut sql)?;
-        let provider = Provider::new(&self.catalog, &self.functions, spelling);
-        let options = config(&self.functions);
-        let planner = SqlToRel::new_with_options(&provider, ParserOptions::from(&options.sql_parser));
-        let expr = planner.sql_to_expr(sql, schema, &mut PlannerContext::new()).map_err(|e| from_datafusion(e).at(place))?;
-        plan::finish_expr(expr.unalias(), schema, &options).map_err(|e| e.at(place))
-    }
-
-    fn watermark(&self, ast: &CreateTable, spelling: &Spelling, columns: &mut [ColumnDef]) -> Result<Option<WatermarkDef>> {
-        let Some((name, sql)) = &ast.watermark else { return Ok(None) };
-        let place = span_of(name.span);
-        let Some(at) = columns.iter().position(|c| c.name.eq_ignore_ascii_case(&name.value)) else {
-            return Err(unknown_column(&name.value, columns).at(place));
-        };
-        let tick_us = match &columns[at].data_type {
-            DataType::Timestamp(TimeUnit::Second, _) => 1_000_000,
-            DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
-            DataType::Timestamp(..) => 1,
-            other => {
-                let error = Error::user(format!("WATERMARK FOR: `{}` is {}, not a TIMESTAMP", columns[at].name, types::name(other))).at(place);
-                return Err(error.hint(format!("make a computed column of it, for example ts AS TO_TIMESTAMP_LTZ({}, 3)", columns[at].name)));
-            }
-        };
-        let schema = schema_of(columns)?;
-        let expr = self.table_expr(sql.clone(), spelling, &schema)?;
-        let data_type = datafusion_expr::ExprSchemable::get_type(&expr, schema.as_ref()).map_err(from_datafusion)?;
-        if !matches!(data_type, DataType::Timestamp(..)) {
-            let error = Error::user(format!("the watermark of `{}` is {}, not a TIMESTAMP", columns[at].name, types::name(&data_type)));
-            return Err(error.at(span_of(sql.span())).hint(format!("for example {} - INTERVAL '5' SECOND", columns[at].name)));
-        }
-        Ok(Some(WatermarkDef { column: at, expr, tick_us }))
-    }
-
     fn create_view(&mut self, mut tokens: Vec<TokenWithSpan>, outcomes: &mut Vec<Outcome>) -> Result<()> {
         let head = ddl::create_view(&tokens)?;
         if self.exists(&head.name, head.if_not_exists)? {
@@ -390,7 +268,8 @@ impl Session {
                 let error = Error::user(format!("the view has {} names for {have} columns", head.columns.len()));
                 return Err(error.at(span_of(head.name.span)));
             }
-            let columns = head.columns.iter().enumerate().map(|(i, c)| (plan::column(&plan, i), c.value.clone())).collect();
+            let columns =
+                head.columns.iter().enumerate().map(|(i, c)| (plan::column(&plan, i), c.value.clone())).collect();
             plan = plan::project(plan, columns)?;
         }
         let name = head.name.value;
@@ -408,8 +287,12 @@ impl Session {
             Ok((p.parse_identifier()?, view, if_exists))
         })?;
         match self.catalog.get(&name.value) {
-            Some(Entry::Table(_)) if view => Err(Error::user(format!("`{}` is a table", name.value)).at(span_of(name.span)).hint("DROP TABLE")),
-            Some(Entry::View(_)) if !view => Err(Error::user(format!("`{}` is a view", name.value)).at(span_of(name.span)).hint("DROP VIEW")),
+            Some(Entry::Table(_)) if view => {
+                Err(Error::user(format!("`{}` is a table", name.value)).at(span_of(name.span)).hint("DROP TABLE"))
+            }
+            Some(Entry::View(_)) if !view => {
+                Err(Error::user(format!("`{}` is a view", name.value)).at(span_of(name.span)).hint("DROP VIEW"))
+            }
             Some(_) => {
                 self.catalog.remove(&name.value);
                 Ok(Outcome::Dropped(name.value))
@@ -447,7 +330,11 @@ impl Session {
         let (Some(key), Some(value)) = (self.key_text(&tokens[1..eq]), self.key_text(&tokens[eq + 1..])) else {
             return Err(Error::user("SET wants a key and a value").hint("SET 'pelton.time-zone' = 'Europe/Vienna'"));
         };
-        let place = if self.settings.get(&key).is_some() { span_of_tokens(&tokens[eq + 1..]) } else { span_of_tokens(&tokens[1..]) };
+        let place = if self.settings.get(&key).is_some() {
+            span_of_tokens(&tokens[eq + 1..])
+        } else {
+            span_of_tokens(&tokens[1..])
+        };
         self.settings.set(&key, &value).map_err(|e| e.at(place))?;
         if self.functions.zone != self.settings.time_zone() {
             self.functions = Functions::new(self.settings.time_zone());
@@ -469,7 +356,9 @@ impl Session {
         let place = span_of(head.name.span);
         let def = match self.catalog.get(&head.name.value) {
             Some(Entry::Table(def)) => def.clone(),
-            Some(Entry::View(_)) => return Err(Error::user(format!("`{}` is a view, rows go to tables only", head.name.value)).at(place)),
+            Some(Entry::View(_)) => {
+                return Err(Error::user(format!("`{}` is a view, rows go to tables only", head.name.value)).at(place));
+            }
             None => return Err(self.catalog.unknown(&head.name.value).at(place)),
         };
         let query = tokens.split_off(head.query);
@@ -490,14 +379,19 @@ impl Session {
         let provider = Provider::new(&self.catalog, &self.functions, &spelling);
         let options = config(&self.functions);
         let planner = SqlToRel::new_with_options(&provider, ParserOptions::from(&options.sql_parser));
-        let plan = planner.sql_statement_to_plan(Statement::Query(query)).map_err(|e| text::place(from_datafusion(e), &tokens))?;
+        let plan = planner
+            .sql_statement_to_plan(Statement::Query(query))
+            .map_err(|e| text::place(provider.error(e), &tokens))?;
         let plan = plan::analyze(plan, &options).map_err(|e| text::place(e, &tokens))?;
 
         // The names of the result, as the user wrote them.
         let columns: Vec<(Expr, String)> = (0..plan.schema().fields().len())
             .map(|i| {
                 let name = plan.schema().field(i).name();
-                let name = written.iter().position(|(seen, _)| seen == name).map_or_else(|| name.clone(), |at| written.swap_remove(at).1);
+                let name = written
+                    .iter()
+                    .position(|(seen, _)| seen == name)
+                    .map_or_else(|| name.clone(), |at| written.swap_remove(at).1);
                 (plan::column(&plan, i), name)
             })
             .collect();
@@ -510,7 +404,15 @@ impl Session {
         Ok((Planned { plan, volatile: found.volatile.or(in_view) }, tokens))
     }
 
-    fn job(&self, planned: Planned, target: Target, head: Option<&ddl::Head>, tokens: &[TokenWithSpan], span: Span, text: String) -> Result<Job> {
+    fn job(
+        &self,
+        planned: Planned,
+        target: Target,
+        head: Option<&ddl::Head>,
+        tokens: &[TokenWithSpan],
+        span: Span,
+        text: String,
+    ) -> Result<Job> {
         let Planned { mut plan, volatile } = planned;
         if let Target::Table(def) = &target {
             plan = self.fit(plan, def, head, span)?;
@@ -519,7 +421,10 @@ impl Session {
         let joins = text::joins(tokens);
         plan::check_joins(&plan).map_err(|e| e.at(joins.first().copied().unwrap_or(span)))?;
         let is_volatile = volatile.is_some() || plan::is_volatile(&plan);
-        if is_volatile && self.settings.volatile() == Volatile::Refuse && (matches!(target, Target::Table(_)) || reads_stream(&plan)) {
+        if is_volatile
+            && self.settings.volatile() == Volatile::Refuse
+            && (matches!(target, Target::Table(_)) || reads_stream(&plan))
+        {
             let (name, place) = volatile.unwrap_or(("a volatile function".into(), span));
             return Err(volatile_error(&name).at(place));
         }
@@ -530,7 +435,8 @@ impl Session {
                 let shift = |line: u64, column: u64| {
                     (line + 1 - span.line, if line == span.line { column + 1 - span.column } else { column })
                 };
-                let ((line, column), (end_line, end_column)) = (shift(place.line, place.column), shift(place.end_line, place.end_column));
+                let ((line, column), (end_line, end_column)) =
+                    (shift(place.line, place.column), shift(place.end_line, place.end_column));
                 (place, line_starts.slice(Span { line, column, end_line, end_column }).to_string())
             })
             .collect();
@@ -558,9 +464,12 @@ impl Session {
                 let mut listed = vec![];
                 for name in &head.columns {
                     let place = span_of(name.span);
-                    let Some(at) = target.fields().iter().position(|f| f.name().eq_ignore_ascii_case(&name.value)) else {
+                    let Some(at) = target.fields().iter().position(|f| f.name().eq_ignore_ascii_case(&name.value))
+                    else {
                         return Err(match def.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&name.value)) {
-                            Some(c) => Error::user(format!("`{}` is computed or metadata, it cannot be written", c.name)),
+                            Some(c) => {
+                                Error::user(format!("`{}` is computed or metadata, it cannot be written", c.name))
+                            }
                             None => unknown_column(&name.value, &def.columns),
                         }
                         .at(place));
@@ -576,7 +485,9 @@ impl Session {
         let have = plan.schema().fields().len();
         if have != listed.len() {
             let wanted: Vec<&str> = listed.iter().map(|i| target.field(*i).name().as_str()).collect();
-            let error = Error::user(format!("the query has {have} columns, table `{}` wants {}", def.table.name, listed.len())).at(span);
+            let error =
+                Error::user(format!("the query has {have} columns, table `{}` wants {}", def.table.name, listed.len()))
+                    .at(span);
             return Err(error.hint(format!("wanted: {}; given: {}", wanted.join(", "), plan::describe(plan.schema()))));
         }
         let mut columns = vec![];
@@ -588,15 +499,26 @@ impl Session {
                         || plan::literals_fit(&plan, at, field.data_type(), &config(&self.functions));
                     if !fits {
                         let (from, to) = (types::name(given.data_type()), types::name(field.data_type()));
-                        return Err(Error::user(format!("column `{}` of table `{}` is {to}, but the query gives {from}", field.name(), def.table.name))
-                            .hint(format!("CAST({} AS {to})", given.name())));
+                        return Err(Error::user(format!(
+                            "column `{}` of table `{}` is {to}, but the query gives {from}",
+                            field.name(),
+                            def.table.name
+                        ))
+                        .hint(format!("CAST({} AS {to})", given.name())));
                     }
                     plan::as_type(plan::column(&plan, at), given.data_type(), field.data_type())
                 }
                 None if !field.is_nullable() => {
-                    return Err(Error::user(format!("column `{}` of table `{}` is NOT NULL and must be given", field.name(), def.table.name)));
+                    return Err(Error::user(format!(
+                        "column `{}` of table `{}` is NOT NULL and must be given",
+                        field.name(),
+                        def.table.name
+                    )));
                 }
-                None => Expr::Literal(datafusion_common::ScalarValue::try_from(field.data_type()).map_err(from_datafusion)?, None),
+                None => Expr::Literal(
+                    datafusion_common::ScalarValue::try_from(field.data_type()).map_err(from_datafusion)?,
+                    None,
+                ),
             };
             columns.push((expr, field.name().clone()));
         }
@@ -604,42 +526,10 @@ impl Session {
     }
 }
 
-fn volatile_error(name: &str) -> Error {
+/// The error for a volatile function.
+pub fn volatile_error(name: &str) -> Error {
     Error::user(format!("{} changes from call to call, so the result could not be repeated", name.to_uppercase()))
         .hint("SET 'pelton.volatile' = 'allow' if that is meant; the digest then says so")
-}
-
-fn unknown_column(name: &str, columns: &[ColumnDef]) -> Error {
-    let error = Error::user(format!("unknown column `{name}`"));
-    let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
-    match Error::suggest(name, names.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint(format!("there are: {}", names.join(", "))),
-    }
-}
-
-/// The columns known so far, without a relation; computed columns that are not planned yet are left out.
-fn schema_of(columns: &[ColumnDef]) -> Result<DFSchemaRef> {
-    let fields: Vec<(Option<TableReference>, Arc<Field>)> = columns
-        .iter()
-        .filter(|c| c.data_type != DataType::Null || !matches!(c.kind, ColumnKind::Computed(_)))
-        .map(|c| (None, Arc::new(Field::new(&c.name, c.data_type.clone(), c.nullable))))
-        .collect();
-    DFSchema::new_with_metadata(fields, Default::default()).map(Arc::new).map_err(from_datafusion)
-}
-
-/// Puts the expressions of computed columns in the place of their names.
-fn inline(expr: Expr, columns: &[ColumnDef]) -> Expr {
-    use datafusion_common::tree_node::{Transformed, TreeNode};
-    expr.transform_up(|e| {
-        let Expr::Column(column) = &e else { return Ok(Transformed::no(e)) };
-        match columns.iter().find(|c| c.name == column.name).map(|c| &c.kind) {
-            Some(ColumnKind::Computed(inner)) => Ok(Transformed::yes(inner.clone())),
-            _ => Ok(Transformed::no(e)),
-        }
-    })
-    .map(|t| t.data)
-    .expect("the closure never fails")
 }
 
 /// A field of a result as a column of a table: dictionaries and views as plain strings.
@@ -719,7 +609,10 @@ fn name_results(query: &mut Query, by_position: bool) {
         } else if plain {
             continue;
         } else {
-            (2..).map(|n| format!("{name}:{n}")).find(|n| seen.insert(n.to_lowercase())).expect("there is no end of numbers")
+            (2..)
+                .map(|n| format!("{name}:{n}"))
+                .find(|n| seen.insert(n.to_lowercase()))
+                .expect("there is no end of numbers")
         };
         *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(new) };
     }

@@ -67,7 +67,12 @@ pub struct RawStatement {
 /// Splits a text into tokens, puts in `${VAR}`, and drops white space and comments.
 pub fn tokenize(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<TokenWithSpan>> {
     let tokens = Tokenizer::new(&Flink, source.text).tokenize_with_location().map_err(|e| {
-        let place = Span { line: e.location.line, column: e.location.column, end_line: e.location.line, end_column: e.location.column + 1 };
+        let place = Span {
+            line: e.location.line,
+            column: e.location.column,
+            end_line: e.location.line,
+            end_column: e.location.column + 1,
+        };
         Error::user(lower_first(&e.message)).at(place)
     })?;
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
@@ -96,9 +101,13 @@ pub fn tokenize(source: &Source, env: &dyn Fn(&str) -> Option<String>) -> Result
                 }
                 let place = span_of(span);
                 let value = expand(source.slice(place), env).map_err(|e| e.at(place))?;
-                let inner = Tokenizer::new(&Flink, &value).tokenize().map_err(|e| Error::user(e.message.clone()).at(place))?;
+                let inner =
+                    Tokenizer::new(&Flink, &value).tokenize().map_err(|e| Error::user(e.message.clone()).at(place))?;
                 out.extend(
-                    inner.into_iter().filter(|t| !matches!(t, Token::Whitespace(_) | Token::EOF)).map(|token| TokenWithSpan { token, span }),
+                    inner
+                        .into_iter()
+                        .filter(|t| !matches!(t, Token::Whitespace(_) | Token::EOF))
+                        .map(|token| TokenWithSpan { token, span }),
                 );
                 continue;
             }
@@ -156,7 +165,10 @@ fn adapt(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     }
     let mut out = Vec::with_capacity(tokens.len());
     for (i, token) in tokens.iter().enumerate() {
-        let local = is_word(token, "LOCAL") && tokens.get(i + 1).is_some_and(|t| is_word(t, "TIME")) && i > 0 && is_word(&tokens[i - 1], "WITH");
+        let local = is_word(token, "LOCAL")
+            && tokens.get(i + 1).is_some_and(|t| is_word(t, "TIME"))
+            && i > 0
+            && is_word(&tokens[i - 1], "WITH");
         if !local {
             out.push(token.clone());
         }
@@ -204,10 +216,16 @@ pub fn split(tokens: Vec<TokenWithSpan>) -> Result<Vec<RawStatement>> {
         let rest = &piece[explain as usize..];
         let header = if starts_with(rest, &["EXECUTE", "STATEMENT", "SET", "BEGIN"]) {
             4
-        } else if starts_with(rest, &["STATEMENT", "SET", "BEGIN"]) || starts_with(rest, &["BEGIN", "STATEMENT", "SET"]) {
+        } else if starts_with(rest, &["STATEMENT", "SET", "BEGIN"]) || starts_with(rest, &["BEGIN", "STATEMENT", "SET"])
+        {
             3
         } else {
-            statements.push(RawStatement { span: span_of_tokens(&piece), tokens: piece, members: None, explain: false });
+            statements.push(RawStatement {
+                span: span_of_tokens(&piece),
+                tokens: piece,
+                members: None,
+                explain: false,
+            });
             continue;
         };
         let start = span_of_tokens(&piece[..header + explain as usize]);
@@ -226,7 +244,9 @@ pub fn split(tokens: Vec<TokenWithSpan>) -> Result<Vec<RawStatement>> {
                 }
                 Some(piece) if piece.is_empty() => {}
                 Some(piece) => members.push(piece),
-                None => return Err(Error::user("this statement set has no END").at(start).hint("finish it with `END;`")),
+                None => {
+                    return Err(Error::user("this statement set has no END").at(start).hint("finish it with `END;`"));
+                }
             }
         };
         if members.is_empty() {
@@ -239,11 +259,29 @@ pub fn split(tokens: Vec<TokenWithSpan>) -> Result<Vec<RawStatement>> {
 
 /// Each `JOIN` among the tokens, in order: the place from its first word to the end of its condition.
 pub fn joins(tokens: &[TokenWithSpan]) -> Vec<Span> {
-    const BEFORE: &[Keyword] =
-        &[Keyword::LEFT, Keyword::RIGHT, Keyword::FULL, Keyword::INNER, Keyword::OUTER, Keyword::CROSS, Keyword::NATURAL];
+    const BEFORE: &[Keyword] = &[
+        Keyword::LEFT,
+        Keyword::RIGHT,
+        Keyword::FULL,
+        Keyword::INNER,
+        Keyword::OUTER,
+        Keyword::CROSS,
+        Keyword::NATURAL,
+    ];
     const AFTER: &[Keyword] = &[
-        Keyword::JOIN, Keyword::WHERE, Keyword::GROUP, Keyword::HAVING, Keyword::ORDER, Keyword::LIMIT, Keyword::UNION,
-        Keyword::INTERSECT, Keyword::EXCEPT, Keyword::FETCH, Keyword::OFFSET, Keyword::QUALIFY, Keyword::WINDOW,
+        Keyword::JOIN,
+        Keyword::WHERE,
+        Keyword::GROUP,
+        Keyword::HAVING,
+        Keyword::ORDER,
+        Keyword::LIMIT,
+        Keyword::UNION,
+        Keyword::INTERSECT,
+        Keyword::EXCEPT,
+        Keyword::FETCH,
+        Keyword::OFFSET,
+        Keyword::QUALIFY,
+        Keyword::WINDOW,
     ];
     let keyword = |t: &TokenWithSpan| match &t.token {
         Token::Word(w) if w.quote_style.is_none() => w.keyword,
@@ -263,7 +301,13 @@ pub fn joins(tokens: &[TokenWithSpan]) -> Vec<Span> {
 /// Place of the clause that these two words open, the one at the least depth of parentheses, up to its end.
 pub fn clause(tokens: &[TokenWithSpan], first: Keyword, second: Keyword) -> Option<Span> {
     const AFTER: &[Keyword] = &[
-        Keyword::HAVING, Keyword::ORDER, Keyword::LIMIT, Keyword::UNION, Keyword::FETCH, Keyword::OFFSET, Keyword::QUALIFY,
+        Keyword::HAVING,
+        Keyword::ORDER,
+        Keyword::LIMIT,
+        Keyword::UNION,
+        Keyword::FETCH,
+        Keyword::OFFSET,
+        Keyword::QUALIFY,
         Keyword::WINDOW,
     ];
     let keyword = |t: &TokenWithSpan| match &t.token {
@@ -276,10 +320,11 @@ pub fn clause(tokens: &[TokenWithSpan], first: Keyword, second: Keyword) -> Opti
         match token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
-            _ if keyword(token) == first && tokens.get(i + 1).is_some_and(|t| keyword(t) == second) => {
-                if best.is_none_or(|(d, _)| depth < d) {
-                    best = Some((depth, i));
-                }
+            _ if keyword(token) == first
+                && tokens.get(i + 1).is_some_and(|t| keyword(t) == second)
+                && best.is_none_or(|(d, _)| depth < d) =>
+            {
+                best = Some((depth, i));
             }
             _ => {}
         }
@@ -288,7 +333,12 @@ pub fn clause(tokens: &[TokenWithSpan], first: Keyword, second: Keyword) -> Opti
 }
 
 /// End of the clause that runs on after token `from`: before a closing parenthesis that is not its own, or a keyword.
-fn clause_end(tokens: &[TokenWithSpan], from: usize, stop: &[Keyword], keyword: &dyn Fn(&TokenWithSpan) -> Keyword) -> Span {
+fn clause_end(
+    tokens: &[TokenWithSpan],
+    from: usize,
+    stop: &[Keyword],
+    keyword: &dyn Fn(&TokenWithSpan) -> Keyword,
+) -> Span {
     let mut depth = 0i32;
     let mut end = from;
     for (i, token) in tokens.iter().enumerate().skip(from + 1) {
@@ -314,24 +364,38 @@ pub fn find(text: &str, start: Span, words: &[&str]) -> Span {
         .iter()
         .find(|t| matches!(&t.token, Token::Word(w) if words.iter().any(|x| w.value.eq_ignore_ascii_case(x))))
         .map_or(start, |t| {
-            let shift = |line: u64, column: u64| (line + start.line - 1, if line == 1 { column + start.column - 1 } else { column });
+            let shift = |line: u64, column: u64| {
+                (line + start.line - 1, if line == 1 { column + start.column - 1 } else { column })
+            };
             let ((line, column), (end_line, end_column)) =
                 (shift(t.span.start.line, t.span.start.column), shift(t.span.end.line, t.span.end.column));
             Span { line, column, end_line, end_column }
         })
 }
 
-/// Gives an error without a place that of the literal or name which its message quotes, or else of all the tokens.
+/// Gives an error without a place that of the literal or name which its message quotes, or of the word in capitals that it
+/// begins with, or else of all the tokens.
 pub fn place(error: Error, tokens: &[TokenWithSpan]) -> Error {
-    let quoted = |mark: char| error.message().split(mark).nth(1).map(str::to_string);
-    let literal = quoted('\'').and_then(|text| tokens.iter().find(|t| matches!(&t.token, Token::SingleQuotedString(s) if *s == text)));
+    let message = error.message();
+    let quoted = |mark: char| message.split(mark).nth(1);
+    let word =
+        |name: &str| tokens.iter().find(|t| matches!(&t.token, Token::Word(w) if w.value.eq_ignore_ascii_case(name)));
+    let literal = quoted('\'')
+        .and_then(|text| tokens.iter().find(|t| matches!(&t.token, Token::SingleQuotedString(s) if s == text)));
     let name = || {
         let text = quoted('`')?;
-        let text = text.rsplit('.').next().unwrap_or_default();
-        tokens.iter().find(|t| matches!(&t.token, Token::Word(w) if w.value == text))
+        let text = text.split('(').next().unwrap_or(text);
+        word(text.rsplit('.').next().unwrap_or(text))
     };
-    match literal.or_else(name) {
-        Some(token) => error.at(span_of(token.span)),
+    let capitals = || {
+        let end = message.find(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_')?;
+        word(message.get(..end).filter(|w| w.len() > 1)?)
+    };
+    match literal.or_else(name).or_else(capitals) {
+        Some(token) => {
+            let place = span_of(token.span);
+            error.at(place)
+        }
         None => error.at(span_of_tokens(tokens)),
     }
 }
@@ -340,7 +404,9 @@ pub fn place(error: Error, tokens: &[TokenWithSpan]) -> Error {
 pub fn lower_first(message: &str) -> String {
     let mut chars = message.chars();
     match (chars.next(), chars.next()) {
-        (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => a.to_lowercase().chain(std::iter::once(b)).chain(chars).collect(),
+        (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => {
+            a.to_lowercase().chain(std::iter::once(b)).chain(chars).collect()
+        }
         _ => message.to_string(),
     }
 }

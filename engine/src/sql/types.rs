@@ -49,7 +49,8 @@ pub fn arrow_type(sql: &Sql) -> Result<DataType> {
         | Sql::CharacterVarying(_) => DataType::Utf8,
         Sql::Bytes(_) | Sql::Bytea | Sql::Binary(_) | Sql::Varbinary(_) | Sql::Blob(_) => DataType::Binary,
         Sql::Date | Sql::Date32 => DataType::Date32,
-        Sql::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => match unit(precision.unwrap_or(0))? {
+        Sql::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => match unit(precision.unwrap_or(0))?
+        {
             u @ (TimeUnit::Second | TimeUnit::Millisecond) => DataType::Time32(u),
             u => DataType::Time64(u),
         },
@@ -57,7 +58,9 @@ pub fn arrow_type(sql: &Sql) -> Result<DataType> {
             let zoned = matches!(zone, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz);
             DataType::Timestamp(unit(precision.unwrap_or(6))?, zoned.then(|| UTC.into()))
         }
-        Sql::TimestampNtz(precision) | Sql::Datetime(precision) => DataType::Timestamp(unit(precision.unwrap_or(6))?, None),
+        Sql::TimestampNtz(precision) | Sql::Datetime(precision) => {
+            DataType::Timestamp(unit(precision.unwrap_or(6))?, None)
+        }
         Sql::Interval { fields, .. } => match fields {
             None => DataType::Interval(IntervalUnit::MonthDayNano),
             Some(ast::IntervalFields::Year | ast::IntervalFields::Month | ast::IntervalFields::YearToMonth) => {
@@ -80,17 +83,24 @@ pub fn arrow_type(sql: &Sql) -> Result<DataType> {
             DataType::Struct(Fields::from(fields?))
         }
         Sql::Map(key, value) => {
-            let entries = Fields::from(vec![Field::new("key", arrow_type(key)?, false), Field::new("value", arrow_type(value)?, true)]);
+            let entries = Fields::from(vec![
+                Field::new("key", arrow_type(key)?, false),
+                Field::new("value", arrow_type(value)?, true),
+            ]);
             DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
         }
         Sql::Custom(name, modifiers) => {
             let word = name.to_string().to_ascii_uppercase();
             let precision = modifiers.first().and_then(|m| m.parse().ok());
             match word.as_str() {
-                "TIMESTAMP_LTZ" | "TIMESTAMPLTZ" => DataType::Timestamp(unit(precision.unwrap_or(6))?, Some(UTC.into())),
+                "TIMESTAMP_LTZ" | "TIMESTAMPLTZ" => {
+                    DataType::Timestamp(unit(precision.unwrap_or(6))?, Some(UTC.into()))
+                }
                 "TIMESTAMP_NTZ" => DataType::Timestamp(unit(precision.unwrap_or(6))?, None),
                 "ROW" => return Err(Error::user("ROW needs its fields").hint("write ROW<name TYPE, …>")),
-                "MULTISET" | "RAW" | "VARIANT" => return Err(Error::user(format!("the type {word} is not supported yet"))),
+                "MULTISET" | "RAW" | "VARIANT" => {
+                    return Err(Error::user(format!("the type {word} is not supported yet")));
+                }
                 _ => {
                     let error = Error::user(format!("unknown type `{name}`"));
                     return Err(match Error::suggest(&word, KNOWN.iter().copied()) {
@@ -105,8 +115,25 @@ pub fn arrow_type(sql: &Sql) -> Result<DataType> {
 }
 
 const KNOWN: &[&str] = &[
-    "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL", "STRING", "VARCHAR", "CHAR", "BYTES", "DATE",
-    "TIME", "TIMESTAMP", "TIMESTAMP_LTZ", "ARRAY", "ROW", "MAP",
+    "BOOLEAN",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "BIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "STRING",
+    "VARCHAR",
+    "CHAR",
+    "BYTES",
+    "DATE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "ARRAY",
+    "ROW",
+    "MAP",
 ];
 
 fn decimal(info: &ExactNumberInfo) -> Result<DataType> {
@@ -116,7 +143,8 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType> {
         ExactNumberInfo::PrecisionAndScale(p, s) => (*p, *s),
     };
     if precision == 0 || precision > 38 || scale < 0 || scale as u64 > precision {
-        return Err(Error::user(format!("DECIMAL({precision}, {scale}) does not exist")).hint("precision is 1 to 38, scale 0 to the precision"));
+        return Err(Error::user(format!("DECIMAL({precision}, {scale}) does not exist"))
+            .hint("precision is 1 to 38, scale 0 to the precision"));
     }
     Ok(DataType::Decimal128(precision as u8, scale as i8))
 }
@@ -127,7 +155,10 @@ fn unit(precision: u64) -> Result<TimeUnit> {
         1..=3 => Ok(TimeUnit::Millisecond),
         4..=6 => Ok(TimeUnit::Microsecond),
         7..=9 => Ok(TimeUnit::Nanosecond),
-        _ => Err(Error::user(format!("a precision of {precision} digits does not exist")).hint("times have 0 to 9 digits")),
+        _ => {
+            Err(Error::user(format!("a precision of {precision} digits does not exist"))
+                .hint("times have 0 to 9 digits"))
+        }
     }
 }
 
@@ -152,17 +183,26 @@ pub fn name(data_type: &DataType) -> String {
         DataType::UInt64 => "BIGINT UNSIGNED".into(),
         DataType::Float16 | DataType::Float32 => "FLOAT".into(),
         DataType::Float64 => "DOUBLE".into(),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => {
             format!("DECIMAL({p}, {s})")
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "STRING".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "BYTES".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "BYTES".into()
+        }
         DataType::Date32 | DataType::Date64 => "DATE".into(),
         DataType::Time32(u) | DataType::Time64(u) => format!("TIME({})", digits(u)),
         DataType::Timestamp(u, None) => format!("TIMESTAMP({})", digits(u)),
         DataType::Timestamp(u, Some(_)) => format!("TIMESTAMP_LTZ({})", digits(u)),
         DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".into(),
-        DataType::List(f) | DataType::LargeList(f) | DataType::ListView(f) | DataType::LargeListView(f) | DataType::FixedSizeList(f, _) => {
+        DataType::List(f)
+        | DataType::LargeList(f)
+        | DataType::ListView(f)
+        | DataType::LargeListView(f)
+        | DataType::FixedSizeList(f, _) => {
             format!("ARRAY<{}>", name(f.data_type()))
         }
         DataType::Struct(fields) => {
@@ -170,7 +210,9 @@ pub fn name(data_type: &DataType) -> String {
             format!("ROW<{}>", fields.join(", "))
         }
         DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(kv) if kv.len() == 2 => format!("MAP<{}, {}>", name(kv[0].data_type()), name(kv[1].data_type())),
+            DataType::Struct(kv) if kv.len() == 2 => {
+                format!("MAP<{}, {}>", name(kv[0].data_type()), name(kv[1].data_type()))
+            }
             _ => "MAP".into(),
         },
         DataType::Dictionary(_, value) => name(value),
@@ -247,15 +289,20 @@ pub fn fits(from: &DataType, to: &DataType, utc: bool) -> bool {
         (Float16 | Float32, Float64) | (Float16, Float32) => true,
         (a, Decimal128(p, s)) if a.is_integer() => (*p as i32 - *s as i32) >= 1,
         (Decimal32(..) | Decimal64(..) | Decimal128(..) | Decimal256(..), Float64) => true,
-        (Decimal32(_, from) | Decimal64(_, from) | Decimal128(_, from) | Decimal256(_, from), Decimal128(_, to)) => from <= to,
+        (Decimal32(_, from) | Decimal64(_, from) | Decimal128(_, from) | Decimal256(_, from), Decimal128(_, to)) => {
+            from <= to
+        }
         (Date32, Date64) | (Date64, Date32) => true,
         (Time32(_) | Time64(_), Time32(_) | Time64(_)) => time_digits(from) <= time_digits(to),
         (Timestamp(a, from_zone), Timestamp(b, to_zone)) => {
             fineness(a) <= fineness(b) && (from_zone.is_some() == to_zone.is_some() || utc)
         }
-        (List(a) | LargeList(a) | FixedSizeList(a, _), List(b) | LargeList(b)) => fits(a.data_type(), b.data_type(), utc),
+        (List(a) | LargeList(a) | FixedSizeList(a, _), List(b) | LargeList(b)) => {
+            fits(a.data_type(), b.data_type(), utc)
+        }
         (Struct(a), Struct(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && fits(a.data_type(), b.data_type(), utc))
+            a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && fits(a.data_type(), b.data_type(), utc))
         }
         _ => false,
     }

@@ -54,7 +54,13 @@ pub struct WindowTvf {
 
 impl WindowTvf {
     /// The node over an input; works out the schema.
-    pub fn try_new(input: LogicalPlan, time: Expr, window: WindowSpec, session_keys: Vec<Expr>, span: Span) -> DfResult<Self> {
+    pub fn try_new(
+        input: LogicalPlan,
+        time: Expr,
+        window: WindowSpec,
+        session_keys: Vec<Expr>,
+        span: Span,
+    ) -> DfResult<Self> {
         let name = function_name(&window);
         let Expr::Column(column) = &time else {
             return Err(carry(Error::user(format!("{name}: the event time must be a column")).at(span)));
@@ -64,8 +70,14 @@ impl WindowTvf {
             DataType::Timestamp(TimeUnit::Nanosecond, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
             t @ DataType::Timestamp(..) => t.clone(),
             other => {
-                let error = Error::user(format!("{name}: the event time `{}` is {}, not a TIMESTAMP", column.name, types::name(other)));
-                return Err(carry(error.at(span).hint("make a computed column of it, for example ts AS TO_TIMESTAMP_LTZ(millis, 3)")));
+                let error = Error::user(format!(
+                    "{name}: the event time `{}` is {}, not a TIMESTAMP",
+                    column.name,
+                    types::name(other)
+                ));
+                return Err(carry(
+                    error.at(span).hint("make a computed column of it, for example ts AS TO_TIMESTAMP_LTZ(millis, 3)"),
+                ));
             }
         };
         let mut fields: Vec<(Option<datafusion_common::TableReference>, Arc<Field>)> =
@@ -194,12 +206,18 @@ pub struct WindowPlanner {
 }
 
 impl RelationPlanner for WindowPlanner {
-    fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> DfResult<RelationPlanning> {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<RelationPlanning> {
         let place = span_of(relation.span());
         let (function, alias) = match relation {
             TableFactor::TableFunction { expr: ast::Expr::Function(function), alias } => (function, alias),
             TableFactor::TableFunction { expr, .. } => {
-                return Err(carry(Error::user(format!("expected a window function in TABLE(…), found `{expr}`")).at(place)));
+                return Err(carry(
+                    Error::user(format!("expected a window function in TABLE(…), found `{expr}`")).at(place),
+                ));
             }
             TableFactor::Table { name, alias, args: Some(args), .. } => {
                 let list = ast::FunctionArgumentList { duplicate_treatment: None, args: args.args, clauses: vec![] };
@@ -236,7 +254,12 @@ struct Args {
 }
 
 impl WindowPlanner {
-    fn plan_call(&self, function: Function, span: Span, context: &mut dyn RelationPlannerContext) -> DfResult<LogicalPlan> {
+    fn plan_call(
+        &self,
+        function: Function,
+        span: Span,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<LogicalPlan> {
         let name = call_name(&function);
         if name == GROUP_WINDOW {
             return self.plan_group_window(&function, context);
@@ -257,7 +280,11 @@ impl WindowPlanner {
         let time = context.sql_to_expr(descriptor(time), input.schema())?;
         let window = self.spec(&name, &args.lengths, &time, &input).map_err(|e| carry(e.at(span)))?;
         if !keys.is_empty() && !matches!(window, WindowSpec::Session { .. }) {
-            return Err(carry(Error::user(format!("PARTITION BY has no meaning in {}", name.to_uppercase())).at(span).hint("only SESSION takes it; GROUP BY the key instead")));
+            return Err(carry(
+                Error::user(format!("PARTITION BY has no meaning in {}", name.to_uppercase()))
+                    .at(span)
+                    .hint("only SESSION takes it; GROUP BY the key instead"),
+            ));
         }
         let keys = keys.into_iter().map(|k| key_column(k, &input, span, context)).collect::<DfResult<Vec<_>>>()?;
         Ok(WindowTvf::try_new(input, time, window, keys, span)?.into_plan())
@@ -265,7 +292,11 @@ impl WindowPlanner {
 
     /// A legacy group window: `$group_window(call, query, keys…)`; the query's `FROM` and `WHERE` are the input. Unlike
     /// in a subquery, its columns keep their relations.
-    fn plan_group_window(&self, function: &Function, context: &mut dyn RelationPlannerContext) -> DfResult<LogicalPlan> {
+    fn plan_group_window(
+        &self,
+        function: &Function,
+        context: &mut dyn RelationPlannerContext,
+    ) -> DfResult<LogicalPlan> {
         let args = call_args(function).unwrap_or_default();
         let (Some(ast::Expr::Function(window)), Some(ast::Expr::Subquery(query))) = (args.first(), args.get(1)) else {
             return Err(carry(Error::user("a group window without a query")));
@@ -293,10 +324,12 @@ impl WindowPlanner {
         if matches!(window, WindowSpec::Session { .. }) {
             for (i, key) in args[2..].iter().enumerate() {
                 let expr = match key {
-                    ast::Expr::Tuple(either) if either.len() == 2 => match context.sql_to_expr(either[0].clone(), input.schema()) {
-                        Ok(column) => column,
-                        Err(_) => context.sql_to_expr(either[1].clone(), input.schema())?,
-                    },
+                    ast::Expr::Tuple(either) if either.len() == 2 => {
+                        match context.sql_to_expr(either[0].clone(), input.schema()) {
+                            Ok(column) => column,
+                            Err(_) => context.sql_to_expr(either[1].clone(), input.schema())?,
+                        }
+                    }
                     key => context.sql_to_expr((*key).clone(), input.schema())?,
                 };
                 if let Expr::Column(_) = expr {
@@ -314,14 +347,23 @@ impl WindowPlanner {
         Ok(WindowTvf::try_new(input, time, window, keys, span)?.into_plan())
     }
 
-    fn spec(&self, name: &str, lengths: &[(String, ast::Expr)], time: &Expr, input: &LogicalPlan) -> Result<WindowSpec> {
+    fn spec(
+        &self,
+        name: &str,
+        lengths: &[(String, ast::Expr)],
+        time: &Expr,
+        input: &LogicalPlan,
+    ) -> Result<WindowSpec> {
         let find = |key: &str| -> Result<Option<i64>> {
             let Some((_, expr)) = lengths.iter().find(|(k, _)| k == key) else { return Ok(None) };
             let place = span_of(expr.span());
             let ast::Expr::Interval(interval) = unnest(expr) else {
-                return Err(Error::user(format!("{}: the {key} must be an INTERVAL, found `{expr}`", name.to_uppercase()))
-                    .at(place)
-                    .hint("for example INTERVAL '10' SECOND"));
+                return Err(Error::user(format!(
+                    "{}: the {key} must be an INTERVAL, found `{expr}`",
+                    name.to_uppercase()
+                ))
+                .at(place)
+                .hint("for example INTERVAL '10' SECOND"));
             };
             interval::read(interval).and_then(|l| l.micros()).map(Some).map_err(|e| e.at(place))
         };
@@ -421,13 +463,19 @@ fn arguments(name: &str, function: &Function) -> Result<Args> {
                     1 => "timecol".to_string(),
                     n => match positional(name).get(n - 2) {
                         Some(key) => key.to_string(),
-                        None => return Err(Error::user(format!("too many arguments: {}", usage(name))).at(span_of(expr.span()))),
+                        None => {
+                            return Err(
+                                Error::user(format!("too many arguments: {}", usage(name))).at(span_of(expr.span()))
+                            );
+                        }
                     },
                 };
                 position += 1;
                 (key, expr)
             }
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => (name.value.to_ascii_lowercase(), expr),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                (name.value.to_ascii_lowercase(), expr)
+            }
             other => return Err(Error::user(format!("unexpected argument `{other}`: {}", usage(name)))),
         };
         match key.as_str() {
@@ -437,7 +485,8 @@ fn arguments(name: &str, function: &Function) -> Result<Args> {
             key if positional(name).contains(&key) => args.lengths.push((key.to_string(), expr.clone())),
             key => {
                 let known: Vec<&str> = ["data", "timecol"].iter().chain(positional(name)).copied().collect();
-                let error = Error::user(format!("{} has no argument `{}`", name.to_uppercase(), key.to_uppercase())).at(span_of(expr.span()));
+                let error = Error::user(format!("{} has no argument `{}`", name.to_uppercase(), key.to_uppercase()))
+                    .at(span_of(expr.span()));
                 return Err(match Error::suggest(key, known.iter().copied()) {
                     Some(near) => error.hint(format!("did you mean {}?", near.to_uppercase())),
                     None => error.hint(format!("it has: {}", known.join(", ").to_uppercase())),
@@ -468,7 +517,9 @@ fn plan_data(
         ast::Expr::CompoundIdentifier(parts) => named_table(parts),
         ast::Expr::Subquery(subquery) => TableFactor::Derived { lateral: false, subquery, alias: None, sample: None },
         other => {
-            let error = Error::user(format!("{}: expected a table, found `{other}`", name.to_uppercase())).at(span_of(other.span())).at(span);
+            let error = Error::user(format!("{}: expected a table, found `{other}`", name.to_uppercase()))
+                .at(span_of(other.span()))
+                .at(span);
             return Err(carry(error.hint(usage(name))));
         }
     };
@@ -509,10 +560,19 @@ fn unnest(expr: &ast::Expr) -> &ast::Expr {
     }
 }
 
-fn key_column(key: ast::Expr, input: &LogicalPlan, span: Span, context: &mut dyn RelationPlannerContext) -> DfResult<Expr> {
+fn key_column(
+    key: ast::Expr,
+    input: &LogicalPlan,
+    span: Span,
+    context: &mut dyn RelationPlannerContext,
+) -> DfResult<Expr> {
     let text = key.to_string();
     match context.sql_to_expr(descriptor(key), input.schema())? {
         column @ Expr::Column(_) => Ok(column),
-        _ => Err(carry(Error::user(format!("SESSION: the key `{text}` must be a column")).at(span).hint("compute it in a view or subquery first"))),
+        _ => Err(carry(
+            Error::user(format!("SESSION: the key `{text}` must be a column"))
+                .at(span)
+                .hint("compute it in a view or subquery first"),
+        )),
     }
 }

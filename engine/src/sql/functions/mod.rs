@@ -20,7 +20,9 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringArray};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, TimeUnit};
 use chrono_tz::Tz;
 use datafusion_common::{Result as DfResult, ScalarValue};
-use datafusion_expr::{AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion_expr::{
+    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 use super::aggregates;
 use super::errors::carry;
@@ -321,7 +323,10 @@ fn texts<S: AsRef<str>>(args: &ScalarFunctionArgs, row: impl FnMut(usize) -> Opt
 }
 
 /// Answers a number a row.
-fn numbers<T: ArrowPrimitiveType>(args: &ScalarFunctionArgs, row: impl FnMut(usize) -> Option<T::Native>) -> DfResult<ColumnarValue> {
+fn numbers<T: ArrowPrimitiveType>(
+    args: &ScalarFunctionArgs,
+    row: impl FnMut(usize) -> Option<T::Native>,
+) -> DfResult<ColumnarValue> {
     answer(args, Arc::new((0..rows(args)).map(row).collect::<PrimitiveArray<T>>()))
 }
 

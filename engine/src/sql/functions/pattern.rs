@@ -16,8 +16,20 @@ enum Piece {
     Text(String),
 }
 
-const MONTHS: [&str; 12] =
-    ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 impl Pattern {
@@ -40,7 +52,11 @@ impl Pattern {
                         Some('\'') if chars.next_if_eq(&'\'').is_some() => text(&mut pieces, '\''),
                         Some('\'') => break,
                         Some(inner) => text(&mut pieces, inner),
-                        None => return Err(Error::user(format!("the date pattern `{pattern}` has a quote that does not end"))),
+                        None => {
+                            return Err(Error::user(format!(
+                                "the date pattern `{pattern}` has a quote that does not end"
+                            )));
+                        }
                     }
                 }
             } else if c.is_ascii_alphabetic() {
@@ -49,8 +65,10 @@ impl Pattern {
                     count += 1;
                 }
                 if !"yuMLdDHhkKmsSnaEeQwYzVXxZ".contains(c) || "wY".contains(c) {
-                    return Err(Error::user(format!("the letter `{c}` of the date pattern `{pattern}` is not supported"))
-                        .hint("there are: y M d D H h m s S a E Q X z; put plain text in single quotes"));
+                    return Err(Error::user(format!(
+                        "the letter `{c}` of the date pattern `{pattern}` is not supported"
+                    ))
+                    .hint("there are: y M d D H h m s S a E Q X z; put plain text in single quotes"));
                 }
                 pieces.push(Piece::Field(c, count));
             } else {
@@ -182,7 +200,9 @@ impl Pattern {
                 }
                 'E' => {
                     let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-                    DAYS.iter().find(|d| end >= 3 && d.get(..end).is_some_and(|head| head.eq_ignore_ascii_case(&rest[..end])))?;
+                    DAYS.iter().find(|d| {
+                        end >= 3 && d.get(..end).is_some_and(|head| head.eq_ignore_ascii_case(&rest[..end]))
+                    })?;
                     rest = &rest[end..];
                 }
                 'X' | 'x' | 'Z' => {
@@ -205,7 +225,9 @@ impl Pattern {
         };
         let local = NaiveDateTime::new(date, NaiveTime::from_hms_nano_opt(hour, minute, second, nanos)?);
         match offset {
-            Some(seconds) => Some(FixedOffset::east_opt(seconds)?.from_local_datetime(&local).single()?.timestamp_micros()),
+            Some(seconds) => {
+                Some(FixedOffset::east_opt(seconds)?.from_local_datetime(&local).single()?.timestamp_micros())
+            }
             None => in_zone(&local, zone),
         }
     }

@@ -40,7 +40,8 @@ pub fn functions() -> Vec<Flink> {
         // SPLIT_INDEX(text, delimiter, n): the n-th part, counting from 0; NULL beyond the last. The delimiter may be
         // the code of a character, as in Flink.
         Flink::new("split_index", &[Text, Printed, Int], 3, text, |_, args| {
-            let (values, delimiters, places) = (Texts::of(&args.args[0]), Texts::of(&args.args[1]), Ints::of(&args.args[2]));
+            let (values, delimiters, places) =
+                (Texts::of(&args.args[0]), Texts::of(&args.args[1]), Ints::of(&args.args[2]));
             texts(args, |row| {
                 let (value, delimiter, place) = (values.get(row)?, delimiters.get(row)?, places.get(row)?);
                 let place = usize::try_from(place).ok()?;
@@ -79,7 +80,9 @@ pub fn functions() -> Vec<Flink> {
             numbers::<Int64Type>(args, |row| {
                 let (part, value) = (parts.get(row)?, values.get(row)?);
                 let skip = usize::try_from(starts.get(row)? - 1).unwrap_or(0);
-                let Some(from) = value.char_indices().map(|(at, _)| at).chain([value.len()]).nth(skip) else { return Some(0) };
+                let Some(from) = value.char_indices().map(|(at, _)| at).chain([value.len()]).nth(skip) else {
+                    return Some(0);
+                };
                 Some(value[from..].find(part).map_or(0, |at| value[..from + at].chars().count() as i64 + 1))
             })
         }),
@@ -94,16 +97,22 @@ pub fn functions() -> Vec<Flink> {
         // IS_ALPHA, IS_DIGIT, IS_DECIMAL: whether all of a text is letters, digits, or one number; false for NULL.
         Flink::new("is_alpha", &[Printed], 1, boolean, |_, args| {
             let values = Texts::of(&args.args[0]);
-            truths(args, |row| Some(values.get(row).is_some_and(|v| !v.is_empty() && v.chars().all(char::is_alphabetic))))
+            truths(args, |row| {
+                Some(values.get(row).is_some_and(|v| !v.is_empty() && v.chars().all(char::is_alphabetic)))
+            })
         }),
         Flink::new("is_digit", &[Printed], 1, boolean, |_, args| {
             let values = Texts::of(&args.args[0]);
-            truths(args, |row| Some(values.get(row).is_some_and(|v| !v.is_empty() && v.chars().all(|c| c.is_ascii_digit()))))
+            truths(args, |row| {
+                Some(values.get(row).is_some_and(|v| !v.is_empty() && v.chars().all(|c| c.is_ascii_digit())))
+            })
         }),
         Flink::new("is_decimal", &[Printed], 1, boolean, |_, args| {
             let values = Texts::of(&args.args[0]);
             truths(args, |row| {
-                Some(values.get(row).is_some_and(|v| v.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c)) && v.parse::<f64>().is_ok()))
+                Some(values.get(row).is_some_and(|v| {
+                    v.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c)) && v.parse::<f64>().is_ok()
+                }))
             })
         }),
         // JSON_VALUE(text, path): the scalar at `$.a.b[0]` as text; NULL if there is none, or an object or array.
@@ -125,7 +134,8 @@ pub fn functions() -> Vec<Flink> {
 /// `$.a['b'][0]` as the pointer `/a/b/0`; `None` for anything beyond names and places.
 fn json_pointer(path: &str) -> Option<String> {
     let path = path.trim();
-    let mut rest = path.strip_prefix("lax ").or_else(|| path.strip_prefix("strict ")).unwrap_or(path).trim().strip_prefix('$')?;
+    let mut rest =
+        path.strip_prefix("lax ").or_else(|| path.strip_prefix("strict ")).unwrap_or(path).trim().strip_prefix('$')?;
     let mut pointer = String::new();
     while !rest.is_empty() {
         let (name, tail) = if let Some(inner) = rest.strip_prefix('[') {

@@ -45,7 +45,11 @@ fn timestamp_ltz(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType>
 
 /// The type of the first time among the arguments.
 fn same_time(args: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
-    Ok(args.iter().find(|t| matches!(t, DataType::Timestamp(..))).cloned().unwrap_or(DataType::Timestamp(TimeUnit::Microsecond, None)))
+    Ok(args
+        .iter()
+        .find(|t| matches!(t, DataType::Timestamp(..)))
+        .cloned()
+        .unwrap_or(DataType::Timestamp(TimeUnit::Microsecond, None)))
 }
 
 /// `TO_TIMESTAMP_LTZ(n, digits)`: as precise as it says.
@@ -108,7 +112,8 @@ fn in_unit(micros: i64, data_type: &DataType) -> Option<i64> {
 /// Answers timestamps of the type that the function returns, from microseconds.
 fn timestamps(args: &ScalarFunctionArgs, mut row: impl FnMut(usize) -> Option<i64>) -> Result<ColumnarValue> {
     let data_type = args.return_type().clone();
-    let plain: PrimitiveArray<Int64Type> = (0..rows(args)).map(|i| row(i).and_then(|us| in_unit(us, &data_type))).collect();
+    let plain: PrimitiveArray<Int64Type> =
+        (0..rows(args)).map(|i| row(i).and_then(|us| in_unit(us, &data_type))).collect();
     answer(args, cast(&plain, &data_type)?)
 }
 
@@ -138,7 +143,8 @@ fn part(name: &str) -> Option<fn(&DateTime<Tz>) -> i64> {
 }
 
 fn unknown_unit(unit: &str) -> datafusion_common::DataFusionError {
-    const UNITS: &[&str] = &["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"];
+    const UNITS: &[&str] =
+        &["YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND"];
     let error = Error::user(format!("unknown unit of time `{unit}`"));
     carry(match Error::suggest(unit, UNITS.iter().copied()) {
         Some(near) => error.hint(format!("did you mean {near}?")),
@@ -344,7 +350,9 @@ pub fn functions(zone: Tz) -> Vec<Flink> {
                         9 => Some(n.div_euclid(1000)),
                         _ => {
                             failure.get_or_insert_with(|| {
-                                carry(Error::user(format!("TO_TIMESTAMP_LTZ: {digits} digits, wanted 0 (seconds), 3, 6 or 9")))
+                                carry(Error::user(format!(
+                                    "TO_TIMESTAMP_LTZ: {digits} digits, wanted 0 (seconds), 3, 6 or 9"
+                                )))
                             });
                             None
                         }
@@ -446,10 +454,11 @@ pub fn functions(zone: Tz) -> Vec<Flink> {
             constant(args, ScalarValue::Date32(Some(days)))
         })
         .volatile(),
-        Flink::new("current_time", &[Int], 0, time, |f, args| time_of_day(f, args)).volatile(),
-        Flink::new("localtime", &[Int], 0, time, |f, args| time_of_day(f, args)).volatile(),
+        Flink::new("current_time", &[Int], 0, time, time_of_day).volatile(),
+        Flink::new("localtime", &[Int], 0, time, time_of_day).volatile(),
     ];
-    for name in ["year", "quarter", "month", "week", "dayofyear", "dayofmonth", "dayofweek", "hour", "minute", "second"] {
+    for name in ["year", "quarter", "month", "week", "dayofyear", "dayofmonth", "dayofweek", "hour", "minute", "second"]
+    {
         all.push(Flink::new(name, &[Time], 1, bigint, named_part));
     }
     all.into_iter().map(|f| f.zone(zone)).collect()
