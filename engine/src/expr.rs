@@ -51,6 +51,9 @@ fn is_float(t: &DataType) -> bool {
 fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Transformed<Compiled>> {
     let any: &dyn std::any::Any = node.as_ref();
     if let Some(binary) = any.downcast_ref::<BinaryExpr>() {
+        if let Some(shift) = crate::shift::of(binary, schema)? {
+            return Ok(Transformed::yes(shift));
+        }
         let op = *binary.op();
         if is_comparison(op) {
             let left = zero_is_zero(binary.left().clone(), schema)?;

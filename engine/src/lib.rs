@@ -16,5 +16,6 @@ pub mod panes;
 pub mod pipeline;
 pub mod plan;
 pub mod run;
+mod shift;
 pub mod sql;
 pub mod window;

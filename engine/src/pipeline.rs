@@ -16,7 +16,7 @@ use crate::graph::Graph;
 use crate::history::{HistoryKeeper, HistorySource, Manifest, PartitionState, check_segments, manifest, put_manifest, runs};
 use crate::intake::Intake;
 use crate::operators::LookupTable;
-use crate::plan::plan;
+use crate::plan::{TimeRange, plan};
 use crate::run::{Collect, ConstantRows, Counters, Execution, OpenSource, Outcome, run_graph};
 use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
 
@@ -40,6 +40,8 @@ pub struct RunOptions {
     pub counters: Arc<Counters>,
     /// Where bare `SELECT`s print; without it their rows are only counted.
     pub print: Option<Arc<PrintSink>>,
+    /// Which results a replay keeps.
+    pub range: TimeRange,
 }
 
 impl Default for RunOptions {
@@ -52,6 +54,7 @@ impl Default for RunOptions {
             stop: Arc::default(),
             counters: Arc::default(),
             print: None,
+            range: TimeRange::default(),
         }
     }
 }
@@ -175,7 +178,7 @@ pub fn explain_text(text: &str, registry: &Registry, options: &RunOptions) -> Re
 /// The graph of all queries of a script, `EXPLAIN`ed or not.
 pub fn explain_script(script: &Script, registry: &Registry) -> Result<String> {
     let jobs: Vec<_> = script.jobs.iter().collect();
-    Ok(crate::plan::plan_jobs(&jobs, script, registry, 2)?.explain())
+    Ok(crate::plan::plan_jobs(&jobs, script, registry, 2, TimeRange::default())?.explain())
 }
 
 enum Mode {
@@ -255,7 +258,7 @@ impl Pipeline<'_> {
     fn run(&self) -> Result<(Summary, BTreeMap<String, String>)> {
         let started = Instant::now();
         let threads = self.options.threads.max(1);
-        let graph = plan(self.script, self.registry, threads + 1)?;
+        let graph = plan(self.script, self.registry, threads + 1, self.options.range)?;
         if graph.sinks.is_empty() {
             return Ok((Summary { ended: true, ..Default::default() }, BTreeMap::new()));
         }
@@ -268,7 +271,8 @@ impl Pipeline<'_> {
         // Everything is opened before anything is read: bad options and missing paths come first.
         let (sources, keepers) = self.open_sources(&graph, &histories, &mut tables)?;
         let sinks = self.open_sinks(&graph)?;
-        for table in &self.script.tables {
+        // A replay opens no connectors, so nobody has said which options there are.
+        for table in self.script.tables.iter().filter(|_| matches!(self.mode, Mode::Live)) {
             table.table.options.reject_unknown()?;
         }
         self.load(&graph, &mut tables)?;

@@ -103,15 +103,26 @@ impl Relation {
     }
 }
 
+/// A stretch of event time, µs: results are kept whose window ends in `(from, to]`; rows of queries without windows whose
+/// event time is in `[from, to)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeRange {
+    /// Beginning, if any.
+    pub from: Option<i64>,
+    /// End, if any.
+    pub to: Option<i64>,
+}
+
 /// Plans all jobs of a script into one graph. `slots` is how many threads may push at once.
-pub fn plan(script: &Script, registry: &Registry, slots: usize) -> Result<Graph> {
+pub fn plan(script: &Script, registry: &Registry, slots: usize, range: TimeRange) -> Result<Graph> {
     let jobs: Vec<&Job> = script.jobs.iter().filter(|j| !j.explain).collect();
-    plan_jobs(&jobs, script, registry, slots)
+    plan_jobs(&jobs, script, registry, slots, range)
 }
 
 /// Plans these jobs into one graph.
-pub fn plan_jobs(jobs: &[&Job], script: &Script, registry: &Registry, slots: usize) -> Result<Graph> {
+pub fn plan_jobs(jobs: &[&Job], script: &Script, registry: &Registry, slots: usize, range: TimeRange) -> Result<Graph> {
     let mut planner = Planner::new(script, registry, slots);
+    planner.range = range;
     for job in jobs {
         planner.note_scans(&job.plan)?;
     }
@@ -144,6 +155,7 @@ struct Planner<'a> {
     order_by: Span,
     /// Rows to skip and to fetch, on the way from a `LIMIT` down to its `ORDER BY`.
     limit: Option<(usize, Option<usize>)>,
+    range: TimeRange,
 }
 
 impl<'a> Planner<'a> {
@@ -158,6 +170,7 @@ impl<'a> Planner<'a> {
             group_by: Span::default(),
             order_by: Span::default(),
             limit: None,
+            range: TimeRange::default(),
         }
     }
 
@@ -896,10 +909,57 @@ impl<'a> Planner<'a> {
             });
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
-        let select = Select { predicate: None, columns: Some(columns), schema: schema.clone(), operator: format!("INSERT INTO {name}") };
+        let predicate = self.in_range(&relation, &name)?.map(|p| compile(&p, &df, &self.props)).transpose()?;
+        let select = Select { predicate, columns: Some(columns), schema: schema.clone(), operator: format!("INSERT INTO {name}") };
         let inputs = vec![self.graph.add(Box::new(SelectStep(select)), relation.from)];
         self.graph.add_sink(SinkNode { target, name, schema, inputs });
         Ok(())
+    }
+}
+
+impl Planner<'_> {
+    /// The condition that keeps the results of the wanted stretch of time.
+    fn in_range(&self, relation: &Relation, name: &str) -> Result<Option<Expr>> {
+        if self.range == TimeRange::default() {
+            return Ok(None);
+        }
+        // What a column's value is behind the window's end; `None` for the event time of rows.
+        let plus = |m: &Meaning| match m {
+            Meaning::WindowEnd { .. } => Some(Some(0)),
+            Meaning::WindowTime { tick } => Some(Some(*tick)),
+            Meaning::WindowStart { size: Some(size), .. } => Some(Some(*size)),
+            Meaning::Time { .. } => Some(None),
+            _ => None,
+        };
+        let by_window = |m: &Meaning| plus(m).is_some_and(|p| p.is_some());
+        let found = relation.meanings.iter().position(by_window).or_else(|| relation.meanings.iter().position(|m| plus(m).is_some()));
+        let Some(at) = found else {
+            return Err(Error::user(format!("{name} has neither a window bound nor an event time among its columns: --from and --to say nothing"))
+                .hint("select window_end (or the event time) as well"));
+        };
+        let column = Expr::Column(datafusion_common::Column::from(relation.schema.qualified_field(at)));
+        let bound = |us: i64| -> Result<Expr> {
+            let exact = datafusion_common::ScalarValue::TimestampMicrosecond(Some(us), None);
+            let wanted = relation.schema.field(at).data_type();
+            let value = match wanted {
+                DataType::Timestamp(unit, zone) => exact.cast_to(&DataType::Timestamp(*unit, None)).and_then(|v| v.cast_to(&DataType::Timestamp(*unit, zone.clone()))),
+                _ => exact.cast_to(wanted),
+            };
+            Ok(Expr::Literal(value.map_err(plan_error)?, None))
+        };
+        let mut conditions = vec![];
+        match plus(&relation.meanings[at]).flatten() {
+            Some(plus) => {
+                conditions.extend(self.range.from.map(|f| bound(f - plus).map(|b| column.clone().gt(b))));
+                conditions.extend(self.range.to.map(|t| bound(t - plus).map(|b| column.clone().lt_eq(b))));
+            }
+            None => {
+                conditions.extend(self.range.from.map(|f| bound(f).map(|b| column.clone().gt_eq(b))));
+                conditions.extend(self.range.to.map(|t| bound(t).map(|b| column.clone().lt(b))));
+            }
+        }
+        let conditions = conditions.into_iter().collect::<Result<Vec<Expr>>>()?;
+        Ok(conditions.into_iter().reduce(Expr::and))
     }
 }
 

@@ -45,6 +45,10 @@ impl Connector for Stdin {
         "stdin"
     }
 
+    fn follows_the_clock(&self, _options: &Options) -> bool {
+        true
+    }
+
     fn bounded(&self, options: &Options) -> Result<bool> {
         options.flag("scan.bounded", false)
     }
