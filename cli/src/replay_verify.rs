@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use pelton_engine::error::Error;
 use pelton_engine::pipeline::{Verdict, replay_text, verify_text};
+use pelton_engine::plan::TimeRange;
 use serde_json::{Map, Value, json};
 
 use crate::progress::Progress;
@@ -20,8 +22,20 @@ pub struct ReplayArgs {
     /// Folder for the results: each sink's rows go to DIR/NAME.parquet. The pipeline's own sinks are not touched.
     #[arg(long, value_name = "DIR")]
     into: PathBuf,
+    /// Keep results of windows that end after this time, or rows from it on: 2024-01-01, '2024-01-01 12:00:00' (UTC).
+    #[arg(long, value_name = "TIME", value_parser = time_us)]
+    from: Option<i64>,
+    /// Keep results of windows that end by this time, or rows before it.
+    #[arg(long, value_name = "TIME", value_parser = time_us)]
+    to: Option<i64>,
     #[command(flatten)]
     how: HowArgs,
+}
+
+/// A time as people write it, in microseconds since 1970.
+fn time_us(text: &str) -> Result<i64, String> {
+    let nanos = string_to_timestamp_nanos(text.trim()).map_err(|_| "wanted a time such as 2024-01-01 or '2024-01-01 12:00:00'")?;
+    Ok(nanos.div_euclid(1000))
 }
 
 /// Arguments of `pelton verify`.
@@ -39,6 +53,7 @@ pub fn replay(args: &ReplayArgs, json: bool) -> Answer {
     let mut options = args.how.options();
     let script = text.script(&pelton_io::registry(), &options)?;
     args.how.complete(&mut options, &script);
+    options.range = TimeRange { from: args.from, to: args.to };
     if args.into.exists() && !args.into.is_dir() {
         return Err(Error::user(format!("--into '{}' is a file", args.into.display())).hint("name a folder").into());
     }
@@ -116,4 +131,17 @@ fn verdict_json(verdict: &Verdict) -> Value {
         "tables": verdict.tables,
         "replay": summary_json(&verdict.replay),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_utc() {
+        assert_eq!(time_us("1970-01-02"), Ok(86_400_000_000));
+        assert_eq!(time_us(" 1970-01-01 00:00:01.5 "), Ok(1_500_000));
+        assert_eq!(time_us("1970-01-01T01:00:00+01:00"), Ok(0));
+        assert!(time_us("noon").is_err());
+    }
 }

@@ -60,7 +60,8 @@ pub fn drive(script: &Script, registry: Registry, options: &RunOptions) -> Resul
     let mut options = options.clone();
     let progress = Progress::start(&options.counters);
     let registry = progress.around(registry);
-    let live = script.tables.iter().any(|t| !t.bounded);
+    // Rows of a paced table are shown as they come, too.
+    let live = script.tables.iter().any(|t| !t.bounded || t.table.options.get("rows-per-second").is_some());
     let titled = script.jobs.iter().filter(|j| matches!(j.target, Target::Print)).count() > 1;
     options.print = Some(printer(progress.screen(), options.stop.clone(), live, titled));
     let _stopping = signals::stops(&options.stop);

@@ -124,7 +124,7 @@ fn check_says_ok_or_where_not() {
     assert_eq!(place.files(&["in.parquet", "q.sql"]), Vec::<String>::new(), "nothing was opened for writing");
     assert_eq!(place.pelton(&["check", "--json", "q.sql"]).json()["queries"], 1);
     place.write("q.sql", WINDOWS.replace("SUM(id)", "SUM(ib)"));
-    place.pelton(&["check", "q.sql"]).says(2, &["unknown column `ib`", "--> q.sql:4:40"]);
+    place.pelton(&["check", "q.sql"]).says(2, &["unknown column `ib`", "--> q.sql:4:39"]);
     place.write("q.sql", "CREATE TABLE t (id BIGINT) WITH ('connector' = 'datagen'\nSELECT 1;");
     place.pelton(&["check", "q.sql"]).says(2, &["--> q.sql:2:1", "SELECT"]);
 }
@@ -139,6 +139,26 @@ fn replay_gives_the_same_rows_elsewhere() {
     assert_eq!(ran.json()["rows_in"], 25);
     assert_eq!(place.rows("again/result.parquet"), WINDOW_ROWS);
     assert!(!place.path("out.parquet").exists(), "the pipeline's own sink is not touched");
+    let ran = place.pelton(&["replay", "q.sql", "--into", "part", "--from", "2024-01-01 00:00:10", "--to", "2024-01-01 00:00:20"]);
+    ran.says(0, &["1 out", "the results are in 'part'"]);
+    assert_eq!(place.rows("part/result.parquet"), [WINDOW_ROWS[1]]);
+    place.pelton(&["replay", "q.sql", "--into", "part", "--from", "noon"]).says(2, &["wanted a time such as"]);
+    place.pelton(&["replay", "q.sql", "--into", "q.sql"]).says(2, &["--into 'q.sql' is a file", "help: name a folder"]);
+}
+
+#[test]
+fn generated_input_is_replayed_too() {
+    let place = Place::new();
+    place.write(
+        "q.sql",
+        "CREATE TABLE payments (event_time TIMESTAMP(3), card_id BIGINT, amount DOUBLE, WATERMARK FOR event_time AS event_time)\n\
+         WITH ('connector' = 'fraud', 'days' = '2', 'payments-per-day' = '1000', 'seed' = '7', 'history.path' = 'history');\n\
+         CREATE TABLE lines (card_id BIGINT, total DOUBLE) WITH ('connector' = 'print', 'standard-error' = 'true');\n\
+         INSERT INTO lines SELECT card_id, SUM(amount) FROM TUMBLE(payments, event_time, INTERVAL '1' DAY)\n\
+         GROUP BY card_id, window_start, window_end;",
+    );
+    place.pelton(&["run", "q.sql"]).says(0, &["lines> +I["]);
+    place.pelton(&["verify", "q.sql"]).says(0, &["everything is as it was"]);
 }
 
 #[test]
@@ -278,6 +298,14 @@ fn sql_comes_from_a_pipe() {
     assert_eq!((code, out.as_str()), (Some(0), "+-----+\n| two |\n+-----+\n| 2   |\n+-----+\n"), "{err}");
     let (code, _, err) = piped(&["run", "-"], "SELECT one;");
     assert!(code == Some(2) && err.contains("--> <stdin>:1:8"), "{err}");
+
+    // Rows come from a pipe, as well.
+    place.write(
+        "lines.sql",
+        "CREATE TABLE lines (id BIGINT, name STRING) WITH ('connector' = 'stdin', 'format' = 'json'); SELECT name, id * 2 AS twice FROM lines;",
+    );
+    let (code, out, err) = piped(&["run", "lines.sql"], "{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":\"b\"}\n");
+    assert!(code == Some(0) && out.contains("| a    | 2     |\n") && out.contains("| b    | 4     |\n"), "{out}{err}");
 
     // The shell, too.
     let script = "CREATE TABLE t (id BIGINT) WITH ('connector' = 'datagen',\n 'number-of-rows' = '5');\n\\d\n\\d t\nSELECT COUNT(*) AS n\nFROM t;\n";

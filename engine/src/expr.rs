@@ -16,7 +16,9 @@ use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{ColumnarValue, Expr, Operator};
-use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal, NegativeExpr};
+use datafusion_physical_expr::expressions::{
+    BinaryExpr, CaseExpr, Column, InListExpr, Literal, NegativeExpr, in_list,
+};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::batch::{MicroBatch, internal};
@@ -30,7 +32,12 @@ pub type Compiled = Arc<dyn PhysicalExpr>;
 pub fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Compiled> {
     let physical = create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default()).map_err(plan_error)?;
     let arrow: SchemaRef = Arc::new(schema.as_arrow().clone());
-    physical.transform_up(|node| obey_the_law(node, &arrow)).map(|t| t.data).map_err(plan_error)
+    let lawful = physical.transform_up(|node| obey_the_law(node, &arrow)).map(|t| t.data).map_err(plan_error)?;
+    let any: &dyn std::any::Any = lawful.as_ref();
+    Ok(match any.downcast_ref::<Literal>() {
+        Some(literal) => Arc::new(Constant { value: literal.value().clone() }),
+        None => lawful,
+    })
 }
 
 /// A DataFusion planning failure as the user's error.
@@ -66,6 +73,31 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
                 Arc::new(BinaryExpr::new(binary.left().clone(), op, binary.right().clone()).with_fail_on_overflow(!float));
             return Ok(Transformed::yes(if float { Arc::new(Canonical { inner: checked, what: Canon::Nan }) } else { checked }));
         }
+    }
+    if let Some(list) = any.downcast_ref::<InListExpr>()
+        && is_float(&list.expr().data_type(schema)?)
+    {
+        let values = list.list().iter().map(|v| zero_is_zero(v.clone(), schema)).collect::<datafusion_common::Result<_>>()?;
+        let expr = zero_is_zero(list.expr().clone(), schema)?;
+        return in_list(expr, values, &list.negated(), schema).map(Transformed::yes);
+    }
+    if let Some(case) = any.downcast_ref::<CaseExpr>()
+        && let Some(operand) = case.expr()
+        && is_float(&operand.data_type(schema)?)
+    {
+        let branches = case.when_then_expr().iter().map(|(when, then)| Ok((zero_is_zero(when.clone(), schema)?, then.clone())));
+        let branches = branches.collect::<datafusion_common::Result<_>>()?;
+        let operand = zero_is_zero(operand.clone(), schema)?;
+        let case = CaseExpr::try_new(Some(operand), branches, case.else_expr().cloned())?;
+        return Ok(Transformed::yes(Arc::new(case) as Compiled));
+    }
+    if let Some(literal) = any.downcast_ref::<Literal>() {
+        let nan = match literal.value() {
+            ScalarValue::Float64(Some(v)) if v.is_nan() => ScalarValue::Float64(Some(f64::NAN.copysign(1.0))),
+            ScalarValue::Float32(Some(v)) if v.is_nan() => ScalarValue::Float32(Some(f32::NAN.copysign(1.0))),
+            _ => return Ok(Transformed::no(node)),
+        };
+        return Ok(Transformed::yes(Arc::new(Literal::new(nan)) as Compiled));
     }
     if let Some(negative) = any.downcast_ref::<NegativeExpr>() {
         let data_type = negative.data_type(schema)?;
@@ -155,6 +187,12 @@ impl PhysicalExpr for Canonical {
             ColumnarValue::Scalar(ScalarValue::Float64(Some(v))) if self.what == Canon::Zero => {
                 ColumnarValue::Scalar(ScalarValue::Float64(Some(v + 0.0)))
             }
+            ColumnarValue::Scalar(ScalarValue::Float32(Some(v))) if self.what == Canon::Nan && v.is_nan() => {
+                ColumnarValue::Scalar(ScalarValue::Float32(Some(f32::NAN.copysign(1.0))))
+            }
+            ColumnarValue::Scalar(ScalarValue::Float32(Some(v))) if self.what == Canon::Zero => {
+                ColumnarValue::Scalar(ScalarValue::Float32(Some(v + 0.0)))
+            }
             other => other,
         })
     }
@@ -169,6 +207,49 @@ impl PhysicalExpr for Canonical {
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt_sql(f)
+    }
+}
+
+/// A literal that is a whole expression. Unlike DataFusion's it shows its type, as plans tell expressions by their text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Constant {
+    value: ScalarValue,
+}
+
+impl fmt::Display for Constant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            ScalarValue::Int64(Some(v)) => write!(f, "{v}"),
+            ScalarValue::Boolean(Some(v)) => write!(f, "{v}"),
+            ScalarValue::Utf8(Some(v)) => write!(f, "'{v}'"),
+            v => write!(f, "{v}::{}", v.data_type()),
+        }
+    }
+}
+
+impl PhysicalExpr for Constant {
+    fn data_type(&self, _: &Schema) -> datafusion_common::Result<DataType> {
+        Ok(self.value.data_type())
+    }
+
+    fn nullable(&self, _: &Schema) -> datafusion_common::Result<bool> {
+        Ok(self.value.is_null())
+    }
+
+    fn evaluate(&self, _: &RecordBatch) -> datafusion_common::Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+
+    fn children(&self) -> Vec<&Compiled> {
+        vec![]
+    }
+
+    fn with_new_children(self: Arc<Self>, _: Vec<Compiled>) -> datafusion_common::Result<Compiled> {
+        Ok(self)
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

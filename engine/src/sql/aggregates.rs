@@ -201,12 +201,13 @@ impl AggregateUDFImpl for PeltonAggregate {
         let args: Vec<String> = params.args.iter().map(ToString::to_string).collect();
         let distinct = if params.distinct { "DISTINCT " } else { "" };
         let filter = params.filter.as_ref().map_or(String::new(), |f| format!(" FILTER (WHERE {f})"));
-        Ok(format!("{}({distinct}{}){filter}", self.kind.name(), args.join(",")))
+        let nulls = params.null_treatment.map_or(String::new(), |n| format!(" {n}"));
+        Ok(format!("{}({distinct}{}){nulls}{filter}", self.kind.name(), args.join(",")))
     }
 
-    // FIRST_VALUE and LAST_VALUE take NULLs as values; IGNORE NULLS is refused, not dropped.
+    // FIRST_VALUE and LAST_VALUE skip NULLs unless RESPECT NULLS is said.
     fn supports_null_handling_clause(&self) -> bool {
-        false
+        matches!(self.kind, FirstValue | LastValue)
     }
 
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {

@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::tokenizer::Span;
 use super::dialect::{call, call_args, call_name};
 use super::functions::pattern::Pattern;
 use super::interval;
+use super::like::{escape_of, like_pattern, similar_pattern};
 use super::text::span_of;
 use crate::error::{Error, Result};
 
@@ -87,6 +88,44 @@ fn literal(expr: &Expr) -> Option<&str> {
     }
 }
 
+fn null(span: Span) -> Expr {
+    Expr::Value(ValueWithSpan { value: Value::Null, span })
+}
+
+/// `CASE WHEN condition THEN yes ELSE no END`.
+fn case(condition: Expr, yes: Expr, no: Expr) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition, result: yes }],
+        else_result: Some(Box::new(no)),
+    }
+}
+
+/// The character of an `ESCAPE`.
+fn escape(value: Option<&ValueWithSpan>) -> Result<Option<char>> {
+    value
+        .map(|v| match &v.value {
+            Value::SingleQuotedString(c) => escape_of(c).map_err(|e| e.at(span_of(v.span))),
+            other => Err(Error::user(format!("ESCAPE {other}: wanted one character in quotes")).at(span_of(v.span))),
+        })
+        .transpose()
+}
+
+/// A pattern of LIKE with the backslash as its escape; without `ESCAPE` a backslash is one.
+fn like(pattern: &Expr, escape_char: Option<&ValueWithSpan>) -> Result<Expr> {
+    let (span, escape) = (pattern.span(), escape(escape_char)?);
+    match (literal(pattern), escape) {
+        (Some(given), escape) => {
+            like_pattern(given, escape).map(|new| text(new, span)).map_err(|e| e.at(span_of(span)))
+        }
+        (None, None) => Ok(call("replace", vec![pattern.clone(), text("\\", span), text("\\\\", span)], span)),
+        (None, Some('\\')) => Ok(pattern.clone()),
+        (None, Some(_)) => Err(Error::user("ESCAPE wants a literal pattern").at(span_of(span))),
+    }
+}
+
 /// The new form of one expression whose parts are rewritten already; `None` to leave it.
 fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
     let span = expr.span();
@@ -100,6 +139,23 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
                 array: false,
                 format: None,
             })
+        }
+        Expr::Like { negated, any: false, expr, pattern, escape_char } => {
+            let (pattern, escape_char) = (Box::new(like(pattern, escape_char.as_ref())?), None);
+            Some(Expr::Like { negated: *negated, any: false, expr: expr.clone(), pattern, escape_char })
+        }
+        Expr::ILike { negated, any: false, expr, pattern, escape_char } => {
+            let (pattern, escape_char) = (Box::new(like(pattern, escape_char.as_ref())?), None);
+            Some(Expr::ILike { negated: *negated, any: false, expr: expr.clone(), pattern, escape_char })
+        }
+        Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+            let place = span_of(pattern.span());
+            let Some(given) = literal(pattern) else {
+                return Err(Error::user("SIMILAR TO wants a literal pattern").at(place).hint("or REGEXP(text, pattern)"));
+            };
+            let regex = similar_pattern(given, escape(escape_char.as_ref())?).map_err(|e| e.at(place))?;
+            let pattern = Box::new(text(regex, pattern.span()));
+            Some(Expr::SimilarTo { negated: *negated, expr: expr.clone(), pattern, escape_char: None })
         }
         Expr::Interval(it) => {
             let length = interval::read(it)?;
@@ -167,13 +223,28 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
                     right: Box::new(Expr::Nested(Box::new((*b).clone()))),
                 }))),
                 // CASE, so that only the branch taken is evaluated.
-                ("if", [condition, yes, no]) => Some(Expr::Case {
-                    case_token: AttachedToken::empty(),
-                    end_token: AttachedToken::empty(),
-                    operand: None,
-                    conditions: vec![CaseWhen { condition: (*condition).clone(), result: (*yes).clone() }],
-                    else_result: Some(Box::new((*no).clone())),
-                }),
+                ("if", [condition, yes, no]) => {
+                    Some(case((*condition).clone(), (*yes).clone(), (*no).clone()))
+                }
+                // CASE, so that -0.0 is 0.0.
+                ("nullif", [a, b]) => {
+                    let equal = Expr::BinaryOp {
+                        left: Box::new(Expr::Nested(Box::new((*a).clone()))),
+                        op: BinaryOperator::Eq,
+                        right: Box::new(Expr::Nested(Box::new((*b).clone()))),
+                    };
+                    Some(case(equal, null(span), (*a).clone()))
+                }
+                // NULL if one of the arguments is.
+                ("greatest" | "least", [_, _, ..]) => {
+                    let is_null = |a: &Expr| Expr::IsNull(Box::new(Expr::Nested(Box::new(a.clone()))));
+                    let any = args[1..].iter().fold(is_null(args[0]), |any, a| Expr::BinaryOp {
+                        left: Box::new(any),
+                        op: BinaryOperator::Or,
+                        right: Box::new(is_null(a)),
+                    });
+                    Some(case(any, null(span), expr.clone()))
+                }
                 ("ifnull" | "nvl", [a, b]) => again("coalesce", vec![(*a).clone(), (*b).clone()]),
                 ("log", [x]) => again("ln", vec![(*x).clone()]),
                 ("row", [_, ..]) => again("struct", args.iter().map(|a| (*a).clone()).collect()),

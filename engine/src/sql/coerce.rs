@@ -5,12 +5,14 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, Result};
+use datafusion_common::{Column, DFSchema, Result, ScalarValue};
 use datafusion_expr::expr::{Between, BinaryExpr, Cast, InList};
 use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::logical_plan::{LogicalPlanBuilder, Union};
 use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion_optimizer::AnalyzerRule;
+
+use super::types::time_digits;
 
 /// Where a float meets a DECIMAL, the DECIMAL becomes a DOUBLE, as in Flink; `amount > 0.5` compares doubles. DataFusion
 /// would make the float a DECIMAL(30, 15), which fails from 1e15 on. Runs before type coercion.
@@ -38,12 +40,15 @@ pub fn floats_win(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if op.supports_propagation() || op.is_numerical_operators() =>
         {
-            mixed(vec![*left, *right], schema).map(|t| {
-                t.update_data(|sides| {
-                    let [left, right] = two(sides);
-                    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
-                })
-            })
+            let (mut sides, mut changed) = (vec![*left, *right], false);
+            if op.is_numerical_operators() {
+                changed = small_literals(&mut sides, schema)?;
+            }
+            let sides = mixed(sides, schema)?;
+            changed |= sides.transformed;
+            let [left, right] = two(sides.data);
+            let new = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
+            Ok(Transformed::new_transformed(new, changed))
         }
         Expr::Between(Between { expr, negated, low, high }) => mixed(vec![*expr, *low, *high], schema).map(|t| {
             t.update_data(|mut parts| {
@@ -85,6 +90,13 @@ pub fn floats_win(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Ok(Transformed::new_transformed(Expr::Case(case), changed))
         }
         Expr::ScalarFunction(mut function) => {
+            // ROUND's type depends on its second argument, which must not become a cast.
+            if let ("round" | "trunc", [_, digits]) = (function.func.name(), function.args.as_mut_slice())
+                && let Expr::Literal(ScalarValue::Int64(Some(n)), metadata) = digits
+                && let Ok(n) = i32::try_from(*n)
+            {
+                *digits = Expr::Literal(ScalarValue::Int32(Some(n)), metadata.take());
+            }
             let args = mixed(std::mem::take(&mut function.args), schema)?;
             function.args = args.data;
             Ok(Transformed::new_transformed(Expr::ScalarFunction(function), args.transformed))
@@ -97,14 +109,41 @@ fn two(parts: Vec<Expr>) -> [Expr; 2] {
     parts.try_into().expect("as many as went in")
 }
 
-/// Casts the decimals among these to DOUBLE if there is a float among them.
+/// An integer literal beside an INT or smaller is an INT, as in Flink, so that the result is one.
+fn small_literals(sides: &mut [Expr], schema: &DFSchema) -> Result<bool> {
+    for (at, other) in [(0, 1), (1, 0)] {
+        if let Expr::Literal(ScalarValue::Int64(Some(n)), metadata) = &sides[at]
+            && let Ok(n) = i32::try_from(*n)
+            && matches!(sides[other].get_type(schema)?, DataType::Int8 | DataType::Int16 | DataType::Int32)
+        {
+            sides[at] = Expr::Literal(ScalarValue::Int32(Some(n)), metadata.clone());
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Casts the decimals among these to DOUBLE if there is a float among them, and times to the finest among them.
 fn mixed(exprs: Vec<Expr>, schema: &DFSchema) -> Result<Transformed<Vec<Expr>>> {
     let types: Vec<DataType> = exprs.iter().map(|e| e.get_type(schema)).collect::<Result<_>>()?;
+    let finest = types.iter().filter(|t| is_time(t)).max_by_key(|t| time_digits(t));
+    if let Some(finest) = finest.cloned()
+        && types.iter().any(|t| is_time(t) && *t != finest)
+    {
+        let exprs = exprs.into_iter().zip(types).map(|(expr, t)| {
+            if is_time(&t) && t != finest { Expr::Cast(Cast::new(Box::new(expr), finest.clone())) } else { expr }
+        });
+        return Ok(Transformed::yes(exprs.collect()));
+    }
     if !types.iter().any(DataType::is_floating) || !types.iter().any(is_decimal) {
         return Ok(Transformed::no(exprs));
     }
     let exprs = exprs.into_iter().zip(types).map(|(expr, t)| if is_decimal(&t) { as_double(expr) } else { Ok(expr) });
     Ok(Transformed::yes(exprs.collect::<Result<_>>()?))
+}
+
+fn is_time(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Time32(_) | DataType::Time64(_))
 }
 
 fn is_decimal(data_type: &DataType) -> bool {
@@ -169,7 +208,7 @@ impl AnalyzerRule for Tidy {
 }
 
 /// Rewrites the expressions of all nodes, from the leaves up, keeping the names of their results.
-fn rewrite_expressions(plan: LogicalPlan, rewrite: &dyn Fn(Expr, &DFSchema) -> Result<Expr>) -> Result<LogicalPlan> {
+pub fn rewrite_expressions(plan: LogicalPlan, rewrite: &dyn Fn(Expr, &DFSchema) -> Result<Expr>) -> Result<LogicalPlan> {
     plan.transform_up(|node| {
         if matches!(node, LogicalPlan::TableScan(_)) {
             return Ok(Transformed::no(node));

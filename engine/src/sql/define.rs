@@ -63,7 +63,7 @@ impl Session {
             }
             match &column.kind {
                 Kind::Physical { sql, place, not_null } => {
-                    let data_type = types::arrow_type(sql).map_err(|e| e.at(*place))?;
+                    let data_type = types::kept(&types::arrow_type(sql).map_err(|e| e.at(*place))?);
                     let nullable = !not_null;
                     physical.push(Field::new(name, data_type.clone(), nullable));
                     columns.push(ColumnDef {

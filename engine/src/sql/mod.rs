@@ -15,9 +15,11 @@ mod ddl;
 mod define;
 mod dialect;
 mod errors;
+mod fold;
 mod functions;
 mod interval;
 mod legacy;
+mod like;
 mod names;
 mod plan;
 mod refuse;
@@ -28,6 +30,7 @@ mod tests;
 mod text;
 pub mod types;
 mod window;
+mod zones;
 
 use std::sync::Arc;
 

@@ -24,12 +24,14 @@ use datafusion_optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerCont
 
 use super::coerce::{FloatsWin, Tidy, floats_win, plain_strings, without_names};
 use super::errors::from_datafusion;
+use super::fold::{Fold, fold};
 use super::types;
+use super::zones::{Zones, in_zone};
 use crate::error::{Error, Result};
 
 /// Coerces types. Afterwards the schema of the plan is final.
 pub fn analyze(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-    Analyzer::with_rules(vec![Arc::new(FloatsWin), Arc::new(TypeCoercion::new()), Arc::new(Tidy)])
+    Analyzer::with_rules(vec![Arc::new(FloatsWin), Arc::new(TypeCoercion::new()), Arc::new(Zones), Arc::new(Tidy)])
         .execute_and_check(plan, options, |_, _| {})
         .map_err(from_datafusion)
 }
@@ -50,7 +52,9 @@ pub fn optimize(plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPla
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         // UNION ALL of UNION ALL becomes one.
         Arc::new(OptimizeUnions::new()),
-        // Constants are folded; what would fail (1/0) stays and fails, row by row, only where it is evaluated.
+        // Constants are computed by our rules first: an integer that does not fit is an error.
+        Arc::new(Fold),
+        // The rest of them is folded; what would fail (1/0) stays and fails, row by row, only where it is evaluated.
         Arc::new(SimplifyExpressions::new()),
         // DISTINCT becomes GROUP BY all columns.
         Arc::new(ReplaceDistinctWithAggregate::new()),
@@ -95,7 +99,9 @@ pub fn finish_expr(expr: Expr, schema: &DFSchemaRef, options: &ConfigOptions) ->
     let simplifier = ExprSimplifier::new(context);
     floats_win(expr, schema)
         .and_then(|e| simplifier.coerce(e.data, schema))
+        .and_then(|e| in_zone(e, schema, options))
         .and_then(|e| plain_strings(e, schema))
+        .and_then(fold)
         .and_then(|e| simplifier.simplify(e))
         .map_err(from_datafusion)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, JoinConstraint,
+    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, GroupByExpr, JoinConstraint,
     JoinOperator, Query, Select, SetExpr, SetOperator, SetQuantifier, Spanned, TableFactor, TableVersion, Visit,
     Visitor,
 };
@@ -21,6 +21,7 @@ const VOLATILE: &[&str] = &[
     "now",
     "current_timestamp",
     "current_date",
+    "today",
     "current_time",
     "localtime",
     "localtimestamp",
@@ -237,6 +238,8 @@ impl Visitor for Walk<'_> {
             Expr::Subquery(query) if !self.subqueries.contains(&(query.as_ref() as *const Query)) => {
                 not_yet_but("a query inside of an expression is", query.span(), "join it instead")
             }
+            Expr::Array(_) => not_yet("ARRAY[…] is", span),
+            Expr::Map(_) | Expr::Dictionary(_) => not_yet("MAP literals are", span),
             Expr::Function(function) => {
                 let name = call_name(function);
                 let place = function.name.span();
@@ -252,6 +255,18 @@ impl Visitor for Walk<'_> {
                 if matches!(function.args, FunctionArguments::Subquery(_)) {
                     return not_yet("a query as argument is", place);
                 }
+                let inside = match &function.args {
+                    FunctionArguments::List(list) => {
+                        list.clauses.iter().any(|c| matches!(c, FunctionArgumentClause::IgnoreOrRespectNulls(_)))
+                    }
+                    _ => false,
+                };
+                if (inside || function.null_treatment.is_some()) && !takes_nulls(&name) {
+                    let name = name.to_uppercase();
+                    let error = Error::user(format!("IGNORE NULLS and RESPECT NULLS do not go with {name}"));
+                    let hint = "they go with FIRST_VALUE and LAST_VALUE";
+                    return ControlFlow::Break(Box::new(error.at(span_of(place)).hint(hint)));
+                }
                 if !function.within_group.is_empty() {
                     return not_yet("WITHIN GROUP is", place);
                 }
@@ -260,11 +275,20 @@ impl Visitor for Walk<'_> {
                     self.found.volatile.get_or_insert((name, span_of(place)));
                     return ControlFlow::Continue(());
                 }
+                if matches!(function.args, FunctionArguments::None) && !self.functions.knows(&name) {
+                    let error = Error::user(format!("`{name}` is a word of SQL")).at(span_of(place));
+                    let hint = format!("if it is the name of a column, quote it: `{name}`");
+                    return ControlFlow::Break(Box::new(error.hint(hint)));
+                }
                 self.known_function(&name, place)
             }
             _ => ControlFlow::Continue(()),
         }
     }
+}
+
+fn takes_nulls(name: &str) -> bool {
+    matches!(name, "first_value" | "last_value" | "first" | "last")
 }
 
 impl Walk<'_> {

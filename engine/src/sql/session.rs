@@ -538,7 +538,7 @@ fn plain_field(field: &Field) -> Field {
         DataType::Dictionary(_, value) => value.as_ref().clone(),
         DataType::Utf8View => DataType::Utf8,
         DataType::BinaryView => DataType::Binary,
-        other => other.clone(),
+        other => types::kept(other),
     };
     Field::new(field.name(), data_type, field.is_nullable())
 }

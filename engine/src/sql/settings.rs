@@ -56,9 +56,9 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         key: "pelton.device",
-        shape: Shape::Text,
+        shape: Shape::Choice(&["auto", "cpu"]),
         default: "auto",
-        doc: "Where stages run: auto, cpu, cuda, wgpu.",
+        doc: "Where stages run: auto, cpu; there is no other device in this version.",
     },
     Known { key: "pelton.threads", shape: Shape::Number, default: "all cores", doc: "Worker threads." },
     Known {
@@ -80,38 +80,11 @@ pub const KNOWN: &[Known] = &[
         doc: "Live rows further ahead of the wall clock are dead letters.",
     },
     Known {
-        key: "pelton.allowed-lateness",
-        shape: Shape::Duration,
-        default: "0 s",
-        doc: "How long after its end a window is emitted again for late rows.",
-    },
-    Known { key: "pelton.checkpoint.dir", shape: Shape::Text, default: "none", doc: "Where checkpoints are kept." },
-    Known {
-        key: "pelton.checkpoint.interval",
-        shape: Shape::Duration,
-        default: "10 s",
-        doc: "Time between checkpoints.",
-    },
-    Known { key: "dead-letters.path", shape: Shape::Text, default: "dead-letters", doc: "Folder of the dead letters." },
-    Known {
-        key: "dead-letters.retention",
-        shape: Shape::Duration,
-        default: "for ever",
-        doc: "How long dead letters are kept.",
-    },
-    Known {
-        key: "history.path",
+        key: "dead-letters.path",
         shape: Shape::Text,
         default: "none",
-        doc: "Folder under which each source without a 'history.path' of its own keeps its history.",
+        doc: "Folder that keeps the dead letters; without it they are only counted.",
     },
-    Known {
-        key: "history.commit-interval",
-        shape: Shape::Duration,
-        default: "10 s",
-        doc: "How often history segments are sealed.",
-    },
-    Known { key: "history.retention", shape: Shape::Duration, default: "for ever", doc: "How long history is kept." },
     Known {
         key: "pipeline.name",
         shape: Shape::Text,
@@ -124,6 +97,14 @@ pub const KNOWN: &[Known] = &[
         default: "all cores",
         doc: "Flink's name for 'pelton.threads'.",
     },
+];
+
+/// Settings that are refused: the key, or the start of it with a dot at its end; what is wrong; what to do.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("history.", "is an option of a table, not a setting", "write it into WITH (...) of the source"),
+    ("pelton.allowed-lateness", "is not supported yet", "late rows are dead letters: SET 'dead-letters.path' keeps them"),
+    ("pelton.checkpoint.", "is not supported yet", "leave it out: a run starts from the beginning"),
+    ("dead-letters.retention", "is not supported yet", "leave it out: dead letters are kept for ever"),
 ];
 
 /// Keys of Flink, of its SQL client and its formats that scripts often set: taken and without effect.
@@ -214,6 +195,9 @@ impl Settings {
         let key = known_key(key)?;
         let bad = |wanted: String| Err(Error::user(format!("the setting '{key}' is '{value}', wanted {wanted}")));
         let Some(known) = KNOWN.iter().find(|k| k.key == key) else { return Ok(key) };
+        if key == "pelton.device" && ["cuda", "wgpu"].iter().any(|d| d.eq_ignore_ascii_case(value.trim())) {
+            return Err(Error::user(format!("the device '{value}' is not in this version")).hint("there are: auto, cpu"));
+        }
         match known.shape {
             Shape::Text => Ok(key),
             Shape::Number if value.trim().parse::<u64>().is_ok_and(|n| n > 0) => Ok(key),
@@ -274,6 +258,10 @@ fn known_key(key: &str) -> Result<String> {
     let key = key.trim().to_ascii_lowercase();
     if KNOWN.iter().any(|k| k.key == key) || FLINK.iter().any(|prefix| key.starts_with(prefix)) {
         return Ok(key);
+    }
+    let starts = |start: &str| if start.ends_with('.') { key.starts_with(start) } else { key == start };
+    if let Some((_, wrong, hint)) = REFUSED.iter().find(|(start, ..)| starts(start)) {
+        return Err(Error::user(format!("'{key}' {wrong}")).hint(*hint));
     }
     let error = Error::user(format!("unknown setting '{key}'"));
     Err(match Error::suggest(&key, KNOWN.iter().map(|k| k.key)) {

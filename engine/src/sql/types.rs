@@ -162,6 +162,21 @@ fn unit(precision: u64) -> Result<TimeUnit> {
     }
 }
 
+/// The type in which a table keeps a column: Parquet has no seconds, so TIME(0) and TIMESTAMP(0) are kept as milliseconds.
+pub fn kept(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Time32(TimeUnit::Second) => DataType::Time32(TimeUnit::Millisecond),
+        DataType::Timestamp(TimeUnit::Second, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+        DataType::List(item) => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(kept(item.data_type()))))
+        }
+        DataType::Struct(fields) => DataType::Struct(
+            fields.iter().map(|f| f.as_ref().clone().with_data_type(kept(f.data_type()))).collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
 /// The SQL name of an Arrow type, for messages and `EXPLAIN`.
 pub fn name(data_type: &DataType) -> String {
     let digits = |u: &TimeUnit| match u {
@@ -317,7 +332,8 @@ fn fineness(unit: &TimeUnit) -> u8 {
     }
 }
 
-fn time_digits(data_type: &DataType) -> u8 {
+/// How fine a TIME is: 0 for seconds to 3 for nanoseconds.
+pub fn time_digits(data_type: &DataType) -> u8 {
     match data_type {
         DataType::Time32(u) | DataType::Time64(u) => fineness(u),
         _ => 0,

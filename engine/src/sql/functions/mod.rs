@@ -3,13 +3,14 @@
 //! Where both have a function of one name, Flink's meaning wins (`CONCAT` with a NULL is NULL, `TO_TIMESTAMP` answers
 //! `TIMESTAMP(3)`, `FROM_UNIXTIME` a string). Strings are `Utf8`, never views.
 //!
-//! These functions of DataFusion call the platform's math library and so may differ in the last bit between machines:
-//! `acos acosh asin asinh atan atan2 atanh cbrt cos cosh cot exp ln log log10 log2 power sin sinh tan tanh`. The engine
-//! replaces them by portable ones when it builds programs; `degrees`, `radians` and `sqrt` are exact as they are.
+//! Functions that DataFusion computes with the platform's math library are ours too (`math`), so that every machine gives
+//! the same bits; `degrees`, `radians` and `sqrt` are exact as they are.
 
+mod digests;
+mod math;
 pub mod pattern;
 mod strings;
-mod times;
+pub mod times;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -46,8 +47,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("char_length", "character_length"),
     ("ceiling", "ceil"),
     ("sign", "signum"),
-    ("pow", "power"),
-    ("sha2", "sha256"),
 ];
 
 /// Words that the parser and `calls` turn into something else, so that they are known here too.
@@ -68,11 +67,15 @@ impl Functions {
                 scalar.entry((*alias).to_string()).or_insert(function);
             }
         }
-        for function in strings::functions().into_iter().chain(times::functions(zone)) {
+        for function in math::functions() {
+            scalar.insert(function.name().to_string(), Arc::new(ScalarUDF::new_from_impl(function)));
+        }
+        let flink = strings::functions().into_iter().chain(digests::functions()).chain(times::functions(zone));
+        for function in flink {
             scalar.insert(function.name.to_string(), Arc::new(ScalarUDF::new_from_impl(function)));
         }
         // These ask a file scan or a clock that we do not have.
-        for name in ["file_row_index", "input_file_name", "version", "today"] {
+        for name in ["file_row_index", "input_file_name", "version"] {
             scalar.remove(name);
         }
         Functions { scalar, aggregate: aggregates::functions().into_iter().collect(), zone }

@@ -6,7 +6,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
 use chrono_tz::Tz;
-use datafusion_common::{Result, ScalarValue};
+use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs};
 
 use super::Arg::{Int, Text, Time};
@@ -15,6 +15,13 @@ use super::{Flink, Ints, Texts, answer, numbers, rows, texts};
 use crate::error::Error;
 use crate::sql::errors::carry;
 use crate::sql::types::UTC;
+
+/// The reading of a TIMESTAMP_LTZ in the session's zone, as a TIMESTAMP.
+pub const LOCAL: &str = "$local";
+/// The instant of a TIMESTAMP in the session's zone.
+pub const INSTANT: &str = "$instant";
+/// The instant that a text says, in the session's zone if it does not say one.
+pub const READ_INSTANT: &str = "$read_instant";
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -99,6 +106,64 @@ fn at(micros: i64, zone: Tz) -> Option<DateTime<Tz>> {
     zone.timestamp_micros(micros).single()
 }
 
+/// A local time in a zone as [`in_zone`], but where clocks are put forward later by that much, as in Flink.
+fn in_zone_or_later(local: &NaiveDateTime, zone: Tz) -> Option<i64> {
+    in_zone(local, zone).or_else(|| {
+        let before = local.checked_sub_signed(chrono::TimeDelta::days(1))?;
+        in_zone(&before, zone).map(|us| us + DAY)
+    })
+}
+
+/// Moves the times of the argument, keeping what is finer than microseconds, into the type that the function returns.
+fn shift(f: &Flink, args: &ScalarFunctionArgs, by: fn(i64, Tz) -> Option<i64>) -> Result<ColumnarValue> {
+    let times = Times::of(&args.args[0])?;
+    let given = cast(&args.args[0].to_array(rows(args))?, &DataType::Int64)?;
+    let given = given.as_primitive::<Int64Type>();
+    let fine = matches!(args.return_type(), DataType::Timestamp(TimeUnit::Nanosecond, _));
+    let data_type = args.return_type().clone();
+    let plain: PrimitiveArray<Int64Type> = (0..rows(args))
+        .map(|row| {
+            let moved = in_unit(by(times.get(row)?, f.zone)?, &data_type)?;
+            Some(if fine { moved + given.value(row).rem_euclid(1000) } else { moved })
+        })
+        .collect();
+    answer(args, cast(&plain, &data_type)?)
+}
+
+fn without_zone(args: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
+    Ok(match args {
+        [DataType::Timestamp(unit, _)] => DataType::Timestamp(*unit, None),
+        _ => DataType::Timestamp(TimeUnit::Microsecond, None),
+    })
+}
+
+fn with_zone(args: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
+    Ok(match args {
+        [DataType::Timestamp(unit, _)] => DataType::Timestamp(*unit, Some(UTC.into())),
+        _ => DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())),
+    })
+}
+
+fn micros_ltz(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
+    Ok(DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())))
+}
+
+fn extract(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let names = Texts::of(&args.args[0]);
+    let times = Times::of(&args.args[1])?;
+    let zone = times.zone(f.zone);
+    let mut failure = None;
+    let out = numbers::<Int64Type>(args, |row| {
+        let name = names.get(row)?;
+        let Some(get) = part(name) else {
+            failure.get_or_insert_with(|| unknown_unit(name));
+            return None;
+        };
+        Some(get(&at(times.get(row)?, zone)?))
+    });
+    failure.map_or(out, Err)
+}
+
 /// Microseconds in the unit of a timestamp type, rounded down.
 fn in_unit(micros: i64, data_type: &DataType) -> Option<i64> {
     match data_type {
@@ -162,9 +227,19 @@ fn named_part(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 
 /// Rounds down (`up` false) or up to a unit; weeks start on Monday.
 fn round(f: &Flink, args: &ScalarFunctionArgs, up: bool) -> Result<ColumnarValue> {
-    let times = Times::of(&args.args[0])?;
+    round_by(f, args, &args.args[0], &args.args[1], up)
+}
+
+fn round_by(
+    f: &Flink,
+    args: &ScalarFunctionArgs,
+    times: &ColumnarValue,
+    units: &ColumnarValue,
+    up: bool,
+) -> Result<ColumnarValue> {
+    let times = Times::of(times)?;
     let zone = times.zone(f.zone);
-    let units = Texts::of(&args.args[1]);
+    let units = Texts::of(units);
     let mut failure = None;
     let out = timestamps(args, |row| {
         let unit = units.get(row)?.to_ascii_lowercase();
@@ -299,7 +374,7 @@ fn read_time(value: &str, zone: Tz) -> Option<i64> {
 }
 
 /// The functions of this file, for a session's zone.
-pub fn functions(zone: Tz) -> Vec<Flink> {
+pub(super) fn functions(zone: Tz) -> Vec<Flink> {
     let mut all = vec![
         // DATE_FORMAT(time, pattern).
         Flink::new("date_format", &[Time, Text], 2, text, |f, args| {
@@ -391,20 +466,25 @@ pub fn functions(zone: Tz) -> Vec<Flink> {
             failure.map_or(answer, Err)
         }),
         // EXTRACT(part FROM time), as the planner calls it.
-        Flink::new("extract", &[Text, Time], 2, bigint, |f, args| {
-            let names = Texts::of(&args.args[0]);
-            let times = Times::of(&args.args[1])?;
-            let zone = times.zone(f.zone);
-            let mut failure = None;
-            let out = numbers::<Int64Type>(args, |row| {
-                let name = names.get(row)?;
-                let Some(get) = part(name) else {
-                    failure.get_or_insert_with(|| unknown_unit(name));
-                    return None;
-                };
-                Some(get(&at(times.get(row)?, zone)?))
-            });
-            failure.map_or(out, Err)
+        Flink::new("extract", &[Text, Time], 2, bigint, extract),
+        // Casts between TIMESTAMP_LTZ and what has no zone: `casts` puts these into plans.
+        Flink::new(LOCAL, &[Time], 1, without_zone, |f, args| shift(f, args, |us, zone| Some(at(us, zone)?.naive_local().and_utc().timestamp_micros()))),
+        Flink::new(INSTANT, &[Time], 1, with_zone, |f, args| shift(f, args, |us, zone| in_zone_or_later(&at(us, Tz::UTC)?.naive_utc(), zone))),
+        Flink::new(READ_INSTANT, &[Text], 1, micros_ltz, |f, args| {
+            let values = Texts::of(&args.args[0]);
+            let mut bad = None;
+            let out = numbers::<TimestampMicrosecondType>(args, |row| {
+                let value = values.get(row)?;
+                let time = read_time(value, f.zone);
+                if time.is_none() {
+                    bad.get_or_insert_with(|| value.to_string());
+                }
+                time
+            })?;
+            match bad {
+                Some(value) => Err(DataFusionError::Execution(format!("cannot read '{value}' as a TIMESTAMP_LTZ"))),
+                None => out.cast_to(args.return_type(), None),
+            }
         }),
         // FLOOR(time TO unit) and CEIL(time TO unit).
         Flink::new("floor_time", &[Time, Text], 2, same_time, |f, args| round(f, args, false)),
@@ -448,18 +528,22 @@ pub fn functions(zone: Tz) -> Vec<Flink> {
             constant(args, ScalarValue::TimestampMillisecond(Some(local), None))
         })
         .volatile(),
-        Flink::new("current_date", &[Int], 0, date, |f, args| {
-            let today = chrono::Utc::now().with_timezone(&f.zone).date_naive();
-            let days = today.signed_duration_since(NaiveDate::default()).num_days() as i32;
-            constant(args, ScalarValue::Date32(Some(days)))
-        })
+        Flink::new("current_date", &[Int], 0, date, today)
         .volatile(),
+        Flink::new("today", &[Int], 0, date, today).volatile(),
         Flink::new("current_time", &[Int], 0, time, time_of_day).volatile(),
         Flink::new("localtime", &[Int], 0, time, time_of_day).volatile(),
     ];
     for name in ["year", "quarter", "month", "week", "dayofyear", "dayofmonth", "dayofweek", "hour", "minute", "second"]
     {
         all.push(Flink::new(name, &[Time], 1, bigint, named_part));
+    }
+    if zone != Tz::UTC {
+        // DataFusion's know UTC only.
+        all.push(Flink::new("date_trunc", &[Text, Time], 2, same_time, |f, args| {
+            round_by(f, args, &args.args[1], &args.args[0], false)
+        }));
+        all.push(Flink::new("date_part", &[Text, Time], 2, bigint, extract));
     }
     all.into_iter().map(|f| f.zone(zone)).collect()
 }
@@ -472,6 +556,12 @@ fn unit_name(unit: &str) -> String {
 
 fn clock(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     constant(args, ScalarValue::TimestampMillisecond(Some(chrono::Utc::now().timestamp_millis()), Some(UTC.into())))
+}
+
+fn today(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let today = chrono::Utc::now().with_timezone(&f.zone).date_naive();
+    let days = today.signed_duration_since(NaiveDate::default()).num_days() as i32;
+    constant(args, ScalarValue::Date32(Some(days)))
 }
 
 fn time_of_day(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
