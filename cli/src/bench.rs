@@ -70,7 +70,11 @@ fn work(queries: &Path) -> Result<u8> {
         let reply = reply.unwrap_or_else(|error| {
             let text = chain(&error).join(": ").replace('\n', " ");
             let place = error.span().map(|s| format!("{}:{}: ", s.line, s.column)).unwrap_or_default();
-            if text == "unsupported" { json!({ "ok": false, "err": text }) } else { json!({ "ok": false, "err": place + &text }) }
+            if text == "unsupported" {
+                json!({ "ok": false, "err": text })
+            } else {
+                json!({ "ok": false, "err": place + &text })
+            }
         });
         answer(&reply)?;
         sys::trim_memory();
@@ -100,13 +104,20 @@ struct Prepared {
 
 impl Worker {
     /// Reads the text, maps the tables, and fills in what the placeholders stand for.
-    fn prepare(&mut self, message: &Value, rows: usize, rows_max: usize, probe: Option<&Arc<Mutex<Probe>>>) -> Result<Prepared> {
+    fn prepare(
+        &mut self,
+        message: &Value,
+        rows: usize,
+        rows_max: usize,
+        probe: Option<&Arc<Mutex<Probe>>>,
+    ) -> Result<Prepared> {
         let query = message["q"].as_str().unwrap_or_default();
         let file = self.queries.join(format!("{query}.sql"));
         if query.is_empty() || !file.is_file() {
             return Err(Error::user("unsupported"));
         }
-        let text = std::fs::read_to_string(&file).map_err(|e| Error::world(format!("cannot read '{}'", file.display())).because(e))?;
+        let text = std::fs::read_to_string(&file)
+            .map_err(|e| Error::world(format!("cannot read '{}'", file.display())).because(e))?;
         let (mem, collector) = (Mem::default(), Collector::default());
         let mut variables = BTreeMap::from([("SINK".to_string(), "'connector' = 'collect'".to_string())]);
         for (name, place) in message["tables"].as_object().into_iter().flatten() {
@@ -145,12 +156,17 @@ impl Worker {
         let (wall, cpu) = (start.elapsed().as_secs_f64(), sys::cpu_seconds() - cpu);
         let rows = finished(summary, &query.collector)?;
         let rows_out: usize = rows.iter().map(RecordBatch::num_rows).sum();
-        Ok(json!({ "ok": true, "wall": wall, "cpu": cpu, "rows_out": rows_out, "digest": digest_if(message, &query.collector, &rows)? }))
+        Ok(
+            json!({ "ok": true, "wall": wall, "cpu": cpu, "rows_out": rows_out, "digest": digest_if(message, &query.collector, &rows)? }),
+        )
     }
 
     /// One batch after the other. One worker is enough: there is never more than one batch to work on.
     fn micro(&mut self, message: &Value) -> Result<Value> {
-        let batch = message["batch"].as_u64().filter(|n| *n > 0).ok_or_else(|| Error::user("'batch' must be a number of rows"))? as usize;
+        let batch = message["batch"]
+            .as_u64()
+            .filter(|n| *n > 0)
+            .ok_or_else(|| Error::user("'batch' must be a number of rows"))? as usize;
         let rows_max = message["max_rows"].as_u64().filter(|n| *n > 0).map_or(usize::MAX, |n| n as usize);
         let probe = Arc::new(Mutex::new(Probe::default()));
         let mut query = self.prepare(message, batch, rows_max, Some(&probe))?;

@@ -15,7 +15,10 @@ fn cpu_features() -> Vec<&'static str> {
         macro_rules! look {
             ($($name:tt),*) => { $( if std::arch::is_x86_feature_detected!($name) { found.push($name); } )* };
         }
-        look!("sse4.2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl");
+        look!(
+            "sse4.2", "popcnt", "avx", "avx2", "fma", "bmi1", "bmi2", "avx512f", "avx512bw", "avx512cd", "avx512dq",
+            "avx512vl"
+        );
         look!("avx512vbmi", "avx512vbmi2", "avx512vpopcntdq");
     }
     #[cfg(target_arch = "aarch64")]
@@ -31,7 +34,8 @@ fn cpu_features() -> Vec<&'static str> {
 fn cpu_model() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find(|l| l.starts_with("model name"));
-    line.and_then(|l| Some(l.split_once(':')?.1.trim().to_string())).unwrap_or_else(|| std::env::consts::ARCH.to_string())
+    line.and_then(|l| Some(l.split_once(':')?.1.trim().to_string()))
+        .unwrap_or_else(|| std::env::consts::ARCH.to_string())
 }
 
 fn cores() -> usize {
@@ -42,7 +46,9 @@ fn cores() -> usize {
 pub fn devices(json: bool) -> Answer {
     let features = cpu_features();
     if json {
-        say_json(&json!({ "devices": [{ "device": "cpu", "model": cpu_model(), "threads": cores(), "features": features }] }));
+        say_json(
+            &json!({ "devices": [{ "device": "cpu", "model": cpu_model(), "threads": cores(), "features": features }] }),
+        );
         return Ok(0);
     }
     let row = vec!["cpu".to_string(), cpu_model(), cores().to_string(), features.join(" ")];
@@ -77,7 +83,8 @@ pub fn doctor(json: bool) -> Answer {
         State::Bad => "MISSING",
     };
     if json {
-        let all = checks.iter().map(|c| json!({ "what": c.what, "state": word(c.state), "found": c.found, "why": c.why }));
+        let all =
+            checks.iter().map(|c| json!({ "what": c.what, "state": word(c.state), "found": c.found, "why": c.why }));
         say_json(&json!({ "version": env!("CARGO_PKG_VERSION"), "ok": !bad, "checks": all.collect::<Vec<Value>>() }));
     } else {
         let rows: Vec<Vec<String>> = checks
@@ -110,11 +117,23 @@ fn checks() -> Vec<Check> {
     all.push(memory());
     all.push(writable("temporary folder", &std::env::temp_dir(), "the shell and tests keep files there for a moment"));
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    all.push(writable("working directory", &here, "relative paths in SQL start here, those of sinks and histories too"));
+    all.push(writable(
+        "working directory",
+        &here,
+        "relative paths in SQL start here, those of sinks and histories too",
+    ));
     for (what, names, why) in [
         ("libcuda", &["libcuda.so.1", "libcuda.so"][..], "the NVIDIA driver; without it stages run on the CPU"),
-        ("libnvrtc", &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"], "compiles CUDA kernels; without it stages run on the CPU"),
-        ("libvulkan", &["libvulkan.so.1", "libvulkan.so"], "the way to GPUs other than NVIDIA's; without it stages run on the CPU"),
+        (
+            "libnvrtc",
+            &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"],
+            "compiles CUDA kernels; without it stages run on the CPU",
+        ),
+        (
+            "libvulkan",
+            &["libvulkan.so.1", "libvulkan.so"],
+            "the way to GPUs other than NVIDIA's; without it stages run on the CPU",
+        ),
     ] {
         let found = find_library(names);
         all.push(Check {
@@ -169,7 +188,12 @@ fn find_library(names: &[&str]) -> Option<PathBuf> {
         folders.push(Path::new(folder).join(&triple));
     }
     // Where CUDA and its containers put themselves.
-    for folder in ["/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib", "/usr/local/nvidia/lib64", "/run/opengl-driver/lib"] {
+    for folder in [
+        "/usr/local/cuda/lib64",
+        "/usr/local/cuda/targets/x86_64-linux/lib",
+        "/usr/local/nvidia/lib64",
+        "/run/opengl-driver/lib",
+    ] {
         folders.push(folder.into());
     }
     folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|path| path.exists())

@@ -51,7 +51,9 @@ pub fn history(command: &HistoryCommand, json: bool) -> Answer {
             all.retain(|r| run.is_none_or(|n| r.number == n));
             if all.is_empty() {
                 let wanted = run.map_or(0, |n| n);
-                return Err(Error::user(format!("there is no run {wanted} here")).hint("`pelton history ls` lists the runs").into());
+                return Err(Error::user(format!("there is no run {wanted} here"))
+                    .hint("`pelton history ls` lists the runs")
+                    .into());
             }
             // Without a number: the last run of each history.
             let last = |r: &Run| all.iter().filter(|o| o.folder == r.folder).map(|o| o.number).max();
@@ -120,7 +122,9 @@ fn runs_in(registry: &Registry, folder: &Path) -> Result<Vec<Run>> {
     let numbers = runs(storage.as_ref())?;
     let of = |number: u32| {
         let manifest = manifest(storage.as_ref(), number)?;
-        let size = |file: &str| std::fs::metadata(storage.local_path(&format!("{}/{file}", run_name(number)))).map_or(0, |m| m.len());
+        let size = |file: &str| {
+            std::fs::metadata(storage.local_path(&format!("{}/{file}", run_name(number)))).map_or(0, |m| m.len())
+        };
         let bytes = manifest.segments.iter().map(|s| size(&s.file)).sum();
         Ok(Run { folder: folder.to_path_buf(), number, manifest, bytes })
     };
@@ -184,7 +188,8 @@ fn describe(run: &Run) -> String {
             vec![s.file.clone(), s.partition.to_string(), offsets, grouped(s.rows), time(s.watermark), s.digest.clone()]
         })
         .collect();
-    text += &format!("\n{}\n", columns(&["segment", "partition", "offsets", "rows", "watermark before", "digest"], &rows));
+    text +=
+        &format!("\n{}\n", columns(&["segment", "partition", "offsets", "rows", "watermark before", "digest"], &rows));
     let rows: Vec<Vec<String>> = m.sinks.iter().map(|(name, digest)| vec![name.clone(), digest.clone()]).collect();
     text += &format!("\n{}", columns(&["sink", "digest"], &rows));
     if !m.tables.is_empty() {

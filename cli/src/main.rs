@@ -74,7 +74,8 @@ fn main() -> ExitCode {
             let _ = error.print();
             if error.use_stderr() && std::env::args_os().any(|a| a == "--json") {
                 let message = error.render().to_string();
-                let message = message.trim().trim_start_matches("error: ").lines().next().unwrap_or_default().to_string();
+                let message =
+                    message.trim().trim_start_matches("error: ").lines().next().unwrap_or_default().to_string();
                 report::say_json(&json!({ "error": {
                     "message": message, "line": null, "column": null, "hint": null, "exit_code": error.exit_code(),
                 }}));

@@ -34,7 +34,8 @@ pub struct ReplayArgs {
 
 /// A time as people write it, in microseconds since 1970.
 fn time_us(text: &str) -> Result<i64, String> {
-    let nanos = string_to_timestamp_nanos(text.trim()).map_err(|_| "wanted a time such as 2024-01-01 or '2024-01-01 12:00:00'")?;
+    let nanos = string_to_timestamp_nanos(text.trim())
+        .map_err(|_| "wanted a time such as 2024-01-01 or '2024-01-01 12:00:00'")?;
     Ok(nanos.div_euclid(1000))
 }
 
@@ -123,7 +124,8 @@ fn verdict_json(verdict: &Verdict) -> Value {
         .iter()
         .map(|(name, (live, again))| (name.clone(), json!({ "live": live, "replay": again, "equal": live == again })))
         .collect();
-    let segments = verdict.segments.iter().map(|(table, file, found)| json!({ "table": table, "file": file, "found": found }));
+    let segments =
+        verdict.segments.iter().map(|(table, file, found)| json!({ "table": table, "file": file, "found": found }));
     json!({
         "equal": verdict.holds(),
         "sinks": sinks,

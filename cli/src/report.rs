@@ -78,9 +78,7 @@ pub fn render(error: &Error, text: Option<&Text>, styled: bool) -> String {
     let mut group = match (error.span(), text) {
         (Some(span), Some(text)) if span.is_known() => match byte_range(&text.content, span) {
             Some(range) => title.element(
-                Snippet::source(&text.content)
-                    .path(&text.name)
-                    .annotation(AnnotationKind::Primary.span(range)),
+                Snippet::source(&text.content).path(&text.name).annotation(AnnotationKind::Primary.span(range)),
             ),
             // The place is not in this text (a value of `${VAR}`): its numbers are better than nothing.
             None => title.element(Origin::path(&text.name).line(span.line as usize).char_column(span.column as usize)),

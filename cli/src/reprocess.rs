@@ -17,8 +17,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use pelton_engine::connector::{
-    Connector, DeadLetter, DeadLetterStore, Next, Options, PartitionReader, Places, ReadRequest, Registry, SegmentWriter, Sink,
-    Source, Storage, Table,
+    Connector, DeadLetter, DeadLetterStore, Next, Options, PartitionReader, Places, ReadRequest, Registry,
+    SegmentWriter, Sink, Source, Storage, Table,
 };
 use pelton_engine::error::{Error, Result};
 use pelton_engine::sql::{Script, TableDef};
@@ -53,9 +53,13 @@ pub fn reprocess(args: &ReprocessArgs, json: bool) -> Answer {
     let mut options = args.how.options();
     let script = text.script(&registry, &options)?;
     args.how.complete(&mut options, &script);
-    let from = args.letters.clone().or_else(|| script.settings.get("dead-letters.path").map(PathBuf::from)).ok_or_else(|| {
-        Error::user(format!("'{}' says nowhere where dead letters are", text.name)).hint("name their folder with --letters DIR")
-    })?;
+    let from =
+        args.letters.clone().or_else(|| script.settings.get("dead-letters.path").map(PathBuf::from)).ok_or_else(
+            || {
+                Error::user(format!("'{}' says nowhere where dead letters are", text.name))
+                    .hint("name their folder with --letters DIR")
+            },
+        )?;
     if !from.is_dir() {
         return Err(Error::user(format!("there are no dead letters in '{}'", from.display())).into());
     }
@@ -112,11 +116,14 @@ impl Drop for Scratch {
     }
 }
 
+/// Options of the table that a file of records is.
+type FileOptions = Vec<(&'static str, String)>;
+
 /// The letters as files.
 #[derive(Default)]
 struct Sorted {
     /// Per table: files with their options.
-    files: BTreeMap<String, Vec<Vec<(&'static str, String)>>>,
+    files: BTreeMap<String, Vec<FileOptions>>,
     /// All letters of the pipeline's tables.
     letters: u64,
     /// Records that will be read.
@@ -197,7 +204,7 @@ fn rows_by_time(letters: Vec<DeadLetter>, def: &TableDef) -> Vec<u8> {
 }
 
 /// How records that did not decode are read again: options, and a header if there is one. `Err` says why not.
-fn text_options(def: &TableDef, registry: &Registry) -> Result<(Vec<(&'static str, String)>, Option<String>), String> {
+fn text_options(def: &TableDef, registry: &Registry) -> Result<(FileOptions, Option<String>), String> {
     let options = &def.table.options;
     let by_name = || options.get("path").and_then(|p| Some(Format::of_path(Path::new(p))?.0));
     let format = options.get("format").and_then(Format::of_name).or_else(by_name);
@@ -215,7 +222,10 @@ fn text_options(def: &TableDef, registry: &Registry) -> Result<(Vec<(&'static st
         return Ok((out, None));
     }
     // The order of the columns is that of the file they came from.
-    let columns = registry.of(options).and_then(|c| c.infer_schema(options)).map_err(|e| format!("no header tells their columns: {e}"))?;
+    let columns = registry
+        .of(options)
+        .and_then(|c| c.infer_schema(options))
+        .map_err(|e| format!("no header tells their columns: {e}"))?;
     let delimiter = match options.get("csv.field-delimiter") {
         None => ",",
         Some("\\t") => "\t",
@@ -229,7 +239,7 @@ fn text_options(def: &TableDef, registry: &Registry) -> Result<(Vec<(&'static st
 fn instead(
     registry: &Registry,
     script: &Script,
-    files: BTreeMap<String, Vec<Vec<(&'static str, String)>>>,
+    files: BTreeMap<String, Vec<FileOptions>>,
     into: &Path,
 ) -> Result<Registry> {
     let mut out = registry.clone();
@@ -248,7 +258,7 @@ fn instead(
 
 struct Letters {
     filesystem: Arc<dyn Connector>,
-    files: BTreeMap<String, Vec<Vec<(&'static str, String)>>>,
+    files: BTreeMap<String, Vec<FileOptions>>,
     streams: BTreeSet<String>,
     into: PathBuf,
 }

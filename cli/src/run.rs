@@ -32,7 +32,8 @@ pub fn run(args: &RunArgs, json: bool) -> Answer {
     args.how.complete(&mut options, &script);
     if is_blank(&text.content) {
         return Err(text.failed(
-            Error::user(format!("there is no statement in '{}'", text.name)).hint("write at least one INSERT INTO or SELECT"),
+            Error::user(format!("there is no statement in '{}'", text.name))
+                .hint("write at least one INSERT INTO or SELECT"),
         ));
     }
     explain(&mut script, &registry).map_err(|e| text.failed(e))?;
@@ -142,8 +143,10 @@ fn rate(summary: &Summary) -> f64 {
 pub fn summary_json(summary: &Summary) -> Value {
     let mut latencies = summary.latencies_us.clone();
     latencies.sort_unstable();
-    let at = |part: f64| latencies.get(((latencies.len() as f64 * part) as usize).min(latencies.len().max(1) - 1)).copied();
-    let digests: Map<String, Value> = summary.digests.iter().map(|(k, v)| (k.clone(), Value::from(v.clone()))).collect();
+    let at =
+        |part: f64| latencies.get(((latencies.len() as f64 * part) as usize).min(latencies.len().max(1) - 1)).copied();
+    let digests: Map<String, Value> =
+        summary.digests.iter().map(|(k, v)| (k.clone(), Value::from(v.clone()))).collect();
     json!({
         "rows_in": summary.rows_in,
         "rows_out": summary.rows_out,

@@ -23,12 +23,82 @@ use crate::text::{HowArgs, Text};
 
 /// Words of the dialect, for completion.
 const KEYWORDS: &[&str] = &[
-    "AND", "AS", "ASC", "AVG", "BEGIN", "BETWEEN", "BIGINT", "BOOLEAN", "BY", "CASE", "CAST", "COUNT", "CREATE", "CUMULATE", "DATE",
-    "DAY", "DECIMAL", "DESC", "DESCRIPTOR", "DISTINCT", "DOUBLE", "DROP", "ELSE", "END", "EXECUTE", "EXPLAIN", "FILTER", "FROM",
-    "GROUP", "HAVING", "HOP", "HOUR", "IN", "INNER", "INSERT", "INT", "INTERVAL", "INTO", "IS", "JOIN", "LEFT", "LIKE", "LIMIT", "MAX",
-    "METADATA", "MIN", "MINUTE", "NOT", "NULL", "ON", "OR", "ORDER", "PRIMARY KEY", "RESET", "SECOND", "SELECT", "SESSION", "SET",
-    "STATEMENT SET", "STRING", "SUM", "TABLE", "THEN", "TIMESTAMP", "TIMESTAMP_LTZ", "TUMBLE", "UNION ALL", "VALUES", "VIEW",
-    "WATERMARK FOR", "WHEN", "WHERE", "WITH", "window_end", "window_start", "window_time",
+    "AND",
+    "AS",
+    "ASC",
+    "AVG",
+    "BEGIN",
+    "BETWEEN",
+    "BIGINT",
+    "BOOLEAN",
+    "BY",
+    "CASE",
+    "CAST",
+    "COUNT",
+    "CREATE",
+    "CUMULATE",
+    "DATE",
+    "DAY",
+    "DECIMAL",
+    "DESC",
+    "DESCRIPTOR",
+    "DISTINCT",
+    "DOUBLE",
+    "DROP",
+    "ELSE",
+    "END",
+    "EXECUTE",
+    "EXPLAIN",
+    "FILTER",
+    "FROM",
+    "GROUP",
+    "HAVING",
+    "HOP",
+    "HOUR",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INT",
+    "INTERVAL",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "MAX",
+    "METADATA",
+    "MIN",
+    "MINUTE",
+    "NOT",
+    "NULL",
+    "ON",
+    "OR",
+    "ORDER",
+    "PRIMARY KEY",
+    "RESET",
+    "SECOND",
+    "SELECT",
+    "SESSION",
+    "SET",
+    "STATEMENT SET",
+    "STRING",
+    "SUM",
+    "TABLE",
+    "THEN",
+    "TIMESTAMP",
+    "TIMESTAMP_LTZ",
+    "TUMBLE",
+    "UNION ALL",
+    "VALUES",
+    "VIEW",
+    "WATERMARK FOR",
+    "WHEN",
+    "WHERE",
+    "WITH",
+    "window_end",
+    "window_start",
+    "window_time",
 ];
 
 const HELP: &str = "\
@@ -150,7 +220,9 @@ impl Shell<'_> {
             }
         }
         if let Some(path) = &kept
-            && let Err(error) = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(ReadlineError::from).and_then(|()| editor.save_history(path))
+            && let Err(error) = std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
+                .map_err(ReadlineError::from)
+                .and_then(|()| editor.save_history(path))
         {
             note(&format!("what was typed could not be kept in '{}': {error}", path.display()));
         }
@@ -193,7 +265,8 @@ impl Shell<'_> {
         }
         self.statements += statements;
         let text = Text { name: "<shell>".into(), content: sql.to_string() };
-        let done = self.session.run(sql).and_then(|outcomes| outcomes.into_iter().try_for_each(|o| self.outcome(o, &text)));
+        let done =
+            self.session.run(sql).and_then(|outcomes| outcomes.into_iter().try_for_each(|o| self.outcome(o, &text)));
         done.map_err(|e| {
             self.errors += 1;
             text.failed(e)
@@ -253,7 +326,11 @@ impl Shell<'_> {
                 vec![t.table.name.clone(), connector, kind.to_string(), t.columns.len().to_string()]
             })
             .collect();
-        if rows.is_empty() { "no tables yet".to_string() } else { columns(&["table", "connector", "kind", "columns"], &rows) }
+        if rows.is_empty() {
+            "no tables yet".to_string()
+        } else {
+            columns(&["table", "connector", "kind", "columns"], &rows)
+        }
     }
 
     fn names(&self) -> Vec<String> {
@@ -293,7 +370,9 @@ fn describe(def: &TableDef) -> String {
 
 /// True for options whose value nobody should see.
 fn is_secret(key: &str) -> bool {
-    ["password", "secret", "token", "credential", "access-key", "private-key", "sasl"].iter().any(|w| key.to_ascii_lowercase().contains(w))
+    ["password", "secret", "token", "credential", "access-key", "private-key", "sasl"]
+        .iter()
+        .any(|w| key.to_ascii_lowercase().contains(w))
 }
 
 /// Where what was typed is kept between sessions.
@@ -310,9 +389,9 @@ impl Completer for Names {
     type Candidate = String;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        let start = line[..at].rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.' || c == '-')).map_or(0, |i| {
-            i + line[i..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = line[..at]
+            .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.' || c == '-'))
+            .map_or(0, |i| i + line[i..].chars().next().map_or(1, char::len_utf8));
         let word = line[start..at].to_lowercase();
         if word.is_empty() {
             return Ok((at, vec![]));

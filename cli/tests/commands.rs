@@ -53,7 +53,8 @@ fn run_json_has_its_shape() {
 #[test]
 fn the_same_answer_however_it_is_run() {
     let place = with_windows();
-    let digest = |args: &[&str]| place.pelton(&[&["run", "--json", "q.sql"], args].concat()).json()["digests"]["result"].clone();
+    let digest =
+        |args: &[&str]| place.pelton(&[&["run", "--json", "q.sql"], args].concat()).json()["digests"]["result"].clone();
     let first = digest(&[]);
     for args in [
         &["--threads", "1"][..],
@@ -108,7 +109,10 @@ fn explain_shows_the_plan() {
     let json = place.pelton(&["explain", "--json", "q.sql"]).json();
     assert_eq!(json["plan"].as_str().unwrap().trim(), ran.out.trim());
     // An EXPLAIN in a file prints, and runs nothing.
-    place.write("e.sql", WINDOWS.split("CREATE TABLE result").next().unwrap().to_string() + "EXPLAIN SELECT id FROM payments;");
+    place.write(
+        "e.sql",
+        WINDOWS.split("CREATE TABLE result").next().unwrap().to_string() + "EXPLAIN SELECT id FROM payments;",
+    );
     let ran = place.pelton(&["run", "e.sql"]);
     ran.says(0, &["nothing to run"]);
     assert!(ran.out.contains("payments"), "{}", ran.out);
@@ -139,7 +143,16 @@ fn replay_gives_the_same_rows_elsewhere() {
     assert_eq!(ran.json()["rows_in"], 25);
     assert_eq!(place.rows("again/result.parquet"), WINDOW_ROWS);
     assert!(!place.path("out.parquet").exists(), "the pipeline's own sink is not touched");
-    let ran = place.pelton(&["replay", "q.sql", "--into", "part", "--from", "2024-01-01 00:00:10", "--to", "2024-01-01 00:00:20"]);
+    let ran = place.pelton(&[
+        "replay",
+        "q.sql",
+        "--into",
+        "part",
+        "--from",
+        "2024-01-01 00:00:10",
+        "--to",
+        "2024-01-01 00:00:20",
+    ]);
     ran.says(0, &["1 out", "the results are in 'part'"]);
     assert_eq!(place.rows("part/result.parquet"), [WINDOW_ROWS[1]]);
     place.pelton(&["replay", "q.sql", "--into", "part", "--from", "noon"]).says(2, &["wanted a time such as"]);
@@ -191,7 +204,8 @@ fn change_one_value(path: &std::path::Path) {
     use arrow::datatypes::Int64Type;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     let file = std::fs::File::open(path).unwrap();
-    let batches: Vec<RecordBatch> = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(|b| b.unwrap()).collect();
+    let batches: Vec<RecordBatch> =
+        ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(|b| b.unwrap()).collect();
     let batch = arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap();
     let at = batch.schema().index_of("id").unwrap();
     let mut ids: Vec<Option<i64>> = batch.column(at).as_primitive::<Int64Type>().iter().collect();
@@ -211,7 +225,11 @@ fn history_lists_runs() {
         ran.says(0, &[]);
         let lines: Vec<&str> = ran.out.lines().collect();
         assert_eq!(lines.len(), 3, "{}", ran.out);
-        assert!(lines[2].contains("run-000002") && lines[2].contains("payments") && lines[2].contains("end-of-input"), "{}", ran.out);
+        assert!(
+            lines[2].contains("run-000002") && lines[2].contains("payments") && lines[2].contains("end-of-input"),
+            "{}",
+            ran.out
+        );
     }
     let json = place.pelton(&["history", "ls", "--json", "history"]).json();
     assert_eq!((json["runs"].as_array().unwrap().len(), json["runs"][0]["rows"].as_u64()), (2, Some(25)));
@@ -237,7 +255,8 @@ GROUP BY window_start, window_end;
 fn with_letters() -> Place {
     let place = Place::new();
     let rows = [(1, 1), (2, 25), (3, 3), (4, 26), (5, 2), (6, 38)];
-    let mut lines: Vec<String> = rows.iter().map(|(id, s)| format!("{{\"id\":{id},\"at\":\"2024-01-01 00:00:{s:02}\"}}\n")).collect();
+    let mut lines: Vec<String> =
+        rows.iter().map(|(id, s)| format!("{{\"id\":{id},\"at\":\"2024-01-01 00:00:{s:02}\"}}\n")).collect();
     lines.insert(2, "{\"id\":7.5,\"at\":\"2024-01-01 00:00:04\"}\n".into());
     place.write("in.json", lines.concat());
     place.write("q.sql", LATE);
@@ -278,7 +297,11 @@ fn dead_letters_get_another_chance() {
     let ran = place.pelton(&["dead-letters", "reprocess", "--json", "q.sql", "--into", "again"]);
     ran.says(0, &[]);
     let json = ran.json();
-    assert_eq!((json["records"].as_u64(), json["late"].as_u64(), json["dead_letters"].as_u64()), (Some(3), Some(0), Some(0)), "{json}");
+    assert_eq!(
+        (json["records"].as_u64(), json["late"].as_u64(), json["dead_letters"].as_u64()),
+        (Some(3), Some(0), Some(0)),
+        "{json}"
+    );
     assert_eq!(place.rows("again/result.parquet"), ["2024-01-01T00:00:10|3|15.5"]);
     assert_eq!(std::fs::read(place.path("out.parquet")).unwrap(), out, "the live output is not touched");
     assert_eq!(place.pelton(&["dead-letters", "ls", "--json", "letters"]).json()["total"], 3, "nor the letters");
@@ -289,7 +312,8 @@ fn dead_letters_get_another_chance() {
 fn sql_comes_from_a_pipe() {
     let place = Place::new();
     let piped = |args: &[&str], text: &str| {
-        let mut child = place.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            place.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let done = child.wait_with_output().unwrap();
         (done.status.code(), String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
@@ -311,7 +335,13 @@ fn sql_comes_from_a_pipe() {
     let script = "CREATE TABLE t (id BIGINT) WITH ('connector' = 'datagen',\n 'number-of-rows' = '5');\n\\d\n\\d t\nSELECT COUNT(*) AS n\nFROM t;\n";
     let (code, out, err) = piped(&["sql", "--json"], script);
     assert_eq!(code, Some(0), "{err}");
-    assert!(out.contains("| n |") && out.contains("| 5 |") && out.contains("datagen") && out.contains("'number-of-rows' = '5'"), "{out}");
+    assert!(
+        out.contains("| n |")
+            && out.contains("| 5 |")
+            && out.contains("datagen")
+            && out.contains("'number-of-rows' = '5'"),
+        "{out}"
+    );
     assert!(out.trim_end().ends_with("{\"statements\":2,\"errors\":0,\"exit_code\":0}"), "{out}");
     let (code, out, err) = piped(&["sql", "--json"], "SELECT nothing;\nSELECT 1;\n");
     assert!(code == Some(2) && err.contains("unknown column `nothing`"), "{err}");
@@ -328,7 +358,8 @@ fn ctrl_c_drains_and_commits() {
     );
     for signal in ["-INT", "-TERM"] {
         let _ = std::fs::remove_file(place.path("out.parquet"));
-        let child = place.command(&["run", "--json", "q.sql"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child =
+            place.command(&["run", "--json", "q.sql"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(1500));
         let killed = Command::new("bash").args(["-c", &format!("kill {signal} {}", child.id())]).status().unwrap();
         assert!(killed.success());
@@ -368,7 +399,8 @@ fn the_machine_is_described() {
 fn bench_speaks_the_worker_protocol() {
     use arrow::ipc::writer::FileWriter;
     let place = Place::new();
-    let mut file = FileWriter::try_new(std::fs::File::create(place.path("mem.arrow")).unwrap(), &payments(0, 1).schema()).unwrap();
+    let mut file =
+        FileWriter::try_new(std::fs::File::create(place.path("mem.arrow")).unwrap(), &payments(0, 1).schema()).unwrap();
     file.write(&payments(0, 25)).unwrap();
     file.write(&payments(25, 25)).unwrap();
     file.write(&payments(50, 25)).unwrap();
@@ -387,19 +419,25 @@ fn bench_speaks_the_worker_protocol() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let table = format!("{{\"p\": {{\"mem\": \"{}\", \"batches\": 2, \"rows\": 50}}}}", place.path("mem.arrow").display());
+    let table =
+        format!("{{\"p\": {{\"mem\": \"{}\", \"batches\": 2, \"rows\": 50}}}}", place.path("mem.arrow").display());
     let messages = [
         format!("{{\"op\": \"run\", \"q\": \"count\", \"src\": \"mem\", \"verify\": true, \"tables\": {table}}}"),
         format!("{{\"op\": \"run\", \"q\": \"count\", \"src\": \"mem\", \"verify\": false, \"tables\": {table}}}"),
-        format!("{{\"op\": \"micro\", \"q\": \"count\", \"batch\": 10, \"max_rows\": 0, \"verify\": true, \"tables\": {table}}}"),
-        format!("{{\"op\": \"micro\", \"q\": \"count\", \"batch\": 10, \"max_rows\": 20, \"verify\": true, \"tables\": {table}}}"),
+        format!(
+            "{{\"op\": \"micro\", \"q\": \"count\", \"batch\": 10, \"max_rows\": 0, \"verify\": true, \"tables\": {table}}}"
+        ),
+        format!(
+            "{{\"op\": \"micro\", \"q\": \"count\", \"batch\": 10, \"max_rows\": 20, \"verify\": true, \"tables\": {table}}}"
+        ),
         "{\"op\": \"run\", \"q\": \"nothing\", \"tables\": {}}".to_string(),
         "{\"op\": \"quit\"}".to_string(),
     ];
     child.stdin.take().unwrap().write_all((messages.join("\n") + "\n").as_bytes()).unwrap();
     let done = child.wait_with_output().unwrap();
     assert_eq!(done.status.code(), Some(0));
-    let replies: Vec<serde_json::Value> = String::from_utf8(done.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let replies: Vec<serde_json::Value> =
+        String::from_utf8(done.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(replies.len(), 6, "{replies:?}");
     assert_eq!(replies[0], serde_json::json!({ "ok": true, "peer": "pelton", "version": env!("CARGO_PKG_VERSION") }));
     let w = (0..5).map(|i| 3.0 * (1_704_067_200_000u64 + 10_000 * i) as f64).sum::<f64>();
@@ -407,9 +445,18 @@ fn bench_speaks_the_worker_protocol() {
     assert_eq!((&replies[1]["rows_out"], &replies[1]["digest"]), (&15.into(), &digest), "{}", replies[1]);
     assert!(replies[1]["wall"].as_f64().unwrap() > 0.0 && replies[1]["cpu"].as_f64().unwrap() >= 0.0);
     assert!(replies[2]["digest"].is_null(), "{}", replies[2]);
-    assert_eq!((&replies[3]["digest"], &replies[3]["rows"], &replies[3]["batches"]), (&digest, &50.into(), &6.into()), "{}", replies[3]);
+    assert_eq!(
+        (&replies[3]["digest"], &replies[3]["rows"], &replies[3]["batches"]),
+        (&digest, &50.into(), &6.into()),
+        "{}",
+        replies[3]
+    );
     let [p50, p99, max] = ["p50", "p99", "max"].map(|k| replies[3][k].as_f64().unwrap());
-    assert!(0.0 < p50 && p50 <= p99 && p99 <= max && max < 1000.0 * replies[3]["wall"].as_f64().unwrap(), "{}", replies[3]);
+    assert!(
+        0.0 < p50 && p50 <= p99 && p99 <= max && max < 1000.0 * replies[3]["wall"].as_f64().unwrap(),
+        "{}",
+        replies[3]
+    );
     assert_eq!((&replies[4]["rows"], &replies[4]["batches"]), (&20.into(), &2.into()), "{}", replies[4]);
     assert_eq!(replies[5], serde_json::json!({ "ok": false, "err": "unsupported" }));
     let ran = ran(place.command(&["bench"]));
@@ -421,7 +468,9 @@ fn help_and_version() {
     let place = Place::new();
     let ran = place.pelton(&["--help"]);
     assert_eq!(ran.code, 0);
-    for command in ["run", "replay", "verify", "explain", "check", "sql", "history", "dead-letters", "devices", "doctor", "bench"] {
+    for command in
+        ["run", "replay", "verify", "explain", "check", "sql", "history", "dead-letters", "devices", "doctor", "bench"]
+    {
         assert!(ran.out.contains(&format!("\n  {command} ")), "{command} in {}", ran.out);
     }
     assert_eq!(place.pelton(&["--version"]).out, format!("pelton {}\n", env!("CARGO_PKG_VERSION")));

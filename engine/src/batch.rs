@@ -86,7 +86,9 @@ impl Origin {
     /// The row that has this offset.
     pub fn index_of(&self, offset: u64) -> Option<usize> {
         match &self.offsets {
-            Offsets::Run(first) => usize::try_from(offset.checked_sub(*first)?).ok().filter(|i| *i < self.columns.num_rows()),
+            Offsets::Run(first) => {
+                usize::try_from(offset.checked_sub(*first)?).ok().filter(|i| *i < self.columns.num_rows())
+            }
             Offsets::List(list) => list.binary_search(&offset).ok(),
         }
     }
@@ -166,7 +168,8 @@ impl MicroBatch {
             return Ok(self.clone());
         }
         let columns = filter_record_batch(&self.columns, keep).map_err(internal)?;
-        let needs_rows = matches!(self.offsets, Offsets::List(_)) || self.marks.local.is_some() || self.partition != DERIVED;
+        let needs_rows =
+            matches!(self.offsets, Offsets::List(_)) || self.marks.local.is_some() || self.partition != DERIVED;
         let rows: Vec<usize> = if needs_rows { selected(keep) } else { vec![] };
         Ok(MicroBatch {
             columns,

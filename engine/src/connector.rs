@@ -76,7 +76,8 @@ impl Options {
     /// The value of a key that must be there.
     pub fn require(&self, key: &str) -> Result<&str> {
         self.get(key).ok_or_else(|| {
-            Error::user(format!("{} needs the option '{key}'", self.owner)).hint(format!("add '{key}' = '...' to WITH (...)"))
+            Error::user(format!("{} needs the option '{key}'", self.owner))
+                .hint(format!("add '{key}' = '...' to WITH (...)"))
         })
     }
 
@@ -107,14 +108,20 @@ impl Options {
     pub fn duration(&self, key: &str, default: Duration) -> Result<Duration> {
         match self.get(key) {
             None => Ok(default),
-            Some(text) => parse_duration(text).ok_or_else(|| self.bad(key, "a duration such as '300ms', '10s' or '1h'")),
+            Some(text) => {
+                parse_duration(text).ok_or_else(|| self.bad(key, "a duration such as '300ms', '10s' or '1h'"))
+            }
         }
     }
 
     /// One of `choices`, the first being the default.
     pub fn one_of(&self, key: &str, choices: &[&'static str]) -> Result<&'static str> {
         let Some(text) = self.get(key) else { return Ok(choices[0]) };
-        choices.iter().copied().find(|c| c.eq_ignore_ascii_case(text)).ok_or_else(|| self.bad(key, &format!("one of {choices:?}")))
+        choices
+            .iter()
+            .copied()
+            .find(|c| c.eq_ignore_ascii_case(text))
+            .ok_or_else(|| self.bad(key, &format!("one of {choices:?}")))
     }
 
     /// The error for a value that can't be read.
@@ -430,10 +437,13 @@ impl Registry {
     pub fn of(&self, options: &Options) -> Result<&Arc<dyn Connector>> {
         let name = options.require("connector")?;
         self.connectors.get(name).ok_or_else(|| {
-            let error = Error::user(format!("{}: no connector is called '{name}'", options.owner())).at(options.span("connector"));
+            let error = Error::user(format!("{}: no connector is called '{name}'", options.owner()))
+                .at(options.span("connector"));
             match Error::suggest(name, self.connectors.keys().copied()) {
                 Some(near) => error.hint(format!("did you mean '{near}'?")),
-                None => error.hint(format!("there are: {}", self.connectors.keys().copied().collect::<Vec<_>>().join(", "))),
+                None => {
+                    error.hint(format!("there are: {}", self.connectors.keys().copied().collect::<Vec<_>>().join(", ")))
+                }
             }
         })
     }

@@ -16,9 +16,7 @@ use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{ColumnarValue, Expr, Operator};
-use datafusion_physical_expr::expressions::{
-    BinaryExpr, CaseExpr, Column, InListExpr, Literal, NegativeExpr, in_list,
-};
+use datafusion_physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal, NegativeExpr, in_list};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::batch::{MicroBatch, internal};
@@ -30,7 +28,8 @@ pub type Compiled = Arc<dyn PhysicalExpr>;
 
 /// Compiles a logical expression over the columns of `schema`.
 pub fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Compiled> {
-    let physical = create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default()).map_err(plan_error)?;
+    let physical =
+        create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default()).map_err(plan_error)?;
     let arrow: SchemaRef = Arc::new(schema.as_arrow().clone());
     let lawful = physical.transform_up(|node| obey_the_law(node, &arrow)).map(|t| t.data).map_err(plan_error)?;
     let any: &dyn std::any::Any = lawful.as_ref();
@@ -69,15 +68,21 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
         }
         if matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) {
             let float = is_float(&binary.data_type(schema)?);
-            let checked: Compiled =
-                Arc::new(BinaryExpr::new(binary.left().clone(), op, binary.right().clone()).with_fail_on_overflow(!float));
-            return Ok(Transformed::yes(if float { Arc::new(Canonical { inner: checked, what: Canon::Nan }) } else { checked }));
+            let checked: Compiled = Arc::new(
+                BinaryExpr::new(binary.left().clone(), op, binary.right().clone()).with_fail_on_overflow(!float),
+            );
+            return Ok(Transformed::yes(if float {
+                Arc::new(Canonical { inner: checked, what: Canon::Nan })
+            } else {
+                checked
+            }));
         }
     }
     if let Some(list) = any.downcast_ref::<InListExpr>()
         && is_float(&list.expr().data_type(schema)?)
     {
-        let values = list.list().iter().map(|v| zero_is_zero(v.clone(), schema)).collect::<datafusion_common::Result<_>>()?;
+        let values =
+            list.list().iter().map(|v| zero_is_zero(v.clone(), schema)).collect::<datafusion_common::Result<_>>()?;
         let expr = zero_is_zero(list.expr().clone(), schema)?;
         return in_list(expr, values, &list.negated(), schema).map(Transformed::yes);
     }
@@ -85,7 +90,8 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
         && let Some(operand) = case.expr()
         && is_float(&operand.data_type(schema)?)
     {
-        let branches = case.when_then_expr().iter().map(|(when, then)| Ok((zero_is_zero(when.clone(), schema)?, then.clone())));
+        let branches =
+            case.when_then_expr().iter().map(|(when, then)| Ok((zero_is_zero(when.clone(), schema)?, then.clone())));
         let branches = branches.collect::<datafusion_common::Result<_>>()?;
         let operand = zero_is_zero(operand.clone(), schema)?;
         let case = CaseExpr::try_new(Some(operand), branches, case.else_expr().cloned())?;
@@ -280,7 +286,9 @@ impl Select {
     pub fn run(&self, batch: &MicroBatch, letters: &mut Vec<DeadLetter>) -> Result<MicroBatch> {
         match self.try_run(batch) {
             Ok(out) => Ok(out),
-            Err(error) if !is_of_the_row(&error) => Err(Error::world(format!("{}: {}", self.operator, error.strip_backtrace()))),
+            Err(error) if !is_of_the_row(&error) => {
+                Err(Error::world(format!("{}: {}", self.operator, error.strip_backtrace())))
+            }
             Err(error) if batch.rows() <= 1 => {
                 letters.push(letter(batch, 0, &self.operator, LetterKind::Expression, reason(&error)));
                 let none = BooleanArray::from(vec![false; batch.rows()]);
@@ -339,7 +347,11 @@ impl Select {
         if self.predicate.is_some() {
             return None;
         }
-        self.columns.as_ref()?.iter().map(|c| (c.as_ref() as &dyn std::any::Any).downcast_ref::<Column>().map(|c| c.index())).collect()
+        self.columns
+            .as_ref()?
+            .iter()
+            .map(|c| (c.as_ref() as &dyn std::any::Any).downcast_ref::<Column>().map(|c| c.index()))
+            .collect()
     }
 }
 
@@ -382,7 +394,12 @@ fn is_of_the_row(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::ArrowError(e, _) => matches!(
             e.as_ref(),
-            A::DivideByZero | A::ArithmeticOverflow(_) | A::CastError(_) | A::ComputeError(_) | A::ParseError(_) | A::InvalidArgumentError(_)
+            A::DivideByZero
+                | A::ArithmeticOverflow(_)
+                | A::CastError(_)
+                | A::ComputeError(_)
+                | A::ParseError(_)
+                | A::InvalidArgumentError(_)
         ),
         DataFusionError::Execution(_) => true,
         _ => false,

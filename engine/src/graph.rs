@@ -126,7 +126,8 @@ impl Graph {
             }
         }
         for sink in &self.sinks {
-            let columns: Vec<String> = sink.schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect();
+            let columns: Vec<String> =
+                sink.schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect();
             text += &format!("Sink {} [{}]\n", sink.name, columns.join(", "));
             for input in &sink.inputs {
                 self.explain_input(*input, 1, &mut text);

@@ -15,7 +15,9 @@ use pelton_kernels::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Offsets, internal};
-use crate::connector::{Chunk, Decoded, DecodedBatch, Next, PartitionReader, Places, ReadRequest, SegmentWriter, Source, Storage};
+use crate::connector::{
+    Chunk, Decoded, DecodedBatch, Next, PartitionReader, Places, ReadRequest, SegmentWriter, Source, Storage,
+};
 use crate::error::{Error, Result};
 use crate::run::HistorySink;
 
@@ -138,14 +140,36 @@ struct OpenSegment {
 
 impl HistoryKeeper {
     /// Starts the history of a run of `table` under `path`.
-    pub fn start(places: Arc<dyn Places>, path: &str, table: &str, pipeline: &str, raw: &SchemaRef, interval: Duration) -> Result<Self> {
+    pub fn start(
+        places: Arc<dyn Places>,
+        path: &str,
+        table: &str,
+        pipeline: &str,
+        raw: &SchemaRef,
+        interval: Duration,
+    ) -> Result<Self> {
         let storage = places.storage(path)?;
         let run = runs(storage.as_ref())?.last().map_or(1, |last| last + 1);
-        let manifest =
-            Manifest { version: 1, table: table.into(), ended: "running".into(), pipeline: pipeline.into(), ..Default::default() };
+        let manifest = Manifest {
+            version: 1,
+            table: table.into(),
+            ended: "running".into(),
+            pipeline: pipeline.into(),
+            ..Default::default()
+        };
         put_manifest(storage.as_ref(), run, &manifest)?;
         let (schema, kept) = segment_schema(raw);
-        Ok(HistoryKeeper { places, storage, run, manifest, schema, kept, interval, open: BTreeMap::new(), sealed_at: Instant::now() })
+        Ok(HistoryKeeper {
+            places,
+            storage,
+            run,
+            manifest,
+            schema,
+            kept,
+            interval,
+            open: BTreeMap::new(),
+            sealed_at: Instant::now(),
+        })
     }
 
     /// Storage and number of the run, to finish its manifest after the sinks were committed.
@@ -227,7 +251,8 @@ impl Source for HistorySource {
         let count = count.max(self.manifest.segments.iter().map(|s| s.partition + 1).max().unwrap_or(1));
         let mut readers: Vec<Box<dyn PartitionReader>> = vec![];
         for partition in 0..count {
-            let mut segments: Vec<Segment> = self.manifest.segments.iter().filter(|s| s.partition == partition).cloned().collect();
+            let mut segments: Vec<Segment> =
+                self.manifest.segments.iter().filter(|s| s.partition == partition).cloned().collect();
             segments.sort_by_key(|s| std::cmp::Reverse(s.first_offset));
             readers.push(Box::new(HistoryReader {
                 places: self.places.clone(),
@@ -297,7 +322,10 @@ impl SegmentChunk {
     #[expect(clippy::type_complexity, reason = "three parts of one chunk, taken apart at once")]
     fn rows(&self) -> Result<(RecordBatch, Vec<u32>, Vec<(String, ArrayRef)>)> {
         let batches = self.places.read_segment(&self.path)?;
-        let schema = batches.first().map(|b| b.schema()).ok_or_else(|| Error::world(format!("{} is empty", self.path.display())))?;
+        let schema = batches
+            .first()
+            .map(|b| b.schema())
+            .ok_or_else(|| Error::world(format!("{} is empty", self.path.display())))?;
         let all = arrow::compute::concat_batches(&schema, &batches).map_err(internal)?;
         let column = |name: &str| {
             all.column_by_name(name).cloned().ok_or_else(|| {
@@ -306,10 +334,15 @@ impl SegmentChunk {
             })
         };
         let offsets = column(OFFSET)?;
-        let offsets = offsets.as_primitive::<Int64Type>().values().iter().map(|o| (*o as u64 - self.base) as u32).collect();
+        let offsets =
+            offsets.as_primitive::<Int64Type>().values().iter().map(|o| (*o as u64 - self.base) as u32).collect();
         let columns = self.columns.fields().iter().map(|f| {
             let array = column(f.name())?;
-            if array.data_type() == f.data_type() { Ok(array) } else { arrow::compute::cast(&array, f.data_type()).map_err(internal) }
+            if array.data_type() == f.data_type() {
+                Ok(array)
+            } else {
+                arrow::compute::cast(&array, f.data_type()).map_err(internal)
+            }
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(all.num_rows()));
@@ -320,7 +353,12 @@ impl SegmentChunk {
 }
 
 /// Recomputes the digest of every segment; answers the segments that differ, with what was found.
-pub fn check_segments(places: &Arc<dyn Places>, storage: &Arc<dyn Storage>, run: u32, manifest: &Manifest) -> Vec<(Segment, String)> {
+pub fn check_segments(
+    places: &Arc<dyn Places>,
+    storage: &Arc<dyn Storage>,
+    run: u32,
+    manifest: &Manifest,
+) -> Vec<(Segment, String)> {
     let mut wrong = vec![];
     for segment in &manifest.segments {
         let path = storage.local_path(&format!("{}/{}", run_name(run), segment.file));
@@ -330,7 +368,10 @@ pub fn check_segments(places: &Arc<dyn Places>, storage: &Arc<dyn Storage>, run:
                 let mut digest = Digest::default();
                 batches.iter().for_each(|b| digest.update(b));
                 if digest.to_string() != segment.digest {
-                    wrong.push((segment.clone(), format!("input digest {digest}, the manifest says {}", segment.digest)));
+                    wrong.push((
+                        segment.clone(),
+                        format!("input digest {digest}, the manifest says {}", segment.digest),
+                    ));
                 }
             }
         }

@@ -77,7 +77,13 @@ pub struct PreparedChunk {
 
 impl Intake {
     /// The intake of a table. `keep_raw`: history wants every physical and metadata column.
-    pub fn new(source: &SourceNode, def: &TableDef, batch_rows: usize, keep_raw: bool, future_max: Option<i64>) -> Result<Self> {
+    pub fn new(
+        source: &SourceNode,
+        def: &TableDef,
+        batch_rows: usize,
+        keep_raw: bool,
+        future_max: Option<i64>,
+    ) -> Result<Self> {
         let mut physical: Vec<usize> = vec![];
         let mut metadata: Vec<(String, DataType)> = vec![];
         let mut need = |column: &crate::sql::ColumnDef| match &column.kind {
@@ -117,7 +123,8 @@ impl Intake {
         }
         physical.sort_unstable();
         physical.dedup();
-        let mut fields: Vec<Field> = physical.iter().map(|p| def.table.schema.field(*p).clone().with_nullable(true)).collect();
+        let mut fields: Vec<Field> =
+            physical.iter().map(|p| def.table.schema.field(*p).clone().with_nullable(true)).collect();
         let mut engine_columns = vec![];
         for (key, data_type) in &metadata {
             if let Some(known) = ENGINE_METADATA.into_iter().find(|k| k == key) {
@@ -154,7 +161,9 @@ impl Intake {
                 _ => plain(&column.name),
             };
             let compiled = compile(&expr, &raw_df, &props)?;
-            let compiled: Compiled = if compiled.data_type(raw_df.as_arrow()).map_err(crate::expr::plan_error)? == column.data_type {
+            let compiled: Compiled = if compiled.data_type(raw_df.as_arrow()).map_err(crate::expr::plan_error)?
+                == column.data_type
+            {
                 compiled
             } else {
                 Arc::new(datafusion_physical_expr::expressions::CastExpr::new(compiled, column.data_type.clone(), None))
@@ -188,7 +197,11 @@ impl Intake {
                 columns.push(compile(&expr, &raw_df, &props)?);
                 let data_type = columns[emitted].data_type(raw_df.as_arrow()).map_err(crate::expr::plan_error)?;
                 if !matches!(data_type, DataType::Timestamp(..)) {
-                    return Err(Error::user(format!("the watermark of {} is no timestamp but {data_type}", def.table.name)).at(def.span));
+                    return Err(Error::user(format!(
+                        "the watermark of {} is no timestamp but {data_type}",
+                        def.table.name
+                    ))
+                    .at(def.span));
                 }
                 out_fields.push(Field::new("watermark", data_type, true));
                 Some(())
@@ -209,16 +222,22 @@ impl Intake {
             )),
             operator: format!("computed columns of {}", def.table.name),
         };
-        let required = source.columns.iter().enumerate().filter(|(_, c)| {
-            !def.columns[**c].nullable || def.watermark.as_ref().is_some_and(|m| m.column == **c)
-        });
+        let required = source
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| !def.columns[**c].nullable || def.watermark.as_ref().is_some_and(|m| m.column == **c));
         let required = required.map(|(at, _)| at).collect();
         let time = def.watermark.as_ref().and_then(|m| source.columns.iter().position(|c| *c == m.column));
         Ok(Intake {
             name: def.table.name.as_str().into(),
             request: ReadRequest {
                 columns: physical,
-                metadata: metadata.into_iter().map(|(k, _)| k).filter(|k| !ENGINE_METADATA.contains(&k.as_str())).collect(),
+                metadata: metadata
+                    .into_iter()
+                    .map(|(k, _)| k)
+                    .filter(|k| !ENGINE_METADATA.contains(&k.as_str()))
+                    .collect(),
                 batch_rows,
             },
             raw,
@@ -270,7 +289,8 @@ impl Intake {
                 continue;
             }
             next = offsets.get(n - 1) + 1;
-            let raw = self.raw_columns(&batch.batch, &decoded.metadata, &decoded.metadata_rows, partition, base, &offsets)?;
+            let raw =
+                self.raw_columns(&batch.batch, &decoded.metadata, &decoded.metadata_rows, partition, base, &offsets)?;
             let rows = MicroBatch { columns: raw, partition, offsets, marks: crate::batch::Marks::NONE, origin: None };
             self.prepare_batch(rows, partition, now_us, &mut out)?;
         }
@@ -294,7 +314,11 @@ impl Intake {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.raw.fields().len());
         let physical = self.request.columns.len();
         if batch.num_columns() != physical {
-            return Err(Error::world(format!("{}: the connector gave {} columns, {physical} were asked for", self.name, batch.num_columns())));
+            return Err(Error::world(format!(
+                "{}: the connector gave {} columns, {physical} were asked for",
+                self.name,
+                batch.num_columns()
+            )));
         }
         for (i, field) in self.raw.fields().iter().enumerate() {
             let array = if i < physical {
@@ -316,7 +340,11 @@ impl Intake {
                     None => arrow::array::new_null_array(field.data_type(), n),
                 }
             };
-            columns.push(if array.data_type() == field.data_type() { array } else { cast(&array, field.data_type()).map_err(internal)? });
+            columns.push(if array.data_type() == field.data_type() {
+                array
+            } else {
+                cast(&array, field.data_type()).map_err(internal)?
+            });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(n));
         RecordBatch::try_new_with_options(self.raw.clone(), columns, &options).map_err(internal)
@@ -326,7 +354,11 @@ impl Intake {
         let raw_rows = rows.columns.clone();
         let raw_offsets = rows.offsets.clone();
         let mut selected = self.select.run(&rows, &mut out.letters)?;
-        let refuse = |selected: MicroBatch, keep: BooleanArray, kind: LetterKind, reason: &dyn Fn(usize) -> String, letters: &mut Vec<DeadLetter>| {
+        let refuse = |selected: MicroBatch,
+                      keep: BooleanArray,
+                      kind: LetterKind,
+                      reason: &dyn Fn(usize) -> String,
+                      letters: &mut Vec<DeadLetter>| {
             let origin = crate::batch::Origin {
                 source: self.name.clone(),
                 partition,
@@ -346,7 +378,13 @@ impl Intake {
                 let keep = arrow::compute::is_not_null(&values).map_err(internal)?;
                 let name = self.schema.field(column).name().clone();
                 let what = if Some(column) == self.time { "the event time" } else { "column" };
-                selected = refuse(selected, keep, LetterKind::Schema, &|_| format!("{what} {name} is NULL"), &mut out.letters)?;
+                selected = refuse(
+                    selected,
+                    keep,
+                    LetterKind::Schema,
+                    &|_| format!("{what} {name} is NULL"),
+                    &mut out.letters,
+                )?;
             }
         }
         if let (Some(max), Some(time)) = (self.future_max, self.time) {
@@ -354,7 +392,13 @@ impl Intake {
             let limit = now_us.saturating_add(max);
             if times.iter().any(|t| *t > limit) {
                 let keep = BooleanArray::from_iter(times.iter().map(|t| Some(*t <= limit)));
-                let reason = |row: usize| format!("the event time {} is too far ahead of the clock ({})", show_time(times[row]), show_time(now_us));
+                let reason = |row: usize| {
+                    format!(
+                        "the event time {} is too far ahead of the clock ({})",
+                        show_time(times[row]),
+                        show_time(now_us)
+                    )
+                };
                 selected = refuse(selected, keep, LetterKind::FarFuture, &reason, &mut out.letters)?;
             }
         }
@@ -383,11 +427,15 @@ impl Intake {
         let first_raw = self.emitted + usize::from(self.watermark.is_some());
         let options = RecordBatchOptions::new().with_row_count(Some(n));
         let raw = if self.keep_raw {
-            Some(RecordBatch::try_new_with_options(self.raw.clone(), all[first_raw..].to_vec(), &options).map_err(internal)?)
+            Some(
+                RecordBatch::try_new_with_options(self.raw.clone(), all[first_raw..].to_vec(), &options)
+                    .map_err(internal)?,
+            )
         } else {
             None
         };
-        let columns = RecordBatch::try_new_with_options(self.schema.clone(), all[..self.emitted].to_vec(), &options).map_err(internal)?;
+        let columns = RecordBatch::try_new_with_options(self.schema.clone(), all[..self.emitted].to_vec(), &options)
+            .map_err(internal)?;
         out.batches.push(Prepared { columns, raw, offsets: selected.offsets, marks });
         Ok(())
     }

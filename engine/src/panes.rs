@@ -57,10 +57,14 @@ impl Panes {
     /// The arithmetic of `spec`; `None` for sessions, which have no panes.
     pub fn of(spec: &WindowSpec) -> Option<Self> {
         Some(match *spec {
-            WindowSpec::Tumble { size_us, offset_us } => Panes { width: size_us, offset: offset_us, kind: Kind::Tumble },
-            WindowSpec::Hop { slide_us, size_us, offset_us } => {
-                Panes { width: gcd(size_us, slide_us), offset: offset_us, kind: Kind::Hop { slide: slide_us, size: size_us } }
+            WindowSpec::Tumble { size_us, offset_us } => {
+                Panes { width: size_us, offset: offset_us, kind: Kind::Tumble }
             }
+            WindowSpec::Hop { slide_us, size_us, offset_us } => Panes {
+                width: gcd(size_us, slide_us),
+                offset: offset_us,
+                kind: Kind::Hop { slide: slide_us, size: size_us },
+            },
             WindowSpec::Cumulate { step_us, size_us, offset_us } => {
                 Panes { width: step_us, offset: offset_us, kind: Kind::Cumulate { size: size_us } }
             }
@@ -110,7 +114,10 @@ impl Panes {
             }
             Kind::Cumulate { size } => {
                 let start = floor_to(pane, size, self.offset);
-                let ends = (1..).map(|k| start + k * self.width).skip_while(|end| *end <= pane).take_while(|end| *end <= start + size);
+                let ends = (1..)
+                    .map(|k| start + k * self.width)
+                    .skip_while(|end| *end <= pane)
+                    .take_while(|end| *end <= start + size);
                 ends.map(|end| Window { start, end }).collect()
             }
         }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -13,7 +13,9 @@ use crate::connector::{DeadLetterStore, Options, Registry, Sink, Storage, Table}
 use crate::error::{Error, Result};
 use crate::expr::plan_error;
 use crate::graph::Graph;
-use crate::history::{HistoryKeeper, HistorySource, Manifest, PartitionState, check_segments, manifest, put_manifest, runs};
+use crate::history::{
+    HistoryKeeper, HistorySource, Manifest, PartitionState, check_segments, manifest, put_manifest, runs,
+};
 use crate::intake::Intake;
 use crate::operators::LookupTable;
 use crate::plan::{TimeRange, plan};
@@ -128,7 +130,10 @@ pub struct Verdict {
 impl Verdict {
     /// True if everything is as it was.
     pub fn holds(&self) -> bool {
-        self.segments.is_empty() && self.tables.is_empty() && self.replay.broken.is_empty() && self.sinks.values().all(|(live, again)| live == again)
+        self.segments.is_empty()
+            && self.tables.is_empty()
+            && self.replay.broken.is_empty()
+            && self.sinks.values().all(|(live, again)| live == again)
     }
 }
 
@@ -141,8 +146,10 @@ pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Res
     let mut live: BTreeMap<String, String> = BTreeMap::new();
     for (table, history) in &histories {
         if history.manifest.ended == "running" {
-            return Err(Error::world(format!("the last run of {table} has not ended, or was killed: there is nothing to compare with"))
-                .hint("end it with Ctrl-C (or let it end), or replay what is there with `pelton replay`"));
+            return Err(Error::world(format!(
+                "the last run of {table} has not ended, or was killed: there is nothing to compare with"
+            ))
+            .hint("end it with Ctrl-C (or let it end), or replay what is there with `pelton replay`"));
         }
         if history.manifest.pipeline != pipeline.fingerprint() {
             return Err(Error::user(format!("the queries or settings have changed since the last run over {table}"))
@@ -150,7 +157,11 @@ pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Res
         }
         live.extend(history.manifest.sinks.clone());
         for (segment, found) in check_segments(registry.places()?, &history.storage, history.run, &history.manifest) {
-            verdict.segments.push((table.clone(), format!("{}/{}", crate::history::run_name(history.run), segment.file), found));
+            verdict.segments.push((
+                table.clone(),
+                format!("{}/{}", crate::history::run_name(history.run), segment.file),
+                found,
+            ));
         }
     }
     let (replay, tables) = pipeline.run()?;
@@ -184,7 +195,9 @@ pub fn explain_script(script: &Script, registry: &Registry) -> Result<String> {
 enum Mode {
     Live,
     /// From history; rows go below `into`, or nowhere.
-    Replay { into: Option<PathBuf> },
+    Replay {
+        into: Option<PathBuf>,
+    },
 }
 
 /// The last run in a table's history.
@@ -209,7 +222,12 @@ impl Pipeline<'_> {
             text += &format!("{}\n", job.plan.display_indent_schema());
         }
         for table in &self.script.tables {
-            text += &format!("{} {:?} {:?}\n", table.table.name, table.schema, table.watermark.as_ref().map(|w| w.expr.to_string()));
+            text += &format!(
+                "{} {:?} {:?}\n",
+                table.table.name,
+                table.schema,
+                table.watermark.as_ref().map(|w| w.expr.to_string())
+            );
         }
         for key in ["pelton.float-sum", "pelton.time-zone", "pelton.volatile", "pelton.allowed-lateness"] {
             text += &format!("{key}={}\n", self.script.settings.get(key).unwrap_or("default"));
@@ -308,7 +326,14 @@ impl Pipeline<'_> {
         for (index, node) in graph.sources.iter().enumerate() {
             let Some(def) = &node.table else {
                 let rows = ConstantRows(node.constant.clone());
-                sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None, floors: vec![] });
+                sources.push(OpenSource {
+                    readers: vec![Box::new(rows)],
+                    intake: None,
+                    history: None,
+                    rate: None,
+                    idle: None,
+                    floors: vec![],
+                });
                 continue;
             };
             let options = &def.table.options;
@@ -324,7 +349,9 @@ impl Pipeline<'_> {
             let intake = Arc::new(Intake::new(node, def, self.batch_rows(), path.is_some(), future)?);
             let mut source: Box<dyn crate::connector::Source> = match histories.get(&def.table.name) {
                 Some(history) => {
-                    let columns = Schema::new(intake.request.columns.iter().map(|c| def.table.schema.field(*c).clone()).collect::<Vec<_>>());
+                    let columns = Schema::new(
+                        intake.request.columns.iter().map(|c| def.table.schema.field(*c).clone()).collect::<Vec<_>>(),
+                    );
                     Box::new(HistorySource {
                         places: self.registry.places()?.clone(),
                         storage: history.storage.clone(),
@@ -335,11 +362,16 @@ impl Pipeline<'_> {
                     })
                 }
                 None if matches!(self.mode, Mode::Replay { .. }) && !def.bounded => {
-                    return Err(Error::user(format!("{} is not bounded and keeps no history: it cannot be replayed", def.table.name))
-                        .at(def.span)
-                        .hint("add 'history.path' = '...' to its WITH (...)"));
+                    return Err(Error::user(format!(
+                        "{} is not bounded and keeps no history: it cannot be replayed",
+                        def.table.name
+                    ))
+                    .at(def.span)
+                    .hint("add 'history.path' = '...' to its WITH (...)"));
                 }
-                None => connector.source(&def.table, &intake.request).map_err(|e| or_unknown_option(e, options).at(def.span))?,
+                None => connector
+                    .source(&def.table, &intake.request)
+                    .map_err(|e| or_unknown_option(e, options).at(def.span))?,
             };
             if def.bounded
                 && let Some(fingerprint) = source.fingerprint()
@@ -353,8 +385,14 @@ impl Pipeline<'_> {
                 Some(path) => {
                     let interval = options.duration("history.commit-interval", Duration::from_secs(10))?;
                     let places = self.registry.places()?.clone();
-                    let keeper =
-                        HistoryKeeper::start(places, path, &def.table.name, &self.fingerprint(), &intake.raw_schema(), interval)?;
+                    let keeper = HistoryKeeper::start(
+                        places,
+                        path,
+                        &def.table.name,
+                        &self.fingerprint(),
+                        &intake.raw_schema(),
+                        interval,
+                    )?;
                     let (storage, run) = keeper.location();
                     keepers.push((index, storage, run));
                     Some(Box::new(keeper))
@@ -380,7 +418,14 @@ impl Pipeline<'_> {
             });
             let idle = options.duration("scan.watermark.idle-timeout", Duration::from_secs(30))?;
             let idle = (!def.bounded && live && !idle.is_zero()).then_some(idle);
-            sources.push(OpenSource { readers: source.partitions().map_err(|e| e.at(def.span))?, intake: Some(intake), history, rate, idle, floors });
+            sources.push(OpenSource {
+                readers: source.partitions().map_err(|e| e.at(def.span))?,
+                intake: Some(intake),
+                history,
+                rate,
+                idle,
+                floors,
+            });
         }
         Ok((sources, keepers))
     }
@@ -399,14 +444,22 @@ impl Pipeline<'_> {
                     options.set("path", path.to_string_lossy());
                     options.set("sink.mode", "overwrite");
                     let connector = self.registry.of(&options)?.clone();
-                    connector.sink(&Table { name: sink.name.clone(), schema: sink.schema.clone(), options, primary_key: vec![] })?
+                    connector.sink(&Table {
+                        name: sink.name.clone(),
+                        schema: sink.schema.clone(),
+                        options,
+                        primary_key: vec![],
+                    })?
                 }
                 (Some(Target::Table(def)), Mode::Live) => {
                     let options = &def.table.options;
                     for key in crate::sql::ENGINE_TABLE_OPTIONS {
                         options.get(key);
                     }
-                    self.registry.of(options)?.sink(&def.table).map_err(|e| or_unknown_option(e, options).at(def.span))?
+                    self.registry
+                        .of(options)?
+                        .sink(&def.table)
+                        .map_err(|e| or_unknown_option(e, options).at(def.span))?
                 }
                 (_, Mode::Live) => match &self.options.print {
                     Some(print) => print(&sink.name, &sink.schema),
@@ -428,16 +481,34 @@ impl Pipeline<'_> {
             for node in &load.graph.sources {
                 let Some(def) = &node.table else {
                     let rows = ConstantRows(node.constant.clone());
-                    sources.push(OpenSource { readers: vec![Box::new(rows)], intake: None, history: None, rate: None, idle: None, floors: vec![] });
+                    sources.push(OpenSource {
+                        readers: vec![Box::new(rows)],
+                        intake: None,
+                        history: None,
+                        rate: None,
+                        idle: None,
+                        floors: vec![],
+                    });
                     continue;
                 };
                 let intake = Arc::new(Intake::new(node, def, 65_536, false, None)?);
-                let mut source = self.registry.of(&def.table.options)?.source(&def.table, &intake.request).map_err(|e| e.at(def.span))?;
+                let mut source = self
+                    .registry
+                    .of(&def.table.options)?
+                    .source(&def.table, &intake.request)
+                    .map_err(|e| e.at(def.span))?;
                 if let Some(fingerprint) = source.fingerprint() {
                     tables.insert(def.table.name.clone(), fingerprint);
                 }
                 let readers = source.partitions().map_err(|e| e.at(def.span))?;
-                sources.push(OpenSource { readers, intake: Some(intake), history: None, rate: None, idle: None, floors: vec![] });
+                sources.push(OpenSource {
+                    readers,
+                    intake: Some(intake),
+                    history: None,
+                    rate: None,
+                    idle: None,
+                    floors: vec![],
+                });
             }
             let rows = Collect::default();
             let mut execution = self.execution(true);
@@ -448,7 +519,8 @@ impl Pipeline<'_> {
                 return Err(error.during("loading a table for a join"));
             }
             let batches: Vec<RecordBatch> = std::mem::take(&mut *rows.0.lock().expect("no panic holds this lock"));
-            let all = arrow::compute::concat_batches(&load.graph.sinks[0].schema, &batches).map_err(crate::batch::internal)?;
+            let all = arrow::compute::concat_batches(&load.graph.sinks[0].schema, &batches)
+                .map_err(crate::batch::internal)?;
             let keys = load
                 .keys
                 .iter()

@@ -32,11 +32,20 @@ use crate::window::WindowSpec;
 enum Meaning {
     Plain,
     /// The event time, with its tick in µs.
-    Time { tick: i64 },
+    Time {
+        tick: i64,
+    },
     /// Start of a window; `size` if all windows have the same.
-    WindowStart { tick: i64, size: Option<i64> },
-    WindowEnd { tick: i64 },
-    WindowTime { tick: i64 },
+    WindowStart {
+        tick: i64,
+        size: Option<i64>,
+    },
+    WindowEnd {
+        tick: i64,
+    },
+    WindowTime {
+        tick: i64,
+    },
 }
 
 /// Where a logical column is found.
@@ -97,9 +106,9 @@ impl Relation {
     }
 
     fn uses_virtual(&self, expr: &Expr) -> bool {
-        expr.column_refs().iter().any(|c| {
-            self.schema.maybe_index_of_column(c).is_some_and(|i| matches!(self.places[i], Place::Virtual(_)))
-        })
+        expr.column_refs()
+            .iter()
+            .any(|c| self.schema.maybe_index_of_column(c).is_some_and(|i| matches!(self.places[i], Place::Virtual(_))))
     }
 }
 
@@ -182,7 +191,12 @@ impl<'a> Planner<'a> {
             let Some(table) = table_of(&scan) else { continue };
             let wanted: Vec<usize> =
                 scan.projection.clone().unwrap_or_else(|| (0..table.schema.fields().len()).collect());
-            let at = match self.graph.sources.iter().position(|s| s.table.as_ref().is_some_and(|t| t.table.name == table.table.name)) {
+            let at = match self
+                .graph
+                .sources
+                .iter()
+                .position(|s| s.table.as_ref().is_some_and(|t| t.table.name == table.table.name))
+            {
                 Some(at) => at,
                 None => {
                     let columns: BTreeSet<usize> = table.watermark.iter().map(|w| w.column).collect();
@@ -258,7 +272,9 @@ impl<'a> Planner<'a> {
             LogicalPlan::Limit(limit) => {
                 let unclear = || Error::user("LIMIT and OFFSET take a constant number").at(self.order_by);
                 let SkipType::Literal(skip) = limit.get_skip_type().map_err(plan_error)? else { return Err(unclear()) };
-                let FetchType::Literal(fetch) = limit.get_fetch_type().map_err(plan_error)? else { return Err(unclear()) };
+                let FetchType::Literal(fetch) = limit.get_fetch_type().map_err(plan_error)? else {
+                    return Err(unclear());
+                };
                 // A limit is the business of the sort below it, also below a projection that drops the sort's columns.
                 if sorted_below(&limit.input) {
                     self.limit = Some((skip, fetch));
@@ -267,17 +283,16 @@ impl<'a> Planner<'a> {
                 let input = self.relation(&limit.input)?;
                 self.sort(input, &[], skip, fetch)
             }
-            LogicalPlan::Extension(extension) => {
-                match extension.node.as_any().downcast_ref::<WindowTvf>() {
-                    Some(tvf) => self.window(tvf),
-                    None => Err(Error::user(format!("not supported yet: {}", extension.node.name()))),
-                }
-            }
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowTvf>() {
+                Some(tvf) => self.window(tvf),
+                None => Err(Error::user(format!("not supported yet: {}", extension.node.name()))),
+            },
             LogicalPlan::EmptyRelation(empty) => {
                 let rows = usize::from(empty.produce_one_row);
                 let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
                 let schema: SchemaRef = Arc::new(empty.schema.as_arrow().clone());
-                let columns = schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), rows)).collect();
+                let columns =
+                    schema.fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), rows)).collect();
                 let batch = arrow::array::RecordBatch::try_new_with_options(schema, columns, &options)
                     .map_err(crate::batch::internal)?;
                 self.constant(batch, &empty.schema)
@@ -344,9 +359,17 @@ impl<'a> Planner<'a> {
         let fields = scan.projected_schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect::<Vec<_>>();
         let mut physical: Vec<(Option<TableReference>, FieldRef)> = emitted
             .iter()
-            .map(|c| (None, Arc::new(table.schema.fields()[*c].as_ref().clone().with_name(format!("__{}_{c}", scan.table_name)))))
+            .map(|c| {
+                (
+                    None,
+                    Arc::new(
+                        table.schema.fields()[*c].as_ref().clone().with_name(format!("__{}_{c}", scan.table_name)),
+                    ),
+                )
+            })
             .collect();
-        let places: Vec<usize> = wanted.iter().map(|w| emitted.binary_search(w).expect("scans were noted before")).collect();
+        let places: Vec<usize> =
+            wanted.iter().map(|w| emitted.binary_search(w).expect("scans were noted before")).collect();
         for (place, field) in places.iter().zip(fields) {
             physical[*place] = field;
         }
@@ -381,7 +404,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Projects to `exprs`, named as in `schema`. Virtual columns that are merely passed on stay virtual.
-    fn project(&mut self, input: Relation, predicate: Option<&Expr>, exprs: &[Expr], schema: &DFSchemaRef) -> Result<Relation> {
+    fn project(
+        &mut self,
+        input: Relation,
+        predicate: Option<&Expr>,
+        exprs: &[Expr],
+        schema: &DFSchemaRef,
+    ) -> Result<Relation> {
         let computes = |r: &Relation, e: &Expr| r.uses_virtual(e) && r.column(e).is_none();
         let input = if exprs.iter().any(|e| computes(&input, e)) { self.expand(input)? } else { input };
         let df = input.df()?;
@@ -406,11 +435,14 @@ impl<'a> Planner<'a> {
         if let Some(p) = &mut pending {
             // The event time goes along, even if the query does not name it.
             let field = &input.physical[p.time].1;
-            columns.push(Arc::new(datafusion_physical_expr::expressions::Column::new(field.name(), p.time)) as Compiled);
-            physical.push((None, Arc::new(field.as_ref().clone().with_name(format!("__time_{}", self.graph.nodes.len())))));
+            columns
+                .push(Arc::new(datafusion_physical_expr::expressions::Column::new(field.name(), p.time)) as Compiled);
+            physical
+                .push((None, Arc::new(field.as_ref().clone().with_name(format!("__time_{}", self.graph.nodes.len())))));
             p.time = columns.len() - 1;
         }
-        let arrow: SchemaRef = Arc::new(Schema::new(physical.iter().map(|(_, f): &(_, FieldRef)| f.clone()).collect::<Vec<_>>()));
+        let arrow: SchemaRef =
+            Arc::new(Schema::new(physical.iter().map(|(_, f): &(_, FieldRef)| f.clone()).collect::<Vec<_>>()));
         let select = Select {
             predicate: predicate.map(|p| compile(p, &df, &self.props)).transpose()?,
             columns: Some(columns),
@@ -427,13 +459,16 @@ impl<'a> Planner<'a> {
         let Some(panes) = Panes::of(&pending.spec) else {
             return Err(Error::user("a SESSION window must be grouped by its window and its PARTITION BY columns")
                 .at(pending.span)
-                .hint("GROUP BY window_start, window_end and the PARTITION BY columns directly over the table function"));
+                .hint(
+                    "GROUP BY window_start, window_end and the PARTITION BY columns directly over the table function",
+                ));
         };
         let n = input.physical.len();
         let bounds = [GroupColumn::WindowStart, GroupColumn::WindowEnd, GroupColumn::WindowTime];
         let mut relation = Relation { pending: None, ..input };
         for (b, bound) in bounds.iter().enumerate() {
-            let mut named = (None, Arc::new(Field::new(format!("__window_{n}_{b}"), pending.bound_type.clone(), false)));
+            let mut named =
+                (None, Arc::new(Field::new(format!("__window_{n}_{b}"), pending.bound_type.clone(), false)));
             for (i, place) in relation.places.iter_mut().enumerate() {
                 if *place == Place::Virtual(*bound) {
                     *place = Place::Column(n + b);
@@ -551,15 +586,18 @@ impl<'a> Planner<'a> {
             let call = aggregate_call(expr)?;
             let kind = match call.kind {
                 AggregateKind::FirstValue | AggregateKind::LastValue if !input.ordered => {
-                    return Err(Error::user("FIRST_VALUE and LAST_VALUE need rows in a total order, which rows of an aggregate do not have")
-                        .at(self.group_by)
-                        .hint("take FIRST_VALUE in the inner query, or use MIN or MAX"));
+                    return Err(Error::user(
+                        "FIRST_VALUE and LAST_VALUE need rows in a total order, which rows of an aggregate do not have",
+                    )
+                    .at(self.group_by)
+                    .hint("take FIRST_VALUE in the inner query, or use MIN or MAX"));
                 }
-                AggregateKind::ApproxPercentile => {
-                    Kernel::ApproxPercentile { p: call.percentile.ok_or_else(|| {
-                        Error::user("APPROX_PERCENTILE takes a constant between 0 and 1 as its second argument").at(self.group_by)
-                    })? }
-                }
+                AggregateKind::ApproxPercentile => Kernel::ApproxPercentile {
+                    p: call.percentile.ok_or_else(|| {
+                        Error::user("APPROX_PERCENTILE takes a constant between 0 and 1 as its second argument")
+                            .at(self.group_by)
+                    })?,
+                },
                 kind => kernel_kind(kind),
             };
             ordered |= matches!(kind, Kernel::FirstValue | Kernel::LastValue);
@@ -590,7 +628,10 @@ impl<'a> Planner<'a> {
             calls.push(AggregateCall { spec, args, filter });
         }
         let tick_of = |m: Meaning| match m {
-            Meaning::Time { tick } | Meaning::WindowStart { tick, .. } | Meaning::WindowEnd { tick } | Meaning::WindowTime { tick } => tick,
+            Meaning::Time { tick }
+            | Meaning::WindowStart { tick, .. }
+            | Meaning::WindowEnd { tick }
+            | Meaning::WindowTime { tick } => tick,
             Meaning::Plain => 1,
         };
         let column_of = |index: usize| -> Compiled {
@@ -663,25 +704,43 @@ impl<'a> Planner<'a> {
         let operator: Box<dyn crate::operators::Operator> = match (&assign, &input.pending) {
             (Assign::Carried { column, .. }, Some(pending)) => {
                 let WindowSpec::Session { gap_us } = pending.spec else { unreachable!("only sessions have no panes") };
-                Box::new(SessionAggregate::new(program, *column, gap_us, tick, ordered, group, schema, text, self.slots)?)
+                Box::new(SessionAggregate::new(
+                    program, *column, gap_us, tick, ordered, group, schema, text, self.slots,
+                )?)
             }
-            _ => Box::new(WindowAggregate::new(program, Arc::new(Cpu), assign, tick, ordered, group, schema, text, self.slots)),
+            _ => Box::new(WindowAggregate::new(
+                program,
+                Arc::new(Cpu),
+                assign,
+                tick,
+                ordered,
+                group,
+                schema,
+                text,
+                self.slots,
+            )),
         };
         let from = self.graph.add(operator, vec![before]);
         let count = aggregate.schema.fields().len();
         let meanings = (0..count)
-            .map(|i| groups.get(i).map_or(Meaning::Plain, |e| match meaning(&input, e) {
-                // The event time of a row is no event time of its group.
-                Meaning::Time { .. } => Meaning::Plain,
-                m => m,
-            }))
+            .map(|i| {
+                groups.get(i).map_or(Meaning::Plain, |e| match meaning(&input, e) {
+                    // The event time of a row is no event time of its group.
+                    Meaning::Time { .. } => Meaning::Plain,
+                    m => m,
+                })
+            })
             .collect();
         Ok(Relation {
             from: vec![from],
             schema: aggregate.schema.clone(),
             places: (0..count).map(Place::Column).collect(),
             meanings,
-            physical: aggregate.schema.iter().map(|(q, f)| (q.cloned(), Arc::new(f.as_ref().clone().with_nullable(true)))).collect(),
+            physical: aggregate
+                .schema
+                .iter()
+                .map(|(q, f)| (q.cloned(), Arc::new(f.as_ref().clone().with_nullable(true))))
+                .collect(),
             pending: None,
             bounded: input.bounded,
             ordered: false,
@@ -691,12 +750,13 @@ impl<'a> Planner<'a> {
     /// Sessions are grouped by exactly what they are partitioned by.
     fn check_session(&self, input: &Relation, pending: &Pending, groups: &[Expr]) -> Result<()> {
         let names = |exprs: &mut dyn Iterator<Item = &Expr>| -> BTreeSet<String> {
-            exprs.map(|e| match e {
-                Expr::Column(c) => c.name.to_lowercase(),
-                Expr::Alias(a) => a.expr.to_string().to_lowercase(),
-                e => e.to_string().to_lowercase(),
-            })
-            .collect()
+            exprs
+                .map(|e| match e {
+                    Expr::Column(c) => c.name.to_lowercase(),
+                    Expr::Alias(a) => a.expr.to_string().to_lowercase(),
+                    e => e.to_string().to_lowercase(),
+                })
+                .collect()
         };
         let plain = |e: &&Expr| !input.column(e).is_some_and(|c| matches!(input.places[c], Place::Virtual(_)));
         let by = names(&mut groups.iter().filter(plain));
@@ -729,7 +789,9 @@ impl<'a> Planner<'a> {
         match join.join_type {
             JoinType::Left => right.then_some(Side::Right),
             JoinType::Right => left.then_some(Side::Left),
-            JoinType::Inner if right && left && has_watermark(&join.right) && !has_watermark(&join.left) => Some(Side::Left),
+            JoinType::Inner if right && left && has_watermark(&join.right) && !has_watermark(&join.left) => {
+                Some(Side::Left)
+            }
             JoinType::Inner if right => Some(Side::Right),
             JoinType::Inner if left => Some(Side::Left),
             _ => None,
@@ -743,9 +805,11 @@ impl<'a> Planner<'a> {
                 t.bounded && self.registry.of(&t.table.options).is_ok_and(|c| c.name() == "filesystem")
             }),
             LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => true,
-            LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Union(_) | LogicalPlan::Aggregate(_) => {
-                plan.inputs().iter().all(|i| self.is_table(i))
-            }
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::Aggregate(_) => plan.inputs().iter().all(|i| self.is_table(i)),
             _ => false,
         }
     }
@@ -783,7 +847,12 @@ impl<'a> Planner<'a> {
         let table_df = table.df()?;
         let table_keys = table_keys.iter().map(|k| compile(k, &table_df, &self.props)).collect::<Result<Vec<_>>>()?;
         let table_arrow = table.arrow();
-        planner.graph.add_sink(SinkNode { target: None, name: table_plan.display().to_string(), schema: table_arrow, inputs: table.from.clone() });
+        planner.graph.add_sink(SinkNode {
+            target: None,
+            name: table_plan.display().to_string(),
+            schema: table_arrow,
+            inputs: table.from.clone(),
+        });
         let slot = Arc::new(OnceLock::new());
         self.graph.loads.push(Load { graph: planner.graph, keys: table_keys, slot: slot.clone() });
 
@@ -794,7 +863,8 @@ impl<'a> Planner<'a> {
         let keys = stream_keys.iter().map(|k| compile(k, &stream_df, &self.props)).collect::<Result<Vec<_>>>()?;
         let n = stream.physical.len();
         let mut physical = stream.physical.clone();
-        physical.extend(table.physical.iter().map(|(q, f)| (q.clone(), Arc::new(f.as_ref().clone().with_nullable(true)))));
+        physical
+            .extend(table.physical.iter().map(|(q, f)| (q.clone(), Arc::new(f.as_ref().clone().with_nullable(true)))));
         let shifted = table.places.iter().map(|p| match p {
             Place::Column(c) => Place::Column(n + c),
             other => *other,
@@ -805,11 +875,21 @@ impl<'a> Planner<'a> {
                 stream.places.iter().copied().chain(shifted).collect::<Vec<_>>(),
                 stream.meanings.iter().copied().chain(plain).collect::<Vec<_>>(),
             ),
-            Side::Left => (shifted.chain(stream.places.iter().copied()).collect(), plain.into_iter().chain(stream.meanings.iter().copied()).collect()),
+            Side::Left => (
+                shifted.chain(stream.places.iter().copied()).collect(),
+                plain.into_iter().chain(stream.meanings.iter().copied()).collect(),
+            ),
         };
         let mut relation = Relation { schema: join.schema.clone(), places, meanings, physical, ..stream };
         let filter = join.filter.as_ref().map(|f| compile(f, &relation.df()?, &self.props)).transpose()?;
-        let step = Enrich { keys, kind, filter, table: slot, schema: relation.arrow(), text: table_plan.display().to_string() };
+        let step = Enrich {
+            keys,
+            kind,
+            filter,
+            table: slot,
+            schema: relation.arrow(),
+            text: table_plan.display().to_string(),
+        };
         let from = self.graph.add(Box::new(step), relation.from.clone());
         relation.from = vec![from];
         Ok(relation)
@@ -852,12 +932,21 @@ impl<'a> Planner<'a> {
         Ok(all)
     }
 
-    fn sort(&mut self, input: Relation, by: &[datafusion_expr::SortExpr], skip: usize, fetch: Option<usize>) -> Result<Relation> {
+    fn sort(
+        &mut self,
+        input: Relation,
+        by: &[datafusion_expr::SortExpr],
+        skip: usize,
+        fetch: Option<usize>,
+    ) -> Result<Relation> {
         let input = self.expand(input)?;
         let first = by.first().and_then(|s| input.column(&s.expr).map(|c| (input.meanings[c], s.asc)));
         // Windows come out by their end; where all have one size, by their start as well.
         let by_window = match first {
-            Some((Meaning::WindowStart { size: Some(_), .. } | Meaning::WindowEnd { .. } | Meaning::WindowTime { .. }, true)) => true,
+            Some((
+                Meaning::WindowStart { size: Some(_), .. } | Meaning::WindowEnd { .. } | Meaning::WindowTime { .. },
+                true,
+            )) => true,
             _ if input.bounded => false,
             _ => {
                 return Err(Error::user("ORDER BY and LIMIT over an unbounded source never end")
@@ -872,7 +961,12 @@ impl<'a> Planner<'a> {
         let df = input.df()?;
         let keys = by
             .iter()
-            .map(|s| Ok((compile(&s.expr, &df, &self.props)?, SortOptions { descending: !s.asc, nulls_first: s.nulls_first })))
+            .map(|s| {
+                Ok((
+                    compile(&s.expr, &df, &self.props)?,
+                    SortOptions { descending: !s.asc, nulls_first: s.nulls_first },
+                ))
+            })
             .collect::<Result<Vec<_>>>()?;
         let from = self.graph.add(Box::new(Sort::new(keys, skip, fetch, by_window, input.arrow())), input.from.clone());
         Ok(Relation { from: vec![from], ordered: false, ..input })
@@ -883,7 +977,9 @@ impl<'a> Planner<'a> {
         let relation = self.expand(relation)?;
         let df = relation.df()?;
         let fields: Vec<Field> = match &target {
-            Some(Target::Table(def)) => def.table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect(),
+            Some(Target::Table(def)) => {
+                def.table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect()
+            }
             _ => relation
                 .schema
                 .fields()
@@ -896,12 +992,17 @@ impl<'a> Planner<'a> {
                 .collect(),
         };
         if fields.len() != relation.places.len() {
-            return Err(Error::user(format!("{name} has {} columns, the query has {}", fields.len(), relation.places.len())));
+            return Err(Error::user(format!(
+                "{name} has {} columns, the query has {}",
+                fields.len(),
+                relation.places.len()
+            )));
         }
         let mut columns = vec![];
         for (place, field) in relation.places.iter().zip(&fields) {
             let Place::Column(index) = place else { unreachable!("expanded above") };
-            let column: Compiled = Arc::new(datafusion_physical_expr::expressions::Column::new(df.field(*index).name(), *index));
+            let column: Compiled =
+                Arc::new(datafusion_physical_expr::expressions::Column::new(df.field(*index).name(), *index));
             columns.push(if df.field(*index).data_type() == field.data_type() {
                 column
             } else {
@@ -910,7 +1011,12 @@ impl<'a> Planner<'a> {
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let predicate = self.in_range(&relation, &name)?.map(|p| compile(&p, &df, &self.props)).transpose()?;
-        let select = Select { predicate, columns: Some(columns), schema: schema.clone(), operator: format!("INSERT INTO {name}") };
+        let select = Select {
+            predicate,
+            columns: Some(columns),
+            schema: schema.clone(),
+            operator: format!("INSERT INTO {name}"),
+        };
         let inputs = vec![self.graph.add(Box::new(SelectStep(select)), relation.from)];
         self.graph.add_sink(SinkNode { target, name, schema, inputs });
         Ok(())
@@ -932,17 +1038,25 @@ impl Planner<'_> {
             _ => None,
         };
         let by_window = |m: &Meaning| plus(m).is_some_and(|p| p.is_some());
-        let found = relation.meanings.iter().position(by_window).or_else(|| relation.meanings.iter().position(|m| plus(m).is_some()));
+        let found = relation
+            .meanings
+            .iter()
+            .position(by_window)
+            .or_else(|| relation.meanings.iter().position(|m| plus(m).is_some()));
         let Some(at) = found else {
-            return Err(Error::user(format!("{name} has neither a window bound nor an event time among its columns: --from and --to say nothing"))
-                .hint("select window_end (or the event time) as well"));
+            return Err(Error::user(format!(
+                "{name} has neither a window bound nor an event time among its columns: --from and --to say nothing"
+            ))
+            .hint("select window_end (or the event time) as well"));
         };
         let column = Expr::Column(datafusion_common::Column::from(relation.schema.qualified_field(at)));
         let bound = |us: i64| -> Result<Expr> {
             let exact = datafusion_common::ScalarValue::TimestampMicrosecond(Some(us), None);
             let wanted = relation.schema.field(at).data_type();
             let value = match wanted {
-                DataType::Timestamp(unit, zone) => exact.cast_to(&DataType::Timestamp(*unit, None)).and_then(|v| v.cast_to(&DataType::Timestamp(*unit, zone.clone()))),
+                DataType::Timestamp(unit, zone) => exact
+                    .cast_to(&DataType::Timestamp(*unit, None))
+                    .and_then(|v| v.cast_to(&DataType::Timestamp(*unit, zone.clone()))),
                 _ => exact.cast_to(wanted),
             };
             Ok(Expr::Literal(value.map_err(plan_error)?, None))
@@ -1012,7 +1126,11 @@ fn aggregate_call(expr: &Expr) -> Result<Call<'_>> {
     let mut percentile = None;
     match kind {
         // COUNT(*) arrives as COUNT() or COUNT(1).
-        AggregateKind::Count if !params.distinct && matches!(args.as_slice(), [Expr::Literal(v, _)] if !v.is_null()) => args.clear(),
+        AggregateKind::Count
+            if !params.distinct && matches!(args.as_slice(), [Expr::Literal(v, _)] if !v.is_null()) =>
+        {
+            args.clear()
+        }
         AggregateKind::ApproxPercentile => {
             if let Some(Expr::Literal(value, _)) = args.get(1) {
                 percentile = value.cast_to(&DataType::Float64).ok().and_then(|v| match v {

@@ -17,7 +17,9 @@ use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
 use crate::batch::{DERIVED, MARK_MAX, MARK_MIN, Marks, MicroBatch, Offsets, Origin};
-use crate::connector::{BadRecord, Chunk, DeadLetter, DeadLetterStore, Decoded, DecodedBatch, Next, PartitionReader, Sink};
+use crate::connector::{
+    BadRecord, Chunk, DeadLetter, DeadLetterStore, Decoded, DecodedBatch, Next, PartitionReader, Sink,
+};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Input, Output};
 use crate::intake::{Intake, PreparedChunk};
@@ -314,7 +316,13 @@ pub fn run_graph(
         partitions: state
             .partitions
             .iter()
-            .map(|p| PartitionEnd { source: p.source, partition: p.index, offset: p.given.0, mark: p.given.1, floors: p.floors.clone() })
+            .map(|p| PartitionEnd {
+                source: p.source,
+                partition: p.index,
+                offset: p.given.0,
+                mark: p.given.1,
+                floors: p.floors.clone(),
+            })
             .collect(),
         ended: !state.stopping,
         latencies_us: state.latencies_us,
@@ -385,8 +393,11 @@ impl Runner<'_> {
 
     /// The next micro-batch whose time has come, of the partition that is furthest behind.
     fn next_ready(&self, state: &mut State, now: Instant) -> Option<(usize, u64, Ready)> {
-        let due = |p: &Partition| p.queue.front().is_some_and(|r| r.release <= now) && p.entries.len() < 2 * self.queue_max;
-        let p = (0..state.partitions.len()).filter(|&p| due(&state.partitions[p])).min_by_key(|&p| state.partitions[p].given.1)?;
+        let due =
+            |p: &Partition| p.queue.front().is_some_and(|r| r.release <= now) && p.entries.len() < 2 * self.queue_max;
+        let p = (0..state.partitions.len())
+            .filter(|&p| due(&state.partitions[p]))
+            .min_by_key(|&p| state.partitions[p].given.1)?;
         let partition = &mut state.partitions[p];
         let mut ready = partition.queue.pop_front()?;
         let rows = ready.batch.rows();
@@ -472,7 +483,10 @@ impl Runner<'_> {
             None => Ok(constant_chunk(decoded)),
         };
         let mut state = self.lock();
-        state.partitions[p].reading = false;
+        if serial {
+            // Otherwise another worker may be at the reader by now.
+            state.partitions[p].reading = false;
+        }
         match prepared {
             Ok(prepared) => {
                 state.partitions[p].decoded.insert(number, prepared);
@@ -514,7 +528,9 @@ impl Runner<'_> {
             }
             let rate = self.rates[source];
             let batch_rows = match rate {
-                Some(rate) => ((rate * self.execution.delay_max.as_secs_f64()) as usize).clamp(1, self.execution.batch_rows),
+                Some(rate) => {
+                    ((rate * self.execution.delay_max.as_secs_f64()) as usize).clamp(1, self.execution.batch_rows)
+                }
                 None => self.execution.batch_rows,
             };
             for prepared in chunk.batches {
@@ -573,7 +589,8 @@ impl Runner<'_> {
                     let release = match rate {
                         None => now,
                         Some(rate) => {
-                            partition.next_release = partition.next_release.max(now) + Duration::from_secs_f64(len as f64 / rate);
+                            partition.next_release =
+                                partition.next_release.max(now) + Duration::from_secs_f64(len as f64 / rate);
                             partition.next_release
                         }
                     };
@@ -636,7 +653,13 @@ impl Runner<'_> {
         if state.serial_busy {
             return None;
         }
-        let mut work = SerialWork { done: vec![], marks: state.announced.clone(), history: vec![], letters: vec![], finish: false };
+        let mut work = SerialWork {
+            done: vec![],
+            marks: state.announced.clone(),
+            history: vec![],
+            letters: vec![],
+            finish: false,
+        };
         for p in &mut state.partitions {
             while p.entries.front().is_some_and(|e| e.done.is_some()) {
                 let entry = p.entries.pop_front().expect("looked at above");
@@ -644,7 +667,8 @@ impl Runner<'_> {
                 p.completed = p.completed.max(entry.mark_after);
                 work.done.push(entry.done.expect("looked at above"));
             }
-            let drained = p.entries.is_empty() && p.queue.is_empty() && (state.stopping || p.chunks_given == p.chunks_applied);
+            let drained =
+                p.entries.is_empty() && p.queue.is_empty() && (state.stopping || p.chunks_given == p.chunks_applied);
             p.finished = drained && !p.reading && (p.ended || state.stopping);
         }
         for (source, mark) in work.marks.iter_mut().enumerate() {

@@ -32,7 +32,9 @@ pub fn of(binary: &BinaryExpr, schema: &Schema) -> Result<Option<Arc<dyn Physica
         Operator::Minus => -1,
         _ => return Ok(None),
     };
-    let Some(literal) = (binary.right().as_ref() as &dyn std::any::Any).downcast_ref::<Literal>() else { return Ok(None) };
+    let Some(literal) = (binary.right().as_ref() as &dyn std::any::Any).downcast_ref::<Literal>() else {
+        return Ok(None);
+    };
     let ScalarValue::IntervalMonthDayNano(Some(interval)) = literal.value() else { return Ok(None) };
     let DataType::Timestamp(unit, zone) = binary.left().data_type(schema)? else { return Ok(None) };
     let days_are_even = zone.as_deref().is_none_or(|z| matches!(z, "UTC" | "+00:00" | "Z"));
@@ -57,7 +59,8 @@ impl Shift {
     fn shift(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let ticks = cast(array, &DataType::Int64)?;
         let moved = ticks.as_primitive::<Int64Type>().try_unary::<_, Int64Type, ArrowError>(|v| {
-            v.checked_add(self.ticks).ok_or_else(|| ArrowError::ArithmeticOverflow(format!("overflow in {}", self.text)))
+            v.checked_add(self.ticks)
+                .ok_or_else(|| ArrowError::ArithmeticOverflow(format!("overflow in {}", self.text)))
         })?;
         Ok(cast(&moved, array.data_type())?)
     }

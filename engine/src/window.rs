@@ -39,7 +39,8 @@ pub enum WindowSpec {
 
 impl fmt::Display for WindowSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let offset = |f: &mut fmt::Formatter<'_>, us: i64| if us == 0 { Ok(()) } else { write!(f, " offset={}", Length(us)) };
+        let offset =
+            |f: &mut fmt::Formatter<'_>, us: i64| if us == 0 { Ok(()) } else { write!(f, " offset={}", Length(us)) };
         match *self {
             WindowSpec::Tumble { size_us, offset_us } => {
                 write!(f, "TUMBLE size={}", Length(size_us))?;

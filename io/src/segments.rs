@@ -34,7 +34,9 @@ impl ParquetSegment {
         let staged = folder.join(format!(".{name}.staged"));
         let file = File::create(&staged).map_err(failed)?;
         let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(|e| Error::world("zstd level").because(e))?))
+            .set_compression(Compression::ZSTD(
+                ZstdLevel::try_new(1).map_err(|e| Error::world("zstd level").because(e))?,
+            ))
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_column_dictionary_enabled(ColumnPath::from(OFFSET), false)
             .set_column_encoding(ColumnPath::from(OFFSET), Encoding::DELTA_BINARY_PACKED)
@@ -76,7 +78,9 @@ impl Drop for ParquetSegment {
 
 /// Reads a whole segment.
 pub fn read(path: &Path) -> Result<Vec<RecordBatch>> {
-    let failed = |e: Box<dyn std::error::Error + Send + Sync>| Error::world(format!("cannot read history segment {}", path.display())).because(e);
+    let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
+        Error::world(format!("cannot read history segment {}", path.display())).because(e)
+    };
     let file = File::open(path).map_err(|e| failed(e.into()))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| failed(e.into()))?;
     let reader = reader.with_batch_size(65_536).build().map_err(|e| failed(e.into()))?;

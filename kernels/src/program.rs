@@ -200,5 +200,9 @@ impl GroupState for CpuState {
 pub fn keep(filter: &BooleanArray, rows: Rows<'_>, ids: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let values = filter.values();
     let passes = |row: usize| values.value(row) && arrow::array::Array::nulls(filter).is_none_or(|n| n.is_valid(row));
-    (0..rows.len()).map(|i| (rows.get(i), ids[i])).filter(|(row, _)| passes(*row)).map(|(row, id)| (row as u32, id)).unzip()
+    (0..rows.len())
+        .map(|i| (rows.get(i), ids[i]))
+        .filter(|(row, _)| passes(*row))
+        .map(|(row, id)| (row as u32, id))
+        .unzip()
 }

@@ -10,8 +10,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use hashbrown::HashTable;
 use hashbrown::DefaultHashBuilder;
+use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use super::{Emit, Operator};
@@ -36,8 +36,18 @@ pub struct LookupTable {
 
 /// Chains of table rows by key; `u32::MAX` ends a chain. Rows of one key are chained in table order.
 enum Index {
-    Dense { min: i64, first: Vec<u32>, next: Vec<u32> },
-    Hashed { converter: Box<RowConverter>, keys: arrow::row::Rows, heads: HashTable<u32>, next: Vec<u32>, hasher: DefaultHashBuilder },
+    Dense {
+        min: i64,
+        first: Vec<u32>,
+        next: Vec<u32>,
+    },
+    Hashed {
+        converter: Box<RowConverter>,
+        keys: arrow::row::Rows,
+        heads: HashTable<u32>,
+        next: Vec<u32>,
+        hasher: DefaultHashBuilder,
+    },
 }
 
 const END: u32 = u32::MAX;
@@ -45,7 +55,13 @@ const END: u32 = u32::MAX;
 fn is_small_integer(t: &DataType) -> bool {
     matches!(
         t,
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32
+        DataType::Int8
+            | DataType::Int16
+            | DataType::Int32
+            | DataType::Int64
+            | DataType::UInt8
+            | DataType::UInt16
+            | DataType::UInt32
     )
 }
 
@@ -89,11 +105,15 @@ impl LookupTable {
                     *head = row as u32;
                 }
                 None => {
-                    heads.insert_unique(hash, row as u32, |&head| hasher.hash_one(key_rows.row(head as usize).as_ref()));
+                    heads
+                        .insert_unique(hash, row as u32, |&head| hasher.hash_one(key_rows.row(head as usize).as_ref()));
                 }
             }
         }
-        Ok(LookupTable { rows, index: Index::Hashed { converter: Box::new(converter), keys: key_rows, heads, next, hasher } })
+        Ok(LookupTable {
+            rows,
+            index: Index::Hashed { converter: Box::new(converter), keys: key_rows, heads, next, hasher },
+        })
     }
 
     /// Pairs of (stream row, table row) in stream order; for `Left`, a missing partner is NULL.
@@ -117,7 +137,11 @@ impl LookupTable {
                 let values: &Int64Array = values.as_primitive();
                 for row in 0..n {
                     let at = if values.is_valid(row) {
-                        usize::try_from(values.value(row).wrapping_sub(*min)).ok().and_then(|i| first.get(i)).copied().unwrap_or(END)
+                        usize::try_from(values.value(row).wrapping_sub(*min))
+                            .ok()
+                            .and_then(|i| first.get(i))
+                            .copied()
+                            .unwrap_or(END)
                     } else {
                         END
                     };
@@ -177,14 +201,21 @@ pub struct Enrich {
 }
 
 impl Enrich {
-    fn pairs(&self, batch: &MicroBatch, left: &UInt32Array, right: &UInt32Array, table: &LookupTable) -> Result<MicroBatch> {
+    fn pairs(
+        &self,
+        batch: &MicroBatch,
+        left: &UInt32Array,
+        right: &UInt32Array,
+        table: &LookupTable,
+    ) -> Result<MicroBatch> {
         let taken = batch.take(left)?;
         let mut columns = taken.columns.columns().to_vec();
         for column in table.rows.columns() {
             columns.push(take(column, right, None).map_err(internal)?);
         }
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(left.len()));
-        Ok(taken.with_columns(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?))
+        Ok(taken
+            .with_columns(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?))
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::datatypes::{
-    DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
 };
 
 use crate::batch::MicroBatch;
@@ -76,7 +77,9 @@ pub fn times_us(column: &ArrayRef) -> Arc<[i64]> {
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             column.as_primitive::<TimestampMillisecondType>().values().iter().map(|v| v.saturating_mul(1000)).collect()
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => column.as_primitive::<TimestampMicrosecondType>().values().to_vec().into(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            column.as_primitive::<TimestampMicrosecondType>().values().to_vec().into()
+        }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             column.as_primitive::<TimestampNanosecondType>().values().iter().map(|v| v.div_euclid(1000)).collect()
         }
@@ -89,7 +92,9 @@ pub fn times_us(column: &ArrayRef) -> Arc<[i64]> {
 fn order_columns(batch: &MicroBatch) -> [ArrayRef; 3] {
     let n = batch.rows();
     let times: Vec<i64> = match batch.origin.as_ref().and_then(|o| o.times().map(|t| (o, t))) {
-        Some((origin, times)) => (0..n).map(|i| origin.index_of(batch.offsets.get(i)).map_or(0, |row| times[row])).collect(),
+        Some((origin, times)) => {
+            (0..n).map(|i| origin.index_of(batch.offsets.get(i)).map_or(0, |row| times[row])).collect()
+        }
         None => vec![0; n],
     };
     [
@@ -112,5 +117,6 @@ pub fn timestamps(values: Vec<i64>, data_type: &DataType) -> Result<ArrayRef> {
 
 /// A time in µs as people write it.
 pub fn show_time(us: i64) -> String {
-    chrono::DateTime::from_timestamp_micros(us).map_or_else(|| us.to_string(), |t| t.format("%Y-%m-%d %H:%M:%S%.f").to_string())
+    chrono::DateTime::from_timestamp_micros(us)
+        .map_or_else(|| us.to_string(), |t| t.format("%Y-%m-%d %H:%M:%S%.f").to_string())
 }

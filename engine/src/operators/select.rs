@@ -20,7 +20,8 @@ impl Operator for SelectStep {
     fn describe(&self) -> String {
         let mut text = "Select".to_string();
         if let Some(columns) = &self.0.columns {
-            let shown: Vec<String> = columns.iter().zip(self.0.schema.fields()).map(|(c, f)| format!("{}={c}", f.name())).collect();
+            let shown: Vec<String> =
+                columns.iter().zip(self.0.schema.fields()).map(|(c, f)| format!("{}={c}", f.name())).collect();
             text += &format!(" [{}]", shown.join(", "));
         }
         if let Some(predicate) = &self.0.predicate {

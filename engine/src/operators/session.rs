@@ -68,7 +68,14 @@ impl Fragments {
     fn new(program: &Program) -> Result<Self, AggregateError> {
         let types: Vec<_> = program.keys.iter().map(|(_, t)| t.clone()).collect();
         let states = program.aggregates.iter().map(|a| a.spec.build()).collect::<Result<_, _>>()?;
-        Ok(Fragments { keys: GroupTable::new(&types), newest: vec![], key: vec![], start: vec![], last: vec![], states })
+        Ok(Fragments {
+            keys: GroupTable::new(&types),
+            newest: vec![],
+            key: vec![],
+            start: vec![],
+            last: vec![],
+            states,
+        })
     }
 
     fn len(&self) -> usize {
@@ -162,11 +169,8 @@ impl Operator for SessionAggregate {
             match call.filter {
                 None => state.update(&args, Rows::List(&rows), &ids),
                 Some(filter) => {
-                    let (rows, ids) = pelton_kernels::program::keep(
-                        columns[filter].as_boolean(),
-                        Rows::List(&rows),
-                        &ids,
-                    );
+                    let (rows, ids) =
+                        pelton_kernels::program::keep(columns[filter].as_boolean(), Rows::List(&rows), &ids);
                     state.update(&args, Rows::List(&rows), &ids)
                 }
             }
@@ -194,7 +198,9 @@ impl Operator for SessionAggregate {
         let mut all: Vec<(u32, i64, i64, u32, u32)> = vec![]; // key, start, last, part, fragment
         for (p, part) in parts.iter().enumerate() {
             let map = table.absorb(&part.keys).map_err(|e| self.failed(e))?;
-            all.extend((0..part.len()).map(|f| (map[part.key[f] as usize], part.start[f], part.last[f], p as u32, f as u32)));
+            all.extend(
+                (0..part.len()).map(|f| (map[part.key[f] as usize], part.start[f], part.last[f], p as u32, f as u32)),
+            );
         }
         all.sort_unstable();
         // Runs that touch are one session. `home` is the session of each fragment of each part.
@@ -218,12 +224,15 @@ impl Operator for SessionAggregate {
         let done: Vec<u32> = (0..sessions.len() as u32).filter(|&s| closes(&sessions[s as usize])).collect();
         if !done.is_empty() {
             let keys = table.keys().map_err(|e| self.failed(e))?;
-            let values = merged.states.iter().map(|s| s.finish()).collect::<Result<Vec<_>, _>>().map_err(|e| self.failed(e))?;
+            let values =
+                merged.states.iter().map(|s| s.finish()).collect::<Result<Vec<_>, _>>().map_err(|e| self.failed(e))?;
             let mut order = done.clone();
             order.sort_by_key(|&s| (sessions[s as usize].2, sessions[s as usize].1));
             let pick = UInt32Array::from(order.clone());
             let key_of = UInt32Array::from_iter_values(order.iter().map(|&s| sessions[s as usize].0));
-            let bound = |f: &dyn Fn(&(u32, i64, i64)) -> i64| order.iter().map(|&s| f(&sessions[s as usize])).collect::<Vec<i64>>();
+            let bound = |f: &dyn Fn(&(u32, i64, i64)) -> i64| {
+                order.iter().map(|&s| f(&sessions[s as usize])).collect::<Vec<i64>>()
+            };
             let mut columns: Vec<ArrayRef> = vec![];
             for (column, field) in self.group.iter().zip(self.schema.fields()) {
                 columns.push(match column {
@@ -239,7 +248,11 @@ impl Operator for SessionAggregate {
             let columns = columns
                 .into_iter()
                 .zip(self.schema.fields())
-                .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) })
+                .map(
+                    |(c, f)| {
+                        if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) }
+                    },
+                )
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(internal)?;
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(order.len()));
@@ -278,7 +291,9 @@ impl Operator for SessionAggregate {
     }
 
     fn memory_bytes(&self) -> usize {
-        let of = |f: &Fragments| f.keys.memory_bytes() + f.len() * 24 + f.states.iter().map(|s| s.memory_bytes()).sum::<usize>();
+        let of = |f: &Fragments| {
+            f.keys.memory_bytes() + f.len() * 24 + f.states.iter().map(|s| s.memory_bytes()).sum::<usize>()
+        };
         let slots: usize = self.slots.iter().map(|s| of(&s.lock().expect("no panic holds this lock"))).sum();
         slots + of(&self.kept.lock().expect("no panic holds this lock").fragments)
     }

@@ -26,7 +26,13 @@ pub struct Sort {
 
 impl Sort {
     /// Sorts by `keys` and keeps `fetch` rows after `skip`.
-    pub fn new(keys: Vec<(Compiled, SortOptions)>, skip: usize, fetch: Option<usize>, by_window: bool, schema: SchemaRef) -> Self {
+    pub fn new(
+        keys: Vec<(Compiled, SortOptions)>,
+        skip: usize,
+        fetch: Option<usize>,
+        by_window: bool,
+        schema: SchemaRef,
+    ) -> Self {
         Sort { keys, skip, fetch, by_window, schema, held: Mutex::default() }
     }
 
@@ -37,7 +43,8 @@ impl Sort {
         }
         let mut columns: Vec<SortColumn> = vec![];
         for (key, options) in &self.keys {
-            let values = key.evaluate(&all).and_then(|v| v.into_array(all.num_rows())).map_err(crate::expr::plan_error)?;
+            let values =
+                key.evaluate(&all).and_then(|v| v.into_array(all.num_rows())).map_err(crate::expr::plan_error)?;
             columns.push(SortColumn { values: positive_zeros(&values), options: Some(*options) });
         }
         let ties = all.columns().iter().filter(|c| sortable(c.data_type()));

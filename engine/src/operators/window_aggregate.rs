@@ -177,7 +177,9 @@ impl WindowAggregate {
                 return routed;
             }
             Assign::Panes { panes, time } => (times_us(batch.columns.column(*time)), Some(panes)),
-            Assign::Carried { column, add } => (times_us(batch.columns.column(*column)).iter().map(|t| t + add).collect(), None),
+            Assign::Carried { column, add } => {
+                (times_us(batch.columns.column(*column)).iter().map(|t| t + add).collect(), None)
+            }
         };
         let marks_max = batch.marks.max();
         // The pane a row goes to is nearly always that of the row before.
@@ -259,7 +261,8 @@ impl WindowAggregate {
                 .collect();
             text += &format!(", key ({})", shown.join(", "));
         }
-        Error::world(format!("{text}: {error}")).hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
+        Error::world(format!("{text}: {error}"))
+            .hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
     }
 
     /// The rows of a closed window.
@@ -269,7 +272,14 @@ impl WindowAggregate {
         self.emit_columns(window, state.groups(), keys, aggregates, out)
     }
 
-    fn emit_columns(&self, window: Window, n: usize, keys: Vec<ArrayRef>, aggregates: Vec<ArrayRef>, out: &mut Emit) -> Result<()> {
+    fn emit_columns(
+        &self,
+        window: Window,
+        n: usize,
+        keys: Vec<ArrayRef>,
+        aggregates: Vec<ArrayRef>,
+        out: &mut Emit,
+    ) -> Result<()> {
         if n == 0 {
             return Ok(());
         }
@@ -326,9 +336,18 @@ impl Operator for WindowAggregate {
         for (row, missed) in &routed.late {
             let row = *row as usize;
             let offset = batch.offsets.get(row);
-            let windows: Vec<String> =
-                missed.iter().map(|w| if w.start == w.end { format!("window ending {}", show_time(w.end)) } else { format!("[{}, {})", show_time(w.start), show_time(w.end)) }).collect();
-            let reason = format!("late for {}: the watermark was {}", windows.join(", "), show_time(batch.marks.before(row)));
+            let windows: Vec<String> = missed
+                .iter()
+                .map(|w| {
+                    if w.start == w.end {
+                        format!("window ending {}", show_time(w.end))
+                    } else {
+                        format!("[{}, {})", show_time(w.start), show_time(w.end))
+                    }
+                })
+                .collect();
+            let reason =
+                format!("late for {}: the watermark was {}", windows.join(", "), show_time(batch.marks.before(row)));
             // A row that a window function has repeated is one late row.
             if last_offset != Some(offset) {
                 out.late += 1;
@@ -414,12 +433,20 @@ impl Operator for WindowAggregate {
                 (None, None) => {}
             }
         }
-        if mark == MARK_MAX && matches!(self.assign, Assign::Whole) && self.program.keys.is_empty() && out.batches.is_empty() && shared.closed != MARK_MAX {
+        if mark == MARK_MAX
+            && matches!(self.assign, Assign::Whole)
+            && self.program.keys.is_empty()
+            && out.batches.is_empty()
+            && shared.closed != MARK_MAX
+        {
             let row = self.program.over_nothing().map_err(|e| self.failed(e, None, None))?;
             self.emit_columns(Window { start: MARK_MIN, end: MARK_MAX }, 1, vec![], row, out)?;
         }
         shared.closed = shared.closed.max(mark);
-        let next = shared.panes.keys().filter_map(|p| self.windows_of(*p).into_iter().map(|w| self.last_tick(w.end)).find(|last| *last > mark));
+        let next = shared
+            .panes
+            .keys()
+            .filter_map(|p| self.windows_of(*p).into_iter().map(|w| self.last_tick(w.end)).find(|last| *last > mark));
         shared.next = next.min().unwrap_or(MARK_MAX);
         Ok(mark)
     }
@@ -438,6 +465,15 @@ impl Operator for WindowAggregate {
                 s.panes.values().chain(s.sides.values()).map(|t| t.memory_bytes()).sum::<usize>()
             })
             .sum();
-        slots + self.state.shared.lock().expect("no panic holds this lock").panes.values().map(|t| t.memory_bytes()).sum::<usize>()
+        slots
+            + self
+                .state
+                .shared
+                .lock()
+                .expect("no panic holds this lock")
+                .panes
+                .values()
+                .map(|t| t.memory_bytes())
+                .sum::<usize>()
     }
 }

@@ -151,7 +151,9 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
         Expr::SimilarTo { negated, expr, pattern, escape_char } => {
             let place = span_of(pattern.span());
             let Some(given) = literal(pattern) else {
-                return Err(Error::user("SIMILAR TO wants a literal pattern").at(place).hint("or REGEXP(text, pattern)"));
+                return Err(Error::user("SIMILAR TO wants a literal pattern")
+                    .at(place)
+                    .hint("or REGEXP(text, pattern)"));
             };
             let regex = similar_pattern(given, escape(escape_char.as_ref())?).map_err(|e| e.at(place))?;
             let pattern = Box::new(text(regex, pattern.span()));
@@ -223,9 +225,7 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
                     right: Box::new(Expr::Nested(Box::new((*b).clone()))),
                 }))),
                 // CASE, so that only the branch taken is evaluated.
-                ("if", [condition, yes, no]) => {
-                    Some(case((*condition).clone(), (*yes).clone(), (*no).clone()))
-                }
+                ("if", [condition, yes, no]) => Some(case((*condition).clone(), (*yes).clone(), (*no).clone())),
                 // CASE, so that -0.0 is 0.0.
                 ("nullif", [a, b]) => {
                     let equal = Expr::BinaryOp {
@@ -234,6 +234,11 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
                         right: Box::new(Expr::Nested(Box::new((*b).clone()))),
                     };
                     Some(case(equal, null(span), (*a).clone()))
+                }
+                ("sha2", [_, bits]) if !["224", "256", "384", "512"].contains(&bits.to_string().as_str()) => {
+                    return Err(Error::user(format!("SHA2 has no length of {bits} bits"))
+                        .at(span_of(bits.span()))
+                        .hint("the lengths are 224, 256, 384 and 512"));
                 }
                 // NULL if one of the arguments is.
                 ("greatest" | "least", [_, _, ..]) => {

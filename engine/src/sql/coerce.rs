@@ -208,7 +208,10 @@ impl AnalyzerRule for Tidy {
 }
 
 /// Rewrites the expressions of all nodes, from the leaves up, keeping the names of their results.
-pub fn rewrite_expressions(plan: LogicalPlan, rewrite: &dyn Fn(Expr, &DFSchema) -> Result<Expr>) -> Result<LogicalPlan> {
+pub fn rewrite_expressions(
+    plan: LogicalPlan,
+    rewrite: &dyn Fn(Expr, &DFSchema) -> Result<Expr>,
+) -> Result<LogicalPlan> {
     plan.transform_up(|node| {
         if matches!(node, LogicalPlan::TableScan(_)) {
             return Ok(Transformed::no(node));

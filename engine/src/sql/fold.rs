@@ -6,12 +6,13 @@ use std::sync::Arc;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
-use datafusion_expr::expr::{BinaryExpr, ScalarFunction};
+use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::{ColumnarValue, Expr, ExprSchemable, LogicalPlan, Volatility};
 use datafusion_optimizer::{OptimizerConfig, OptimizerRule};
 
 use super::coerce::rewrite_expressions;
 use super::errors::carry;
+use super::types;
 use crate::error::Error;
 
 /// The rule; it comes before each run of DataFusion's simplification.
@@ -46,10 +47,13 @@ pub fn fold(expr: Expr) -> Result<Expr> {
             Ok(None) => Ok(Transformed::no(expr)),
             Err(DataFusionError::ArrowError(error, _))
                 if matches!(*error, arrow::error::ArrowError::ArithmeticOverflow(_))
-                    && matches!(&expr, Expr::BinaryExpr(BinaryExpr { .. }) | Expr::Negative(_)) =>
+                    && matches!(&expr, Expr::BinaryExpr(_) | Expr::Negative(_)) =>
             {
+                let text = error.to_string();
+                let what = text.rsplit_once("on: ").map_or("the result", |(_, what)| what);
+                let name = types::name(&expr.get_type(&DFSchema::empty())?);
                 let hint = "CAST an operand to a wider type, for example DECIMAL(38, 0)";
-                Err(carry(Error::user(format!("`{expr}` is out of range: {error}")).hint(hint)))
+                Err(carry(Error::user(format!("{what} does not fit into {name}")).hint(hint)))
             }
             Err(_) => Ok(Transformed::no(expr)),
         }
@@ -75,11 +79,8 @@ fn value(expr: &Expr) -> Result<Option<ScalarValue>> {
     }
     let Ok(compiled) = crate::expr::compile(expr, &schema, &ExecutionProps::new()) else { return Ok(None) };
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
-    let none = arrow::array::RecordBatch::try_new_with_options(
-        Arc::new(arrow::datatypes::Schema::empty()),
-        vec![],
-        &options,
-    )?;
+    let none =
+        arrow::array::RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), vec![], &options)?;
     let value = match compiled.evaluate(&none)? {
         ColumnarValue::Scalar(value) => value,
         ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0)?,

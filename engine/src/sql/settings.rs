@@ -102,7 +102,11 @@ pub const KNOWN: &[Known] = &[
 /// Settings that are refused: the key, or the start of it with a dot at its end; what is wrong; what to do.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("history.", "is an option of a table, not a setting", "write it into WITH (...) of the source"),
-    ("pelton.allowed-lateness", "is not supported yet", "late rows are dead letters: SET 'dead-letters.path' keeps them"),
+    (
+        "pelton.allowed-lateness",
+        "is not supported yet",
+        "late rows are dead letters: SET 'dead-letters.path' keeps them",
+    ),
     ("pelton.checkpoint.", "is not supported yet", "leave it out: a run starts from the beginning"),
     ("dead-letters.retention", "is not supported yet", "leave it out: dead letters are kept for ever"),
 ];
@@ -196,7 +200,9 @@ impl Settings {
         let bad = |wanted: String| Err(Error::user(format!("the setting '{key}' is '{value}', wanted {wanted}")));
         let Some(known) = KNOWN.iter().find(|k| k.key == key) else { return Ok(key) };
         if key == "pelton.device" && ["cuda", "wgpu"].iter().any(|d| d.eq_ignore_ascii_case(value.trim())) {
-            return Err(Error::user(format!("the device '{value}' is not in this version")).hint("there are: auto, cpu"));
+            return Err(
+                Error::user(format!("the device '{value}' is not in this version")).hint("there are: auto, cpu")
+            );
         }
         match known.shape {
             Shape::Text => Ok(key),

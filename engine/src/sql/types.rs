@@ -167,12 +167,10 @@ pub fn kept(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Time32(TimeUnit::Second) => DataType::Time32(TimeUnit::Millisecond),
         DataType::Timestamp(TimeUnit::Second, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
-        DataType::List(item) => {
-            DataType::List(Arc::new(item.as_ref().clone().with_data_type(kept(item.data_type()))))
+        DataType::List(item) => DataType::List(Arc::new(item.as_ref().clone().with_data_type(kept(item.data_type())))),
+        DataType::Struct(fields) => {
+            DataType::Struct(fields.iter().map(|f| f.as_ref().clone().with_data_type(kept(f.data_type()))).collect())
         }
-        DataType::Struct(fields) => DataType::Struct(
-            fields.iter().map(|f| f.as_ref().clone().with_data_type(kept(f.data_type()))).collect(),
-        ),
         other => other.clone(),
     }
 }

@@ -129,7 +129,9 @@ impl CsvSyntax {
             None => Ok(Some(default)),
             Some("\\t") => Ok(Some(b'\t')),
             Some("") if key == "csv.quote-character" => Ok(None),
-            Some(text) if text.len() == 1 && text.is_ascii() && !text.contains(['\n', '\r', '#']) => Ok(Some(text.as_bytes()[0])),
+            Some(text) if text.len() == 1 && text.is_ascii() && !text.contains(['\n', '\r', '#']) => {
+                Ok(Some(text.as_bytes()[0]))
+            }
             Some(_) => Err(options.bad(key, "one ASCII character")),
         };
         let csv = CsvSyntax {

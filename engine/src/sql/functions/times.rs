@@ -20,8 +20,12 @@ use crate::sql::types::UTC;
 pub const LOCAL: &str = "$local";
 /// The instant of a TIMESTAMP in the session's zone.
 pub const INSTANT: &str = "$instant";
+/// A TIMESTAMP as text, with all digits of its type.
+pub const PRINT: &str = "$print_time";
 /// The instant that a text says, in the session's zone if it does not say one.
 pub const READ_INSTANT: &str = "$read_instant";
+/// The same, but NULL where the text cannot be read.
+pub const TRY_READ_INSTANT: &str = "$try_read_instant";
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -146,6 +150,45 @@ fn with_zone(args: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> 
 
 fn micros_ltz(_: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
     Ok(DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())))
+}
+
+fn print(_: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let given = args.args[0].to_array(rows(args))?;
+    let (per_second, digits) = match given.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => (1, 0),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => (1000, 3),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => (1_000_000_000, 9),
+        _ => (SECOND, 6),
+    };
+    let given = cast(&given, &DataType::Int64)?;
+    let given = given.as_primitive::<Int64Type>();
+    texts(args, |row| {
+        let ticks = given.is_valid(row).then(|| given.value(row))?;
+        let time = DateTime::from_timestamp(ticks.div_euclid(per_second), 0)?;
+        let mut out = time.format("%Y-%m-%d %H:%M:%S").to_string();
+        if digits > 0 {
+            out.push_str(&format!(".{:0digits$}", ticks.rem_euclid(per_second)));
+        }
+        Some(out)
+    })
+}
+
+/// NULL for what cannot be read if the function is [`TRY_READ_INSTANT`].
+fn read_instant(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let values = Texts::of(&args.args[0]);
+    let mut bad = None;
+    let out = numbers::<TimestampMicrosecondType>(args, |row| {
+        let value = values.get(row)?;
+        let time = read_time(value, f.zone);
+        if time.is_none() && f.name == READ_INSTANT {
+            bad.get_or_insert_with(|| value.to_string());
+        }
+        time
+    })?;
+    match bad {
+        Some(value) => Err(DataFusionError::Execution(format!("cannot read '{value}' as a TIMESTAMP_LTZ"))),
+        None => out.cast_to(args.return_type(), None),
+    }
 }
 
 fn extract(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -468,24 +511,15 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
         // EXTRACT(part FROM time), as the planner calls it.
         Flink::new("extract", &[Text, Time], 2, bigint, extract),
         // Casts between TIMESTAMP_LTZ and what has no zone: `casts` puts these into plans.
-        Flink::new(LOCAL, &[Time], 1, without_zone, |f, args| shift(f, args, |us, zone| Some(at(us, zone)?.naive_local().and_utc().timestamp_micros()))),
-        Flink::new(INSTANT, &[Time], 1, with_zone, |f, args| shift(f, args, |us, zone| in_zone_or_later(&at(us, Tz::UTC)?.naive_utc(), zone))),
-        Flink::new(READ_INSTANT, &[Text], 1, micros_ltz, |f, args| {
-            let values = Texts::of(&args.args[0]);
-            let mut bad = None;
-            let out = numbers::<TimestampMicrosecondType>(args, |row| {
-                let value = values.get(row)?;
-                let time = read_time(value, f.zone);
-                if time.is_none() {
-                    bad.get_or_insert_with(|| value.to_string());
-                }
-                time
-            })?;
-            match bad {
-                Some(value) => Err(DataFusionError::Execution(format!("cannot read '{value}' as a TIMESTAMP_LTZ"))),
-                None => out.cast_to(args.return_type(), None),
-            }
+        Flink::new(LOCAL, &[Time], 1, without_zone, |f, args| {
+            shift(f, args, |us, zone| Some(at(us, zone)?.naive_local().and_utc().timestamp_micros()))
         }),
+        Flink::new(INSTANT, &[Time], 1, with_zone, |f, args| {
+            shift(f, args, |us, zone| in_zone_or_later(&at(us, Tz::UTC)?.naive_utc(), zone))
+        }),
+        Flink::new(PRINT, &[Time], 1, text, print),
+        Flink::new(READ_INSTANT, &[Text], 1, micros_ltz, read_instant),
+        Flink::new(TRY_READ_INSTANT, &[Text], 1, micros_ltz, read_instant),
         // FLOOR(time TO unit) and CEIL(time TO unit).
         Flink::new("floor_time", &[Time, Text], 2, same_time, |f, args| round(f, args, false)),
         Flink::new("ceil_time", &[Time, Text], 2, same_time, |f, args| round(f, args, true)),
@@ -528,8 +562,7 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
             constant(args, ScalarValue::TimestampMillisecond(Some(local), None))
         })
         .volatile(),
-        Flink::new("current_date", &[Int], 0, date, today)
-        .volatile(),
+        Flink::new("current_date", &[Int], 0, date, today).volatile(),
         Flink::new("today", &[Int], 0, date, today).volatile(),
         Flink::new("current_time", &[Int], 0, time, time_of_day).volatile(),
         Flink::new("localtime", &[Int], 0, time, time_of_day).volatile(),
