@@ -176,7 +176,7 @@ def section(text, title):
 def check_settings(text):
     """Every setting that the code knows is in the table with its default, and no other."""
     code = (ROOT / "engine/src/sql/settings.rs").read_text()
-    known = dict(re.findall(r'Known \{ key: "([^"]+)".*?default: "([^"]*)"', code))
+    known = dict(re.findall(r'Known \{\s*key: "([^"]+)".*?default: "([^"]*)"', code, re.DOTALL))
     table = dict(re.findall(r"^\| `([^`]+)` \| ([^|]+?) \|", section(text, "Settings"), re.M))
     table = {key: value.strip("`") for key, value in table.items()}
     wrong = [f"the setting {k} is `{known.get(k)}` in the code and `{table.get(k)}` in docs/sql.md" for k in sorted(known.keys() | table.keys()) if known.get(k) != table.get(k)]
