@@ -6,7 +6,7 @@ CREATE TABLE bid (
     channel STRING,
     dateTime BIGINT,
     ts AS TO_TIMESTAMP_LTZ(dateTime, 3),
-    WATERMARK FOR ts AS ts
+    WATERMARK FOR ts AS ts - INTERVAL '0.001' SECOND
 ) WITH (${SOURCE_bid});
 
 CREATE TABLE result WITH (${SINK}) AS

@@ -7,7 +7,7 @@ CREATE TABLE ysb (
     event_type STRING,
     event_time BIGINT,
     ts AS TO_TIMESTAMP_LTZ(event_time, 3),
-    WATERMARK FOR ts AS ts
+    WATERMARK FOR ts AS ts - INTERVAL '0.001' SECOND
 ) WITH (${SOURCE_ysb});
 
 CREATE TABLE ads (
