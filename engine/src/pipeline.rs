@@ -19,7 +19,7 @@ use crate::history::{
 use crate::intake::Intake;
 use crate::operators::LookupTable;
 use crate::plan::{TimeRange, plan};
-use crate::run::{Collect, ConstantRows, Counters, Execution, OpenSource, Outcome, run_graph};
+use crate::run::{Collect, Counters, Execution, OpenSource, Outcome, run_graph};
 use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
 
 /// Makes the sink of a bare `SELECT`, by name and columns.
@@ -325,15 +325,7 @@ impl Pipeline<'_> {
         let mut keepers = vec![];
         for (index, node) in graph.sources.iter().enumerate() {
             let Some(def) = &node.table else {
-                let rows = ConstantRows(node.constant.clone());
-                sources.push(OpenSource {
-                    readers: vec![Box::new(rows)],
-                    intake: None,
-                    history: None,
-                    rate: None,
-                    idle: None,
-                    floors: vec![],
-                });
+                sources.push(OpenSource::constant(node.constant.clone()));
                 continue;
             };
             let options = &def.table.options;
@@ -480,15 +472,7 @@ impl Pipeline<'_> {
             let mut sources = vec![];
             for node in &load.graph.sources {
                 let Some(def) = &node.table else {
-                    let rows = ConstantRows(node.constant.clone());
-                    sources.push(OpenSource {
-                        readers: vec![Box::new(rows)],
-                        intake: None,
-                        history: None,
-                        rate: None,
-                        idle: None,
-                        floors: vec![],
-                    });
+                    sources.push(OpenSource::constant(node.constant.clone()));
                     continue;
                 };
                 let intake = Arc::new(Intake::new(node, def, 65_536, false, None)?);

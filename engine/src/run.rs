@@ -66,6 +66,14 @@ pub struct OpenSource {
     pub floors: Vec<Vec<(u64, i64)>>,
 }
 
+impl OpenSource {
+    /// Rows that are in the plan itself (`VALUES`, `SELECT 1`).
+    pub fn constant(rows: Option<RecordBatch>) -> Self {
+        let readers: Vec<Box<dyn PartitionReader>> = vec![Box::new(ConstantRows(rows))];
+        OpenSource { readers, intake: None, history: None, rate: None, idle: None, floors: vec![] }
+    }
+}
+
 /// How to run.
 pub struct Execution {
     /// Worker threads.
@@ -792,7 +800,7 @@ fn constant_chunk(decoded: Decoded) -> PreparedChunk {
 }
 
 /// Reads rows that are in the plan itself.
-pub struct ConstantRows(pub Option<RecordBatch>);
+struct ConstantRows(Option<RecordBatch>);
 
 impl PartitionReader for ConstantRows {
     fn next(&mut self) -> Result<Next> {
