@@ -1,6 +1,6 @@
 //! `pelton explain` and `pelton check`: what would run, without running it.
 
-use pelton_engine::pipeline::explain_script;
+use pelton_engine::pipeline::{check_script, explain_script};
 use serde_json::json;
 
 use crate::report::{Answer, say, say_json};
@@ -35,7 +35,7 @@ pub fn check(args: &PlanArgs, json: bool) -> Answer {
     let text = args.text.load()?;
     let registry = pelton_io::registry();
     let script = text.script(&registry, &args.how.options())?;
-    explain_script(&script, &registry).map_err(|e| text.failed(e))?;
+    check_script(&script, &registry).map_err(|e| text.failed(e))?;
     let (statements, queries) = (statements::count(&text.content), script.jobs.len());
     if json {
         say_json(&json!({ "ok": true, "statements": statements, "queries": queries, "tables": script.tables.len() }));

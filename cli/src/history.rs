@@ -74,13 +74,7 @@ fn find(place: &PlaceArgs) -> Result<Vec<Run>, Failure> {
     let mut folders: Vec<PathBuf> = vec![];
     match place.script(&registry)? {
         Some(script) => {
-            let root = script.settings.get("history.path").map(PathBuf::from);
-            for table in &script.tables {
-                match table.table.options.get("history.path") {
-                    Some(path) => folders.push(path.into()),
-                    None => folders.extend(root.as_ref().map(|r| r.join(&table.table.name)).filter(|p| p.is_dir())),
-                }
-            }
+            folders.extend(script.tables.iter().filter_map(|t| t.table.options.get("history.path")).map(PathBuf::from));
             if folders.is_empty() {
                 let error = Error::user(format!("no table of '{}' keeps a history", place.place.display()));
                 return Err(error.hint("add 'history.path' = '...' to WITH (...) of its source").into());
@@ -185,7 +179,8 @@ fn describe(run: &Run) -> String {
         .iter()
         .map(|s| {
             let offsets = format!("{}..{}", s.first_offset, s.end_offset);
-            vec![s.file.clone(), s.partition.to_string(), offsets, grouped(s.rows), time(s.watermark), s.digest.clone()]
+            let file = if s.expired { format!("{} (expired)", s.file) } else { s.file.clone() };
+            vec![file, s.partition.to_string(), offsets, grouped(s.rows), time(s.watermark), s.digest.clone()]
         })
         .collect();
     text +=
@@ -222,7 +217,7 @@ fn full(run: &Run) -> Value {
         .map(|s| {
             json!({
                 "file": s.file, "partition": s.partition, "first_offset": s.first_offset, "end_offset": s.end_offset,
-                "rows": s.rows, "watermark_us": s.watermark, "digest": s.digest,
+                "rows": s.rows, "watermark_us": s.watermark, "digest": s.digest, "expired": s.expired,
             })
         })
         .collect();

@@ -106,6 +106,9 @@ pub fn verify(args: &VerifyArgs, json: bool) -> Answer {
     Ok(u8::from(!verdict.holds()))
 }
 
+/// Windows that are named of each sink.
+const WINDOWS_SHOWN: usize = 5;
+
 /// A line for each sink, and for each part of the input that differs.
 fn verdict_text(verdict: &Verdict) -> String {
     let width = verdict.sinks.keys().map(|n| n.chars().count()).max().unwrap_or(0);
@@ -115,7 +118,12 @@ fn verdict_text(verdict: &Verdict) -> String {
     });
     let segments = verdict.segments.iter().map(|(table, file, found)| format!("segment {file} of {table}: {found}"));
     let tables = verdict.tables.iter().map(|table| format!("table {table}: its content has changed since the run"));
-    sinks.chain(segments).chain(tables).collect::<Vec<_>>().join("\n")
+    let windows = verdict.windows.iter().flat_map(|(sink, windows)| {
+        let shown = windows.iter().take(WINDOWS_SHOWN).map(move |w| format!("sink {sink}: {w} are different"));
+        let more = windows.len().saturating_sub(WINDOWS_SHOWN);
+        shown.chain((more > 0).then(|| format!("sink {sink}: and {} more", grouped(more as u64))))
+    });
+    sinks.chain(segments).chain(tables).chain(windows).collect::<Vec<_>>().join("\n")
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {
@@ -131,6 +139,7 @@ fn verdict_json(verdict: &Verdict) -> Value {
         "sinks": sinks,
         "segments": segments.collect::<Vec<_>>(),
         "tables": verdict.tables,
+        "windows": verdict.windows,
         "replay": summary_json(&verdict.replay),
     })
 }

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, parquet, payments, ran};
+use common::{Place, parquet, parquet_groups, payments, ran};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Payments with a history, counted per ten seconds.
 const WINDOWS: &str = "\
@@ -190,9 +191,15 @@ fn verify_proves_and_finds_the_changed_segment() {
     ran.says(1, &["not everything is as it was"]);
     assert!(ran.out.contains("DIFFERENT"), "{}", ran.out);
     assert!(ran.out.contains("segment run-000001/p0000-000000000000.parquet of payments: "), "{}", ran.out);
+    assert!(
+        ran.out.contains("sink result: windows that end at 2024-01-01 00:00:20 are different"),
+        "row 12 is in the second window\n{}",
+        ran.out
+    );
     let json = place.pelton(&["verify", "--json", "q.sql"]).json();
     assert_eq!(json["equal"], false);
     assert_eq!(json["segments"][0]["file"], "run-000001/p0000-000000000000.parquet");
+    assert_eq!(json["windows"]["result"], serde_json::json!(["windows that end at 2024-01-01 00:00:20"]));
 
     // Another query is another question.
     place.write("q.sql", WINDOWS.replace("SUM(id)", "SUM(id + 1)"));
@@ -202,7 +209,6 @@ fn verify_proves_and_finds_the_changed_segment() {
 fn change_one_value(path: &std::path::Path) {
     use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
     use arrow::datatypes::Int64Type;
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     let file = std::fs::File::open(path).unwrap();
     let batches: Vec<RecordBatch> =
         ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(|b| b.unwrap()).collect();
@@ -306,6 +312,114 @@ fn dead_letters_get_another_chance() {
     assert_eq!(std::fs::read(place.path("out.parquet")).unwrap(), out, "the live output is not touched");
     assert_eq!(place.pelton(&["dead-letters", "ls", "--json", "letters"]).json()["total"], 3, "nor the letters");
     assert_eq!(place.files(&["in.json", "q.sql", "letters", "out.parquet"]), ["again/result.parquet"]);
+}
+
+/// A row group that a `WHERE` refutes is not read, and its event times count all the same.
+#[test]
+fn a_row_group_is_skipped_with_its_watermark() {
+    let place = Place::new();
+    // The second group is an hour ahead and all of it is thrown away; after it the third one is late.
+    let groups = [payments(0, 10), payments(3600, 10), payments(10, 5)];
+    let bytes = parquet_groups(&groups);
+    let sql = |path: &str, condition: &str, more: &str| {
+        format!(
+            "CREATE TABLE payments (id BIGINT, name STRING, at TIMESTAMP(3), WATERMARK FOR at AS at - INTERVAL '1' MINUTE)\n\
+             WITH ('connector' = 'filesystem', 'path' = '{path}'{more});\n\
+             CREATE TABLE result WITH ('connector' = 'filesystem', 'path' = 'out.parquet', 'sink.mode' = 'overwrite') AS\n\
+             SELECT window_end, COUNT(*) AS n, MAX(name) AS m FROM TUMBLE(payments, at, INTERVAL '10' SECOND) WHERE {condition}\n\
+             GROUP BY window_start, window_end;"
+        )
+    };
+    place.write("in.parquet", &bytes);
+    // Spoilt so that reading it would be noticed.
+    let file = std::fs::File::open(place.path("in.parquet")).unwrap();
+    let chunk = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().metadata().row_group(1).column(1).byte_range();
+    let mut spoilt = bytes;
+    spoilt[chunk.0 as usize..(chunk.0 + chunk.1) as usize].fill(0xff);
+    place.write("spoilt.parquet", &spoilt);
+    let first = ["2024-01-01T00:00:10|10|n2"];
+    for condition in ["id < 100", "100 > id AND name IS NOT NULL", "at < TIMESTAMP '2024-01-01 00:30:00'"] {
+        for (path, more) in [("in.parquet", ""), ("in.parquet", ", 'history.path' = 'history'"), ("spoilt.parquet", "")]
+        {
+            let ran = place.sql(&sql(path, condition, more));
+            ran.says(0, &[]);
+            let json = ran.json();
+            assert_eq!(
+                (json["rows_in"].as_u64(), json["late"].as_u64()),
+                (Some(25), Some(5)),
+                "{condition} {path}{more}"
+            );
+            assert_eq!(place.rows("out.parquet"), first, "{condition} {path}{more}");
+        }
+    }
+    // What could fail for a row, or is not decided by least and greatest values, is looked at.
+    for condition in ["1000 / (id - 3605) < 10 AND id < 100", "id % 3600 < 10"] {
+        place.sql(&sql("spoilt.parquet", condition, "")).says(1, &["is corrupt in row group 1"]);
+    }
+    place
+        .sql(&sql("spoilt.parquet", "id < 100", ", 'history.path' = 'history2'"))
+        .says(1, &["is corrupt in row group 1"]);
+}
+
+#[test]
+fn dead_letters_of_computed_columns_can_be_read_again() {
+    let place = Place::new();
+    place.write("in.csv", "id,seconds,unused\n1,0,a\n2,30,b\n3,5,c\n4,oops,d\n");
+    let sql = "\
+SET 'dead-letters.path' = 'letters';
+CREATE TABLE readings (id BIGINT, seconds STRING, unused STRING, at AS TO_TIMESTAMP_LTZ(CAST(seconds AS BIGINT), 0),
+    WATERMARK FOR at AS at)
+WITH ('connector' = 'filesystem', 'path' = 'in.csv');
+CREATE TABLE result WITH ('connector' = 'filesystem', 'path' = 'out.parquet') AS
+SELECT window_end, SUM(id) AS s FROM TUMBLE(readings, at, INTERVAL '10' SECOND) GROUP BY window_start, window_end;
+";
+    place.write("q.sql", sql);
+    place.pelton(&["run", "q.sql"]).says(0, &["1 late", "2 dead letters"]);
+    let letters = place.pelton(&["dead-letters", "show", "--json", "letters"]).json();
+    let late = letters["letters"].as_array().unwrap().iter().find(|l| l["kind"] == "late").unwrap();
+    assert_eq!((&late["row"]["seconds"], &late["row"]["unused"]), (&"5".into(), &"c".into()), "{letters}");
+    // The text now takes what it could not read, and a column that it did not look at.
+    let sql = sql.replace("CAST(seconds AS BIGINT)", "COALESCE(TRY_CAST(seconds AS BIGINT), 9)");
+    place.write("q.sql", sql.replace("SUM(id) AS s", "MAX(unused) AS s"));
+    let json = place.pelton(&["dead-letters", "reprocess", "--json", "q.sql", "--into", "again"]).json();
+    assert_eq!((json["records"].as_u64(), json["dead_letters"].as_u64()), (Some(2), Some(0)), "{json}");
+    assert_eq!(place.rows("again/result.parquet"), ["1970-01-01T00:00:10Z|d"]);
+}
+
+#[test]
+fn old_segments_of_a_history_go() {
+    let place = Place::new();
+    place.write("in.parquet", parquet(&payments(0, 25)));
+    let sql = WINDOWS.replace("'history'", "'history', 'history.retention' = '1 d'");
+    place.sql(&sql).says(0, &[]);
+    place.pelton(&["verify", "q.sql"]).says(0, &["everything is as it was"]);
+    let manifest = place.path("history/run-000001/manifest.json");
+    let mut content: serde_json::Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    content["segments"][0]["sealed_ms"] = 1_600_000_000_000_u64.into();
+    std::fs::write(&manifest, content.to_string()).unwrap();
+    place.sql(&sql).says(0, &[]);
+    let segment = |run: u32| place.path(&format!("history/run-{run:06}/p0000-000000000000.parquet")).exists();
+    assert_eq!((segment(1), segment(2)), (false, true));
+    let shown = place.pelton(&["history", "show", "--run", "1", "history"]);
+    assert!(shown.out.contains("p0000-000000000000.parquet (expired)"), "{}", shown.out);
+    std::fs::remove_dir_all(place.path("history/run-000002")).unwrap();
+    place.pelton(&["verify", "q.sql"]).says(1, &["1 segments of the last run of payments were removed"]);
+}
+
+#[test]
+fn check_knows_the_options_of_every_connector() {
+    let place = Place::new();
+    for (connector, option) in [
+        ("'connector' = 'datagen', 'number-of-rows' = '1', 'fields.id.mni' = '3'", "'fields.id.mni'"),
+        ("'connector' = 'filesystem', 'path' = 'not-there.parquet', 'formt' = 'parquet'", "did you mean 'format'?"),
+        ("'connector' = 'stdin', 'format' = 'json', 'scan.bouned' = 'true'", "did you mean 'scan.bounded'?"),
+        ("'connector' = 'datagen', 'number-of-rows' = '1', 'row-per-second' = '3'", "did you mean 'rows-per-second'?"),
+    ] {
+        place.write("q.sql", format!("CREATE TABLE t (id BIGINT) WITH ({connector}); SELECT id FROM t;"));
+        place.pelton(&["check", "q.sql"]).says(2, &["unknown option", option]);
+    }
+    place.write("q.sql", "CREATE TABLE t WITH ('connector' = 'print', 'print-identifer' = 'x') AS SELECT 1 AS id;");
+    place.pelton(&["check", "q.sql"]).says(2, &["did you mean 'print-identifier'?"]);
 }
 
 #[test]

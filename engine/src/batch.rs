@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 
 use crate::error::{Error, Result};
@@ -74,12 +74,12 @@ pub struct Origin {
     pub source: Arc<str>,
     /// Partition within the source.
     pub partition: u32,
-    /// All columns that were read.
+    /// The columns that were read, as the source has them (before computed columns) where letters are kept.
     pub columns: RecordBatch,
     /// Their offsets.
     pub offsets: Offsets,
-    /// Which of the columns is the event time.
-    pub time: Option<usize>,
+    /// The event times, if the table has any.
+    pub time: Option<ArrayRef>,
 }
 
 impl Origin {
@@ -95,7 +95,7 @@ impl Origin {
 
     /// Event times in µs, if the table has any.
     pub fn times(&self) -> Option<Arc<[i64]>> {
-        self.time.map(|column| crate::operators::times_us(self.columns.column(column)))
+        self.time.as_ref().map(crate::operators::times_us)
     }
 
     /// The source row with this offset as a JSON object.

@@ -179,7 +179,7 @@ pub struct Table {
 }
 
 /// What the engine wants of a source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ReadRequest {
     /// Indices into [`Table::schema`] of the columns wanted, ascending. The batches hold exactly these, in this order and
     /// with the declared types.
@@ -188,6 +188,42 @@ pub struct ReadRequest {
     pub metadata: Vec<String>,
     /// Rows a decoded batch should hold at most.
     pub batch_rows: usize,
+    /// Pieces of the input that need not be decoded. A source may ignore it.
+    pub skip: Option<SkipRule>,
+}
+
+/// When a piece of the input may be passed over: statistics refute all of `any_of`, no column of `not_null` nor the event
+/// time holds a NULL, and the greatest event time is known to the tick ([`Decoded::skipped`]).
+#[derive(Clone, Debug, Default)]
+pub struct SkipRule {
+    /// For each query that reads the table, what it asks of a row at least.
+    pub any_of: Vec<Vec<Bound>>,
+    /// Index in [`Table::schema`] of the event time, if the table has a watermark.
+    pub time: Option<usize>,
+    /// Indices in [`Table::schema`] of columns that may not be NULL.
+    pub not_null: Vec<usize>,
+}
+
+/// A comparison of a column with a constant; true for no NULL.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Index in [`Table::schema`].
+    pub column: usize,
+    /// Column `op` value.
+    pub op: Comparison,
+    /// Of the column's type.
+    pub value: ScalarValue,
+}
+
+/// The comparisons that least and greatest values can refute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Comparison {
+    Eq,
+    Lt,
+    LtEq,
+    Gt,
+    GtEq,
 }
 
 /// A kind of outside world: `filesystem`, `datagen`, `print`, …
@@ -219,6 +255,12 @@ pub trait Connector: Send + Sync {
     fn source(&self, table: &Table, request: &ReadRequest) -> Result<Box<dyn Source>> {
         let _ = request;
         Err(Error::user(format!("{}: connector '{}' cannot be read from", table.options.owner(), self.name())))
+    }
+
+    /// Holds the table's options against what is known, without opening anything outside; `reads` tells which way it is
+    /// used. A connector whose `source` or `sink` opens something answers for itself.
+    fn check(&self, table: &Table, reads: bool) -> Result<()> {
+        if reads { self.source(table, &ReadRequest::default()).map(drop) } else { self.sink(table).map(drop) }
     }
 
     /// Opens the table for writing. Unwritable targets and finished output without `'sink.mode'` fail here.
@@ -274,6 +316,8 @@ pub struct Decoded {
     pub records: u64,
     /// The records that did not decode.
     pub bad: Vec<BadRecord>,
+    /// The records were passed over by [`ReadRequest::skip`].
+    pub skipped: Option<Skipped>,
     /// Part of the input could not be read at all (corrupt file, truncated stream). What was good is in `batches`; the
     /// run goes on with the rest of the input, commits, and ends with exit code 1.
     pub broken: Option<Error>,
@@ -281,6 +325,13 @@ pub struct Decoded {
     pub metadata: Vec<(String, ScalarValue)>,
     /// The same row by row, for chunks of one batch (history).
     pub metadata_rows: Vec<(String, ArrayRef)>,
+}
+
+/// What must be known of records that were not decoded.
+#[derive(Clone, Debug, Default)]
+pub struct Skipped {
+    /// Their greatest event time, in tables with a watermark.
+    pub time_max: Option<ScalarValue>,
 }
 
 /// Rows that follow each other in a chunk.

@@ -63,6 +63,8 @@ pub struct SinkNode {
     pub schema: SchemaRef,
     /// Where its rows come from.
     pub inputs: Vec<Input>,
+    /// The column that tells the end of a row's window, and how far the end is beyond it in µs; if there is one.
+    pub window_end: Option<(usize, i64)>,
 }
 
 /// A table to be loaded before the first batch.
@@ -133,7 +135,7 @@ impl Graph {
                 self.explain_input(*input, 1, &mut text);
             }
         }
-        text
+        crate::sql::interval::readable(&text)
     }
 
     fn explain_input(&self, input: Input, depth: usize, text: &mut String) {

@@ -15,6 +15,7 @@ use pelton_kernels::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Offsets, internal};
+use crate::by_window::WindowDigests;
 use crate::connector::{
     Chunk, Decoded, DecodedBatch, Next, PartitionReader, Places, ReadRequest, SegmentWriter, Source, Storage,
 };
@@ -43,8 +44,22 @@ pub struct Manifest {
     pub partitions: Vec<PartitionState>,
     /// Per sink, the digest of all rows it was given.
     pub sinks: BTreeMap<String, String>,
+    /// The same by window, for sinks that tell their rows' windows.
+    #[serde(default)]
+    pub windows: BTreeMap<String, WindowDigests>,
     /// Bounded tables that were read beside, with fingerprints.
     pub tables: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Where the first segments of a partition are expired: the offset of the first row that is left and the watermark
+    /// before it.
+    pub(crate) fn mark_after_expired(&self, partition: u32) -> Option<(u64, i64)> {
+        let mut segments: Vec<&Segment> = self.segments.iter().filter(|s| s.partition == partition).collect();
+        segments.sort_by_key(|s| s.first_offset);
+        let first = segments.iter().position(|s| !s.expired).filter(|at| *at > 0)?;
+        Some((segments[first].first_offset, segments[first].watermark?))
+    }
 }
 
 /// A run of offsets of one partition.
@@ -64,6 +79,12 @@ pub struct Segment {
     pub watermark: Option<i64>,
     /// Digest of its rows with their offsets.
     pub digest: String,
+    /// When it was sealed, in milliseconds since 1970.
+    #[serde(default)]
+    pub sealed_ms: u64,
+    /// Its file was removed, as `history.retention` asked.
+    #[serde(default)]
+    pub expired: bool,
 }
 
 /// How far a partition came.
@@ -109,6 +130,26 @@ pub fn put_manifest(storage: &dyn Storage, run: u32, manifest: &Manifest) -> Res
     storage.put(&format!("{}/manifest.json", run_name(run)), &bytes)
 }
 
+fn now_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// Removes the files of segments that were sealed longer ago than `retention`, and says so in the manifest.
+fn expire(storage: &dyn Storage, run: u32, manifest: &mut Manifest, retention: Duration) -> Result<()> {
+    let limit = now_ms().saturating_sub(retention.as_millis() as u64);
+    let mut gone = vec![];
+    for segment in manifest.segments.iter_mut().filter(|s| !s.expired && s.sealed_ms < limit) {
+        segment.expired = true;
+        gone.push(format!("{}/{}", run_name(run), segment.file));
+    }
+    if gone.is_empty() {
+        return Ok(());
+    }
+    // First the manifest: a reader finds every file that it names.
+    put_manifest(storage, run, manifest)?;
+    gone.iter().try_for_each(|name| storage.remove(name))
+}
+
 /// Raw columns without what the engine itself can say again, plus the offset.
 fn segment_schema(raw: &SchemaRef) -> (SchemaRef, Vec<usize>) {
     let kept: Vec<usize> = (0..raw.fields().len())
@@ -128,6 +169,7 @@ pub struct HistoryKeeper {
     schema: SchemaRef,
     kept: Vec<usize>,
     interval: Duration,
+    retention: Option<Duration>,
     open: BTreeMap<u32, OpenSegment>,
     sealed_at: Instant,
 }
@@ -139,7 +181,7 @@ struct OpenSegment {
 }
 
 impl HistoryKeeper {
-    /// Starts the history of a run of `table` under `path`.
+    /// Starts the history of a run of `table` under `path`. Segments of earlier runs that are older than `retention` go.
     pub fn start(
         places: Arc<dyn Places>,
         path: &str,
@@ -147,9 +189,17 @@ impl HistoryKeeper {
         pipeline: &str,
         raw: &SchemaRef,
         interval: Duration,
+        retention: Option<Duration>,
     ) -> Result<Self> {
         let storage = places.storage(path)?;
-        let run = runs(storage.as_ref())?.last().map_or(1, |last| last + 1);
+        let earlier = runs(storage.as_ref())?;
+        if let Some(retention) = retention {
+            for &run in &earlier {
+                let mut manifest = manifest(storage.as_ref(), run)?;
+                expire(storage.as_ref(), run, &mut manifest, retention)?;
+            }
+        }
+        let run = earlier.last().map_or(1, |last| last + 1);
         let manifest = Manifest {
             version: 1,
             table: table.into(),
@@ -167,6 +217,7 @@ impl HistoryKeeper {
             schema,
             kept,
             interval,
+            retention,
             open: BTreeMap::new(),
             sealed_at: Instant::now(),
         })
@@ -180,7 +231,7 @@ impl HistoryKeeper {
     fn seal(&mut self, partition: u32) -> Result<()> {
         let Some(open) = self.open.remove(&partition) else { return Ok(()) };
         open.writer.finish()?;
-        self.manifest.segments.push(Segment { digest: open.digest.to_string(), ..open.segment });
+        self.manifest.segments.push(Segment { digest: open.digest.to_string(), sealed_ms: now_ms(), ..open.segment });
         put_manifest(self.storage.as_ref(), self.run, &self.manifest)
     }
 }
@@ -223,6 +274,9 @@ impl HistorySink for HistoryKeeper {
         if end || self.sealed_at.elapsed() >= self.interval {
             let partitions: Vec<u32> = self.open.keys().copied().collect();
             partitions.into_iter().try_for_each(|p| self.seal(p))?;
+            if let Some(retention) = self.retention {
+                expire(self.storage.as_ref(), self.run, &mut self.manifest, retention)?;
+            }
             self.sealed_at = Instant::now();
         }
         Ok(())
@@ -252,7 +306,7 @@ impl Source for HistorySource {
         let mut readers: Vec<Box<dyn PartitionReader>> = vec![];
         for partition in 0..count {
             let mut segments: Vec<Segment> =
-                self.manifest.segments.iter().filter(|s| s.partition == partition).cloned().collect();
+                self.manifest.segments.iter().filter(|s| s.partition == partition && !s.expired).cloned().collect();
             segments.sort_by_key(|s| std::cmp::Reverse(s.first_offset));
             readers.push(Box::new(HistoryReader {
                 places: self.places.clone(),
@@ -360,7 +414,7 @@ pub fn check_segments(
     manifest: &Manifest,
 ) -> Vec<(Segment, String)> {
     let mut wrong = vec![];
-    for segment in &manifest.segments {
+    for segment in manifest.segments.iter().filter(|s| !s.expired) {
         let path = storage.local_path(&format!("{}/{}", run_name(run), segment.file));
         match places.read_segment(&path) {
             Err(error) => wrong.push((segment.clone(), error.to_string())),

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::DFSchema;
+use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::Expr;
 use datafusion_expr::execution_props::ExecutionProps;
 use pelton_kernels::canonical::canonical_floats;
 
 use crate::batch::{MARK_MIN, MicroBatch, Offsets, internal};
-use crate::connector::{DeadLetter, Decoded, LetterKind, ReadRequest};
+use crate::connector::{DeadLetter, Decoded, LetterKind, ReadRequest, SkipRule};
 use crate::error::{Error, Result};
 use crate::expr::{Compiled, Select, compile, letter};
 use crate::graph::SourceNode;
@@ -33,7 +33,7 @@ pub struct Intake {
     pub request: ReadRequest,
     /// Columns as they come in: physical, then metadata.
     raw: SchemaRef,
-    /// Makes the emitted columns (and behind them the raw ones, for history) of the raw ones.
+    /// Makes the emitted columns (and behind them the raw ones, for history and letters) of the raw ones.
     select: Select,
     /// How many of the selected columns are emitted.
     emitted: usize,
@@ -54,8 +54,10 @@ pub struct Intake {
 pub struct Prepared {
     /// The emitted columns.
     pub columns: RecordBatch,
-    /// The raw columns, if history wants them.
+    /// The raw columns, if history or letters want them.
     pub raw: Option<RecordBatch>,
+    /// What letters show of the rows, if it is not the emitted columns: the raw ones, and a computed event time.
+    pub shown: Option<RecordBatch>,
     /// Offsets within the chunk.
     pub offsets: Offsets,
     /// Running maximum of the watermark before each row, and after the last; `None` without a watermark.
@@ -71,18 +73,22 @@ pub struct PreparedChunk {
     pub batches: Vec<Prepared>,
     /// What was refused; offsets count from the start of the chunk.
     pub letters: Vec<DeadLetter>,
+    /// Records that were passed over: how many, and the watermark that they bring.
+    pub skipped: Option<(u64, i64)>,
     /// Part of the input could not be read.
     pub broken: Option<Error>,
 }
 
 impl Intake {
-    /// The intake of a table. `keep_raw`: history wants every physical and metadata column.
+    /// The intake of a table. `keep_raw`: history or letters want every physical and metadata column. Where rows are held
+    /// against the clock, `skip` is not used.
     pub fn new(
         source: &SourceNode,
         def: &TableDef,
         batch_rows: usize,
         keep_raw: bool,
         future_max: Option<i64>,
+        skip: Option<SkipRule>,
     ) -> Result<Self> {
         let mut physical: Vec<usize> = vec![];
         let mut metadata: Vec<(String, DataType)> = vec![];
@@ -239,6 +245,7 @@ impl Intake {
                     .filter(|k| !ENGINE_METADATA.contains(&k.as_str()))
                     .collect(),
                 batch_rows,
+                skip: skip.filter(|_| future_max.is_none()),
             },
             raw,
             select,
@@ -266,6 +273,9 @@ impl Intake {
     /// Prepares a decoded chunk. `partition` and `base` fill the metadata columns of those names.
     pub fn prepare(&self, decoded: Decoded, partition: u32, base: u64, now_us: i64) -> Result<PreparedChunk> {
         let mut out = PreparedChunk { records: decoded.records, broken: decoded.broken, ..Default::default() };
+        if let Some(skipped) = decoded.skipped {
+            out.skipped = Some((decoded.records, self.watermark_at(skipped.time_max)?));
+        }
         for bad in decoded.bad {
             out.letters.push(DeadLetter {
                 source: self.name.to_string(),
@@ -301,10 +311,33 @@ impl Intake {
         Ok(out)
     }
 
+    /// The watermark of a row with this event time.
+    fn watermark_at(&self, time: Option<ScalarValue>) -> Result<i64> {
+        let (Some(watermark), Some(time), Some(at)) = (&self.watermark, time, self.request_time()) else {
+            return Ok(MARK_MIN);
+        };
+        let columns = self.raw.fields().iter().enumerate().map(|(i, field)| {
+            if i == at {
+                time.to_array_of_size(1).map_err(crate::expr::plan_error)
+            } else {
+                Ok(arrow::array::new_null_array(field.data_type(), 1))
+            }
+        });
+        let row = RecordBatch::try_new(self.raw.clone(), columns.collect::<Result<_>>()?).map_err(internal)?;
+        let mark = watermark.evaluate(&row).and_then(|v| v.into_array(1)).map_err(crate::expr::plan_error)?;
+        Ok(times_us(&mark)[0])
+    }
+
+    /// Column of the event time among the raw ones, if skipping needs it.
+    fn request_time(&self) -> Option<usize> {
+        let time = self.request.skip.as_ref()?.time?;
+        self.request.columns.iter().position(|c| *c == time)
+    }
+
     fn raw_columns(
         &self,
         batch: &RecordBatch,
-        metadata: &[(String, datafusion_common::ScalarValue)],
+        metadata: &[(String, ScalarValue)],
         metadata_rows: &[(String, ArrayRef)],
         partition: u32,
         base: u64,
@@ -436,7 +469,16 @@ impl Intake {
         };
         let columns = RecordBatch::try_new_with_options(self.schema.clone(), all[..self.emitted].to_vec(), &options)
             .map_err(internal)?;
-        out.batches.push(Prepared { columns, raw, offsets: selected.offsets, marks });
+        let shown = match (&raw, self.time.map(|t| (self.schema.field(t), columns.column(t)))) {
+            (Some(raw), Some((field, time))) if raw.schema().index_of(field.name()).is_err() => {
+                let fields: Vec<Field> =
+                    raw.schema().fields().iter().map(|f| f.as_ref().clone()).chain([field.clone()]).collect();
+                let columns = raw.columns().iter().chain([time]).cloned().collect();
+                Some(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(internal)?)
+            }
+            (raw, _) => (*raw).clone(),
+        };
+        out.batches.push(Prepared { columns, raw, shown, offsets: selected.offsets, marks });
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! (`kernels` owns it). `sql` is the only module that has seen a query string.
 
 pub mod batch;
+pub mod by_window;
 pub mod connector;
 pub mod error;
 pub mod expr;
@@ -15,6 +16,7 @@ pub mod operators;
 pub mod panes;
 pub mod pipeline;
 pub mod plan;
+mod prune;
 pub mod run;
 mod shift;
 pub mod sql;

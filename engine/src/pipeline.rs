@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 
+use crate::by_window::WindowDigests;
 use crate::connector::{DeadLetterStore, Options, Registry, Sink, Storage, Table};
 use crate::error::{Error, Result};
 use crate::expr::plan_error;
@@ -19,6 +20,7 @@ use crate::history::{
 use crate::intake::Intake;
 use crate::operators::LookupTable;
 use crate::plan::{TimeRange, plan};
+use crate::prune::skip_rule;
 use crate::run::{Collect, Counters, Execution, OpenSource, Outcome, run_graph};
 use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
 
@@ -104,14 +106,14 @@ pub fn run_text(text: &str, registry: &Registry, options: &RunOptions) -> Result
 
 /// Runs a script that was read.
 pub fn run_script(script: &Script, registry: &Registry, options: &RunOptions) -> Result<Summary> {
-    Pipeline { script, registry, options, mode: Mode::Live }.run().map(|(summary, _)| summary)
+    Pipeline { script, registry, options, mode: Mode::Live }.run().map(|ran| ran.summary)
 }
 
 /// Replays the last run of the pipeline from the histories that its tables name; each sink's rows go to `into/NAME.parquet`.
 pub fn replay_text(text: &str, registry: &Registry, options: &RunOptions, into: &Path) -> Result<Summary> {
     let script = read_script(text, registry, options)?;
     let mode = Mode::Replay { into: Some(into.to_path_buf()) };
-    Pipeline { script: &script, registry, options, mode }.run().map(|(summary, _)| summary)
+    Pipeline { script: &script, registry, options, mode }.run().map(|ran| ran.summary)
 }
 
 /// What `verify` found.
@@ -119,6 +121,8 @@ pub fn replay_text(text: &str, registry: &Registry, options: &RunOptions, into: 
 pub struct Verdict {
     /// Per sink: digest of the live run, digest of the replay.
     pub sinks: BTreeMap<String, (String, String)>,
+    /// For sinks that differ, which of their windows do.
+    pub windows: BTreeMap<String, Vec<String>>,
     /// Segments whose rows are no longer those of the live run: table, file, what was found.
     pub segments: Vec<(String, String, String)>,
     /// Bounded tables whose content has changed since.
@@ -155,6 +159,14 @@ pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Res
             return Err(Error::user(format!("the queries or settings have changed since the last run over {table}"))
                 .hint("run the pipeline again, or verify with the text it was run with"));
         }
+        let expired = history.manifest.segments.iter().filter(|s| s.expired).count();
+        if expired > 0 {
+            return Err(Error::world(format!(
+                "{expired} segments of the last run of {table} were removed, as its 'history.retention' asks: the run \
+                 cannot be repeated"
+            ))
+            .hint("`pelton replay` computes the results of what is left"));
+        }
         live.extend(history.manifest.sinks.clone());
         for (segment, found) in check_segments(registry.places()?, &history.storage, history.run, &history.manifest) {
             verdict.segments.push((
@@ -164,7 +176,7 @@ pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Res
             ));
         }
     }
-    let (replay, tables) = pipeline.run()?;
+    let Ran { summary: replay, tables, windows } = pipeline.run()?;
     for history in histories.values() {
         for (table, fingerprint) in &history.manifest.tables {
             if tables.get(table).is_some_and(|now| now != fingerprint) && !verdict.tables.contains(table) {
@@ -174,6 +186,13 @@ pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Res
     }
     for (sink, digest) in &replay.digests {
         let was = live.get(sink).cloned().unwrap_or_else(|| "none".to_string());
+        let then = histories.values().find_map(|h| h.manifest.windows.get(sink));
+        if let (Some(then), Some(now)) = (then, windows.get(sink)) {
+            let found = then.differences(now);
+            if !found.is_empty() {
+                verdict.windows.insert(sink.clone(), found);
+            }
+        }
         verdict.sinks.insert(sink.clone(), (was, digest.clone()));
     }
     verdict.replay = replay;
@@ -192,6 +211,31 @@ pub fn explain_script(script: &Script, registry: &Registry) -> Result<String> {
     Ok(crate::plan::plan_jobs(&jobs, script, registry, 2, TimeRange::default())?.explain())
 }
 
+/// Plans a script and holds its tables' options against what their connectors know. Nothing outside is opened.
+pub fn check_script(script: &Script, registry: &Registry) -> Result<()> {
+    let jobs: Vec<_> = script.jobs.iter().collect();
+    let graph = crate::plan::plan_jobs(&jobs, script, registry, 2, TimeRange::default())?;
+    let check = |def: &TableDef, reads: bool| {
+        let options = &def.table.options;
+        for key in crate::sql::ENGINE_TABLE_OPTIONS {
+            options.get(key);
+        }
+        let known = registry.of(options)?.check(&def.table, reads).map_err(|e| or_unknown_option(e, options));
+        known.and_then(|()| options.reject_unknown()).map_err(|e| e.at(def.span))
+    };
+    let mut graphs = vec![&graph];
+    while let Some(graph) = graphs.pop() {
+        graphs.extend(graph.loads.iter().map(|l| &l.graph));
+        graph.sources.iter().filter_map(|s| s.table.as_ref()).try_for_each(|def| check(def, true))?;
+        for sink in &graph.sinks {
+            if let Some(Target::Table(def)) = &sink.target {
+                check(def, false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 enum Mode {
     Live,
     /// From history; rows go below `into`, or nowhere.
@@ -205,6 +249,16 @@ struct History {
     storage: Arc<dyn Storage>,
     run: u32,
     manifest: Manifest,
+}
+
+/// What a run gave.
+#[derive(Default)]
+struct Ran {
+    summary: Summary,
+    /// Fingerprints of bounded tables.
+    tables: BTreeMap<String, String>,
+    /// Digests by window, per sink.
+    windows: BTreeMap<String, WindowDigests>,
 }
 
 struct Pipeline<'a> {
@@ -269,16 +323,16 @@ impl Pipeline<'_> {
             stop: self.options.stop.clone(),
             counters: self.options.counters.clone(),
             close_at_end,
+            by_window: false,
         }
     }
 
-    /// Runs; answers the summary and the fingerprints of bounded tables.
-    fn run(&self) -> Result<(Summary, BTreeMap<String, String>)> {
+    fn run(&self) -> Result<Ran> {
         let started = Instant::now();
         let threads = self.options.threads.max(1);
         let graph = plan(self.script, self.registry, threads + 1, self.options.range)?;
         if graph.sinks.is_empty() {
-            return Ok((Summary { ended: true, ..Default::default() }, BTreeMap::new()));
+            return Ok(Ran { summary: Summary { ended: true, ..Default::default() }, ..Default::default() });
         }
         let histories = match &self.mode {
             Mode::Live => BTreeMap::new(),
@@ -295,9 +349,16 @@ impl Pipeline<'_> {
         }
         self.load(&graph, &mut tables)?;
         let letters = self.dead_letters()?;
-        let outcome = run_graph(&graph, sources, sinks, letters, &self.execution(close_at_end))?;
+        let mut execution = self.execution(close_at_end);
+        execution.by_window = !keepers.is_empty() || matches!(self.mode, Mode::Replay { into: None });
+        let mut outcome = run_graph(&graph, sources, sinks, letters, &execution)?;
         let digests = self.digests(&graph, &outcome);
-        self.finish_histories(&keepers, &outcome, &digests, &tables)?;
+        let windows = graph.sinks.iter().zip(std::mem::take(&mut outcome.windows)).map(|(sink, mut windows)| {
+            windows.close();
+            (sink.name.clone(), windows)
+        });
+        let windows = windows.collect();
+        self.finish_histories(&keepers, &outcome, &digests, &windows, &tables)?;
         let counters = &self.options.counters;
         let summary = Summary {
             rows_in: counters.rows_in.load(Ordering::Relaxed),
@@ -311,7 +372,7 @@ impl Pipeline<'_> {
             ended: outcome.ended,
             latencies_us: outcome.latencies_us,
         };
-        Ok((summary, tables))
+        Ok(Ran { summary, tables, windows })
     }
 
     #[expect(clippy::type_complexity, reason = "what was opened, and where the histories' manifests are")]
@@ -338,7 +399,11 @@ impl Pipeline<'_> {
                 let skew = self.script.settings.duration("pelton.max-future-skew").unwrap_or(Duration::from_secs(3600));
                 skew.as_micros() as i64
             });
-            let intake = Arc::new(Intake::new(node, def, self.batch_rows(), path.is_some(), future)?);
+            // A letter shows the whole row, so that it can be read again by another text.
+            let whole = path.is_some() || self.letters_path().is_some();
+            // History keeps what no query needs, too.
+            let skip = skip_rule(graph, index).filter(|_| path.is_none());
+            let intake = Arc::new(Intake::new(node, def, self.batch_rows(), whole, future, skip)?);
             let mut source: Box<dyn crate::connector::Source> = match histories.get(&def.table.name) {
                 Some(history) => {
                     let columns = Schema::new(
@@ -376,6 +441,7 @@ impl Pipeline<'_> {
                 None => None,
                 Some(path) => {
                     let interval = options.duration("history.commit-interval", Duration::from_secs(10))?;
+                    let retention = options.duration("history.retention", Duration::ZERO)?;
                     let places = self.registry.places()?.clone();
                     let keeper = HistoryKeeper::start(
                         places,
@@ -384,6 +450,7 @@ impl Pipeline<'_> {
                         &self.fingerprint(),
                         &intake.raw_schema(),
                         interval,
+                        (!retention.is_zero()).then_some(retention),
                     )?;
                     let (storage, run) = keeper.location();
                     keepers.push((index, storage, run));
@@ -405,6 +472,9 @@ impl Pipeline<'_> {
                     let at = p.partition as usize;
                     floors.resize(floors.len().max(at + 1), vec![]);
                     floors[at] = p.floors.clone();
+                }
+                for (at, floors) in floors.iter_mut().enumerate() {
+                    floors.splice(0..0, history.manifest.mark_after_expired(at as u32));
                 }
                 floors
             });
@@ -470,12 +540,12 @@ impl Pipeline<'_> {
         for load in &graph.loads {
             self.load(&load.graph, tables)?;
             let mut sources = vec![];
-            for node in &load.graph.sources {
+            for (index, node) in load.graph.sources.iter().enumerate() {
                 let Some(def) = &node.table else {
                     sources.push(OpenSource::constant(node.constant.clone()));
                     continue;
                 };
-                let intake = Arc::new(Intake::new(node, def, 65_536, false, None)?);
+                let intake = Arc::new(Intake::new(node, def, 65_536, false, None, skip_rule(&load.graph, index))?);
                 let mut source = self
                     .registry
                     .of(&def.table.options)?
@@ -518,11 +588,13 @@ impl Pipeline<'_> {
         Ok(())
     }
 
+    /// Where letters go; a replay keeps none.
+    fn letters_path(&self) -> Option<&str> {
+        self.script.settings.get("dead-letters.path").filter(|_| matches!(self.mode, Mode::Live))
+    }
+
     fn dead_letters(&self) -> Result<Option<Box<dyn DeadLetterStore>>> {
-        if !matches!(self.mode, Mode::Live) {
-            return Ok(None);
-        }
-        self.script.settings.get("dead-letters.path").map(|path| self.registry.places()?.dead_letters(path)).transpose()
+        self.letters_path().map(|path| self.registry.places()?.dead_letters(path)).transpose()
     }
 
     fn digests(&self, graph: &Graph, outcome: &Outcome) -> BTreeMap<String, String> {
@@ -541,12 +613,14 @@ impl Pipeline<'_> {
         keepers: &[(usize, Arc<dyn Storage>, u32)],
         outcome: &Outcome,
         digests: &BTreeMap<String, String>,
+        windows: &BTreeMap<String, WindowDigests>,
         tables: &BTreeMap<String, String>,
     ) -> Result<()> {
         for (source, storage, run) in keepers {
             let mut manifest = manifest(storage.as_ref(), *run)?;
             manifest.ended = if outcome.ended { "end-of-input" } else { "stopped" }.to_string();
             manifest.sinks = digests.clone();
+            manifest.windows = windows.clone();
             manifest.tables = tables.clone();
             manifest.partitions = outcome
                 .partitions

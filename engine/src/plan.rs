@@ -48,6 +48,18 @@ enum Meaning {
     },
 }
 
+impl Meaning {
+    /// How far the end of the row's window is beyond the column's value, in µs; `None` if the column tells no window.
+    fn to_window_end(self) -> Option<i64> {
+        match self {
+            Meaning::WindowEnd { .. } => Some(0),
+            Meaning::WindowTime { tick } => Some(tick),
+            Meaning::WindowStart { size, .. } => size,
+            Meaning::Time { .. } | Meaning::Plain => None,
+        }
+    }
+}
+
 /// Where a logical column is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -852,6 +864,7 @@ impl<'a> Planner<'a> {
             name: table_plan.display().to_string(),
             schema: table_arrow,
             inputs: table.from.clone(),
+            window_end: None,
         });
         let slot = Arc::new(OnceLock::new());
         self.graph.loads.push(Load { graph: planner.graph, keys: table_keys, slot: slot.clone() });
@@ -1017,8 +1030,14 @@ impl<'a> Planner<'a> {
             schema: schema.clone(),
             operator: format!("INSERT INTO {name}"),
         };
+        let window_end = relation
+            .meanings
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| matches!(schema.field(*at).data_type(), DataType::Timestamp(..)))
+            .find_map(|(at, meaning)| Some((at, meaning.to_window_end()?)));
         let inputs = vec![self.graph.add(Box::new(SelectStep(select)), relation.from)];
-        self.graph.add_sink(SinkNode { target, name, schema, inputs });
+        self.graph.add_sink(SinkNode { target, name, schema, inputs, window_end });
         Ok(())
     }
 }
@@ -1029,20 +1048,11 @@ impl Planner<'_> {
         if self.range == TimeRange::default() {
             return Ok(None);
         }
-        // What a column's value is behind the window's end; `None` for the event time of rows.
-        let plus = |m: &Meaning| match m {
-            Meaning::WindowEnd { .. } => Some(Some(0)),
-            Meaning::WindowTime { tick } => Some(Some(*tick)),
-            Meaning::WindowStart { size: Some(size), .. } => Some(Some(*size)),
-            Meaning::Time { .. } => Some(None),
-            _ => None,
-        };
-        let by_window = |m: &Meaning| plus(m).is_some_and(|p| p.is_some());
         let found = relation
             .meanings
             .iter()
-            .position(by_window)
-            .or_else(|| relation.meanings.iter().position(|m| plus(m).is_some()));
+            .position(|m| m.to_window_end().is_some())
+            .or_else(|| relation.meanings.iter().position(|m| matches!(m, Meaning::Time { .. })));
         let Some(at) = found else {
             return Err(Error::user(format!(
                 "{name} has neither a window bound nor an event time among its columns: --from and --to say nothing"
@@ -1062,7 +1072,7 @@ impl Planner<'_> {
             Ok(Expr::Literal(value.map_err(plan_error)?, None))
         };
         let mut conditions = vec![];
-        match plus(&relation.meanings[at]).flatten() {
+        match relation.meanings[at].to_window_end() {
             Some(plus) => {
                 conditions.extend(self.range.from.map(|f| bound(f - plus).map(|b| column.clone().gt(b))));
                 conditions.extend(self.range.to.map(|t| bound(t - plus).map(|b| column.clone().lt_eq(b))));

@@ -9,14 +9,16 @@
 //! stops the reading of its partition (backpressure).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
 use crate::batch::{DERIVED, MARK_MAX, MARK_MIN, Marks, MicroBatch, Offsets, Origin};
+use crate::by_window::WindowDigests;
 use crate::connector::{
     BadRecord, Chunk, DeadLetter, DeadLetterStore, Decoded, DecodedBatch, Next, PartitionReader, Sink,
 };
@@ -28,7 +30,7 @@ use crate::operators::Emit;
 /// What a run counts, readable while it runs.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Rows that passed the intake.
+    /// Rows that passed the intake and were pushed.
     pub rows_in: AtomicU64,
     /// Rows handed to sinks.
     pub rows_out: AtomicU64,
@@ -88,6 +90,8 @@ pub struct Execution {
     pub counters: Arc<Counters>,
     /// False: the end of the input closes no windows. Used by replays of runs that were stopped.
     pub close_at_end: bool,
+    /// Digests are wanted by window too.
+    pub by_window: bool,
 }
 
 /// What a run left behind.
@@ -95,6 +99,8 @@ pub struct Execution {
 pub struct Outcome {
     /// Per sink, in the order of the graph.
     pub digests: Vec<Digest>,
+    /// The same by window, if asked for.
+    pub windows: Vec<WindowDigests>,
     /// Parts of the input that could not be read.
     pub broken: Vec<Error>,
     /// End offset, watermark of every partition of every source.
@@ -134,11 +140,19 @@ struct Entry {
     done: Option<Done>,
 }
 
+/// Rows for one sink.
+struct SinkRows {
+    sink: usize,
+    rows: RecordBatch,
+    digest: Digest,
+    /// The digest by end of window, if wanted.
+    windows: Vec<(i64, Digest)>,
+}
+
 /// What computing a micro-batch gave.
 #[derive(Default)]
 struct Done {
-    /// Rows for sinks, with their digests.
-    rows: Vec<(usize, RecordBatch, Digest)>,
+    rows: Vec<SinkRows>,
     letters: Vec<DeadLetter>,
 }
 
@@ -195,6 +209,7 @@ struct State {
 struct Serial {
     sinks: Vec<Box<dyn Sink>>,
     digests: Vec<Digest>,
+    windows: Vec<WindowDigests>,
     node_marks: Vec<i64>,
     histories: Vec<Option<Box<dyn HistorySink>>>,
     letters: Option<Box<dyn DeadLetterStore>>,
@@ -209,6 +224,8 @@ struct Runner<'g> {
     /// Rows per second of each partition of a source.
     rates: Vec<Option<f64>>,
     idles: Vec<Option<Duration>>,
+    /// Sources that keep a history.
+    keeps: Vec<bool>,
     state: Mutex<State>,
     wake: Condvar,
     serial: Mutex<Serial>,
@@ -264,6 +281,7 @@ pub fn run_graph(
         source_of: partitions.iter().map(|p| p.source).collect(),
         rates,
         idles,
+        keeps: histories.iter().map(Option::is_some).collect(),
         state: Mutex::new(State {
             partitions,
             chunks: 0,
@@ -281,6 +299,7 @@ pub fn run_graph(
         wake: Condvar::new(),
         serial: Mutex::new(Serial {
             digests: vec![Digest::default(); sinks.len()],
+            windows: vec![WindowDigests::default(); sinks.len()],
             sinks,
             node_marks: vec![MARK_MIN; graph.nodes.len()],
             histories,
@@ -294,13 +313,14 @@ pub fn run_graph(
             let runner = &runner;
             std::thread::Builder::new()
                 .name(format!("pelton-{slot}"))
-                .spawn_scoped(scope, move || runner.work(slot))
+                .spawn_scoped(scope, move || runner.work_or_fail(slot))
                 .expect("the system gives us threads");
         }
-        runner.work(0);
+        runner.work_or_fail(0);
     });
-    let state = runner.state.into_inner().expect("no panic holds this lock");
-    let mut serial = runner.serial.into_inner().expect("no panic holds this lock");
+    // A worker that panicked has said so in `error`.
+    let state = runner.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut serial = runner.serial.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = state.error {
         serial.sinks.iter_mut().for_each(|s| s.abort());
         return Err(error);
@@ -320,6 +340,7 @@ pub fn run_graph(
     }
     Ok(Outcome {
         digests: serial.digests,
+        windows: serial.windows,
         broken: state.broken,
         partitions: state
             .partitions
@@ -339,7 +360,20 @@ pub fn run_graph(
 
 impl Runner<'_> {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic holds this lock")
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A bug in one worker ends the run with an error; the others stop, and nothing half-done becomes visible.
+    fn work_or_fail(&self, slot: usize) {
+        let caught = std::panic::catch_unwind(AssertUnwindSafe(|| self.work(slot)));
+        if let Err(panic) = caught {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            let error = Error::world(format!("a bug in Pelton stopped the run: {text}"))
+                .hint("nothing was committed; please report it with the query and the place printed above");
+            fail(&mut self.lock(), error);
+            self.wake.notify_all();
+        }
     }
 
     fn work(&self, slot: usize) {
@@ -395,7 +429,7 @@ impl Runner<'_> {
                 continue;
             }
             let timeout = self.next_timer(&state, now);
-            state = self.wake.wait_timeout(state, timeout).expect("no panic holds this lock").0;
+            state = self.wake.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -412,6 +446,7 @@ impl Runner<'_> {
         let number = partition.first_entry + partition.entries.len() as u64;
         partition.entries.push_back(Entry { mark_after: ready.mark_after, done: None });
         partition.given = (ready.batch.offsets.get(rows - 1) + 1, ready.mark_after);
+        self.execution.counters.rows_in.fetch_add(rows as u64, Ordering::Relaxed);
         if let Some(raw) = ready.raw.take() {
             let mark = ready.batch.marks.carry;
             state.history.push_back((partition.source, partition.index, raw, ready.batch.offsets.clone(), mark));
@@ -534,6 +569,11 @@ impl Runner<'_> {
             if !chunk.batches.is_empty() {
                 partition.last_rows = now;
             }
+            if let Some((rows, mark)) = chunk.skipped {
+                // The rows are in nobody's answer, but time went on over them.
+                self.execution.counters.rows_in.fetch_add(rows, Ordering::Relaxed);
+                partition.mark = partition.mark.max(mark);
+            }
             let rate = self.rates[source];
             let batch_rows = match rate {
                 Some(rate) => {
@@ -565,9 +605,9 @@ impl Runner<'_> {
                     Arc::new(Origin {
                         source: i.name.clone(),
                         partition: partition.index,
-                        columns: prepared.columns.clone(),
+                        columns: prepared.raw.as_ref().unwrap_or(&prepared.columns).clone(),
                         offsets: offsets.clone(),
-                        time: i.time,
+                        time: i.time.map(|t| prepared.columns.column(t).clone()),
                     })
                 });
                 let whole = MicroBatch {
@@ -606,14 +646,13 @@ impl Runner<'_> {
                     batch.marks.carry = partition.mark;
                     partition.queue.push_back(Ready {
                         batch,
-                        raw: prepared.raw.as_ref().map(|r| r.slice(start, len)),
+                        raw: prepared.raw.as_ref().filter(|_| self.keeps[source]).map(|r| r.slice(start, len)),
                         mark_after,
                         release,
                     });
                     start = end;
                 }
                 partition.mark = partition.mark.max(top);
-                self.execution.counters.rows_in.fetch_add(n as u64, Ordering::Relaxed);
             }
         }
     }
@@ -631,9 +670,16 @@ impl Runner<'_> {
         for output in outputs {
             match output {
                 Output::Sink(sink) => {
-                    let mut digest = Digest::default();
-                    digest.update(&batch.columns);
-                    done.rows.push((*sink, batch.columns.clone(), digest));
+                    let end = self.graph.sinks[*sink].window_end.filter(|_| self.execution.by_window);
+                    let (digest, windows) = match end {
+                        Some((column, plus)) => WindowDigests::parts(&batch.columns, column, plus),
+                        None => {
+                            let mut digest = Digest::default();
+                            digest.update(&batch.columns);
+                            (digest, vec![])
+                        }
+                    };
+                    done.rows.push(SinkRows { sink: *sink, rows: batch.columns.clone(), digest, windows });
                 }
                 Output::Node(node) => {
                     let node = &self.graph.nodes[*node];
@@ -712,7 +758,7 @@ impl Runner<'_> {
 
     /// Everything that must happen in order. True once the run is over.
     fn serial_part(&self, work: SerialWork) -> Result<bool> {
-        let mut serial = self.serial.lock().expect("no panic holds this lock");
+        let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
         let serial = &mut *serial;
         for (source, partition, columns, offsets, mark) in &work.history {
             if let Some(history) = &mut serial.histories[*source] {
@@ -763,9 +809,10 @@ impl Runner<'_> {
 
     fn flush(&self, serial: &mut Serial, done: Done) -> Result<()> {
         self.keep_letters(serial, &done.letters)?;
-        for (sink, rows, digest) in done.rows {
+        for SinkRows { sink, rows, digest, windows } in done.rows {
             self.execution.counters.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
             serial.digests[sink].merge(&digest);
+            serial.windows[sink].add(&windows);
             serial.sinks[sink].write(&rows)?;
         }
         Ok(())
@@ -793,10 +840,11 @@ fn constant_chunk(decoded: Decoded) -> PreparedChunk {
     let batches = decoded.batches.into_iter().map(|b| crate::intake::Prepared {
         columns: b.batch,
         raw: None,
+        shown: None,
         offsets: Offsets::Run(0),
         marks: None,
     });
-    PreparedChunk { records: decoded.records, batches: batches.collect(), letters: vec![], broken: decoded.broken }
+    PreparedChunk { records: decoded.records, batches: batches.collect(), broken: decoded.broken, ..Default::default() }
 }
 
 /// Reads rows that are in the plan itself.
@@ -839,3 +887,60 @@ impl Sink for Collect {
 }
 
 const _: () = assert!(DERIVED == u32::MAX, "partition numbers stay below the mark for derived rows");
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+    use crate::graph::{SinkNode, SourceNode};
+    use crate::operators::Operator;
+
+    struct Bug;
+
+    impl Operator for Bug {
+        fn push(&self, _: usize, _: MicroBatch, _: &mut Emit) -> Result<()> {
+            panic!("out of luck")
+        }
+
+        fn describe(&self) -> String {
+            "Bug".into()
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_the_run_with_an_error() {
+        let values: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let rows = RecordBatch::try_from_iter([("x", values)]).unwrap();
+        let mut graph = Graph::default();
+        graph.sources.push(SourceNode {
+            table: None,
+            schema: rows.schema(),
+            constant: Some(rows.clone()),
+            columns: Default::default(),
+            outputs: vec![],
+        });
+        let node = graph.add(Box::new(Bug), vec![Input::Source(0)]);
+        graph.add_sink(SinkNode {
+            target: None,
+            name: "result".into(),
+            schema: rows.schema(),
+            inputs: vec![node],
+            window_end: None,
+        });
+        let execution = Execution {
+            threads: 3,
+            batch_rows: 10,
+            delay_max: Duration::ZERO,
+            stop: Arc::default(),
+            counters: Arc::default(),
+            close_at_end: true,
+            by_window: false,
+        };
+        let kept = Collect::default();
+        let sources = vec![OpenSource::constant(Some(rows))];
+        let error = run_graph(&graph, sources, vec![Box::new(kept.clone())], None, &execution).unwrap_err();
+        assert_eq!(error.to_string(), "a bug in Pelton stopped the run: out of luck");
+        assert_eq!(error.exit_code(), 1);
+    }
+}

@@ -143,9 +143,17 @@ pub fn payments(first: i64, count: i64) -> RecordBatch {
 }
 
 pub fn parquet(batch: &RecordBatch) -> Vec<u8> {
+    parquet_groups(&[batch.clone()])
+}
+
+/// A Parquet file with a row group for each batch.
+pub fn parquet_groups(batches: &[RecordBatch]) -> Vec<u8> {
     let mut out = vec![];
-    let mut writer = ArrowWriter::try_new(&mut out, batch.schema(), None).unwrap();
-    writer.write(batch).unwrap();
+    let mut writer = ArrowWriter::try_new(&mut out, batches[0].schema(), None).unwrap();
+    for batch in batches {
+        writer.write(batch).unwrap();
+        writer.flush().unwrap();
+    }
     writer.close().unwrap();
     out
 }

@@ -14,6 +14,7 @@ use arrow::datatypes::{
 use crate::batch::MicroBatch;
 use crate::connector::DeadLetter;
 use crate::error::Result;
+use crate::expr::Compiled;
 
 mod enrich;
 mod expand;
@@ -60,6 +61,11 @@ pub trait Operator: Send + Sync {
     /// True if it keeps no state: its output for a batch can follow the batch in partition order.
     fn is_stateless(&self) -> bool {
         false
+    }
+
+    /// What its input rows must satisfy for it to do anything with them, if that is all it looks at first.
+    fn predicate(&self) -> Option<&Compiled> {
+        None
     }
 
     /// Bytes of state held, for progress and tests.

@@ -3,7 +3,7 @@
 use super::{Emit, Operator};
 use crate::batch::MicroBatch;
 use crate::error::Result;
-use crate::expr::Select;
+use crate::expr::{Compiled, Select};
 
 /// A [`Select`] as a step.
 pub struct SelectStep(pub Select);
@@ -28,6 +28,10 @@ impl Operator for SelectStep {
             text += &format!(" where {predicate}");
         }
         text
+    }
+
+    fn predicate(&self) -> Option<&Compiled> {
+        self.0.predicate.as_ref()
     }
 
     fn is_stateless(&self) -> bool {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use pelton_kernels::Rows;
+use pelton_kernels::aggregate::AggregateError;
 use pelton_kernels::program::{Device, GroupState, Program, ProgramError};
 
 use super::{Emit, Operator, order_columns, show_time, times_us, timestamps};
@@ -261,7 +262,13 @@ impl WindowAggregate {
                 .collect();
             text += &format!(", key ({})", shown.join(", "));
         }
-        Error::world(format!("{text}: {error}"))
+        let what = match &error {
+            ProgramError::Aggregate { source: AggregateError::SumOverflow { data_type, .. }, .. } => {
+                format!("the result does not fit {}", crate::sql::types::name(data_type))
+            }
+            error => error.to_string(),
+        };
+        Error::world(format!("{text}: {what}"))
             .hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
     }
 

@@ -16,6 +16,7 @@ use datafusion_expr::{
     AggregateUDF, Expr, GetFieldAccess, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
 };
 use datafusion_functions::core::planner::CoreFunctionPlanner;
+use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
 
 use super::aggregates::AggregatePlanner;
 use super::errors::{carry, from_datafusion};
@@ -181,6 +182,7 @@ impl<'a> Provider<'a> {
                 Arc::new(Fields { functions: functions.clone(), error: error.clone() }),
                 Arc::new(AggregatePlanner),
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
+                Arc::new(NestedFunctionPlanner),
             ],
             relation_planners: vec![Arc::new(WindowPlanner { utc })],
             error,
@@ -290,7 +292,7 @@ impl ContextProvider for Provider<'_> {
     }
 }
 
-/// Fields of a ROW by name, whatever the case, and `EXTRACT` in the session's zone. The rest of DataFusion's own planner of
+/// Fields of a ROW by name, whatever the case, elements of an ARRAY from 1, values of a MAP, and `EXTRACT` in the session's zone. The rest of DataFusion's own planner of
 /// these is passed on; its way to a field is not, as it knows no unknown fields.
 #[derive(Debug)]
 struct Fields {
@@ -308,6 +310,13 @@ impl Fields {
     }
 
     fn find(&self, base: Expr, data_type: &DataType, name: &str) -> Result<(Expr, DataType), Error> {
+        let field_of =
+            |base, name: &str| ScalarFunction::new_udf(datafusion_functions::core::get_field(), vec![base, lit(name)]);
+        if let DataType::Map(entries, _) = data_type
+            && let DataType::Struct(pair) = entries.data_type()
+        {
+            return Ok((Expr::ScalarFunction(field_of(base, name)), pair[1].data_type().clone()));
+        }
         let DataType::Struct(fields) = data_type else {
             return Err(Error::user(format!(
                 "`{base}` is {}, it has no field `{name}`",
@@ -326,9 +335,7 @@ impl Fields {
                 None => error.hint(format!("it has: {}", names.join(", "))),
             });
         };
-        let call =
-            ScalarFunction::new_udf(datafusion_functions::core::get_field(), vec![base, lit(field.name().clone())]);
-        Ok((Expr::ScalarFunction(call), field.data_type().clone()))
+        Ok((Expr::ScalarFunction(field_of(base, field.name())), field.data_type().clone()))
     }
 }
 
@@ -360,7 +367,7 @@ impl ExprPlanner for Fields {
                 let name = name.try_as_str().flatten().unwrap_or_default().to_string();
                 Ok(PlannerResult::Planned(self.get(raw.expr, &data_type, &name)?.0))
             }
-            _ => Err(carry(Error::user("access to the elements of an ARRAY is not supported yet"))),
+            _ => FieldAccessPlanner.plan_field_access(raw, schema),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What sqlparser must know of Flink's dialect: a [`Dialect`] and the `TABLE name` argument of window functions.
+//! What sqlparser must know of Flink's dialect: a [`Dialect`], the `TABLE name` argument of window functions, `MAP[…]`.
 
 use std::any::TypeId;
 
@@ -99,6 +99,9 @@ impl Dialect for Flink {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        if parser.peek_keyword(Keyword::MAP) && parser.peek_nth_token_ref(1).token == Token::LBracket {
+            return Some(map_literal(parser));
+        }
         if !parser.peek_keyword(Keyword::TABLE)
             || !matches!(parser.peek_nth_token_ref(1).token, Token::Word(_) | Token::LParen)
         {
@@ -106,6 +109,22 @@ impl Dialect for Flink {
         }
         Some(table_argument(parser))
     }
+}
+
+/// Reads `MAP[key, value, …]` into `map(make_array(key, …), make_array(value, …))`.
+fn map_literal(parser: &mut Parser) -> Result<Expr, ParserError> {
+    let span = parser.next_token().span;
+    parser.expect_token(&Token::LBracket)?;
+    let entries = parser.parse_comma_separated0(Parser::parse_expr, Token::RBracket)?;
+    parser.expect_token(&Token::RBracket)?;
+    if entries.is_empty() || entries.len() % 2 == 1 {
+        return parser.expected_ref("a key and a value for each entry of the MAP", parser.peek_token_ref());
+    }
+    let side = |odd: usize| {
+        let values = entries.iter().skip(odd).step_by(2).cloned().collect();
+        call("make_array", values, span)
+    };
+    Ok(call("map", vec![side(0), side(1)], span))
 }
 
 /// Reads `TABLE name [PARTITION BY k, …]` or `TABLE (query) [PARTITION BY k, …]` into a call of [`TABLE_ARGUMENT`].

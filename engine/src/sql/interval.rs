@@ -220,6 +220,56 @@ fn range(text: &str, from: &DateTimeField, to: &DateTimeField) -> Result<Length>
     Ok(length.times(sign))
 }
 
+/// Puts the intervals of a plan's text, which Arrow shows by its fields, into SQL.
+pub fn readable(plan: &str) -> String {
+    const NAME: &str = "IntervalMonthDayNano";
+    let mut out = String::with_capacity(plan.len());
+    let mut rest = plan;
+    while let Some(at) = rest.find(NAME) {
+        out += &rest[..at];
+        let after = &rest[at + NAME.len()..];
+        // A literal of the logical plan says its type first: `IntervalMonthDayNano("IntervalMonthDayNano { … }")`.
+        let (inner, close) = match after.strip_prefix("(\"IntervalMonthDayNano") {
+            Some(inner) => (inner, "}\")"),
+            None => (after, "}"),
+        };
+        match inner.strip_prefix(" { ").and_then(|fields| fields.split_once(close)).and_then(|(fields, rest)| {
+            let mut numbers = fields.split(',').map(|f| f.split_once(": ")?.1.trim().parse::<i64>().ok());
+            Some((show(numbers.next()??, numbers.next()??, numbers.next()??), rest))
+        }) {
+            Some((text, left)) => {
+                out += &text;
+                rest = left;
+            }
+            None => {
+                out += NAME;
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// An interval in SQL, in its largest whole units: `INTERVAL '10' SECOND`, `INTERVAL '1' MONTH + INTERVAL '2' DAY`.
+fn show(months: i64, days: i64, nanos: i64) -> String {
+    let mut parts = vec![];
+    let mut part = |n: i64, unit: &str| {
+        if n != 0 {
+            parts.push(format!("INTERVAL '{n}' {unit}"));
+        }
+    };
+    part(months, "MONTH");
+    part(days, "DAY");
+    const SECOND: i64 = 1_000_000_000;
+    match nanos {
+        n if n % (3600 * SECOND) == 0 => part(n / (3600 * SECOND), "HOUR"),
+        n if n % (60 * SECOND) == 0 => part(n / (60 * SECOND), "MINUTE"),
+        n if n % SECOND == 0 => part(n / SECOND, "SECOND"),
+        n => parts.push(format!("INTERVAL '{}' SECOND", n as f64 / SECOND as f64)),
+    }
+    if parts.is_empty() { "INTERVAL '0' SECOND".to_string() } else { parts.join(" + ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,5 +296,26 @@ mod tests {
         assert!(error.message().contains("months or years"), "{error}");
         assert!(words("ten seconds").is_err());
         assert_eq!(words("10 secnds").unwrap_err().advice(), Some("did you mean SECOND?"));
+    }
+
+    #[test]
+    fn plans_are_readable() {
+        for (plan, want) in [
+            (
+                "at - IntervalMonthDayNano(\"IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 10000000000 }\")",
+                "at - INTERVAL '10' SECOND",
+            ),
+            (
+                "at@1 + IntervalMonthDayNano { months: 1, days: -2, nanoseconds: 0 } > x",
+                "at@1 + INTERVAL '1' MONTH + INTERVAL '-2' DAY > x",
+            ),
+            (
+                "IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 90000000000 }, IntervalMonthDayNano { months: 0, days: 0, nanoseconds: 1500000 }",
+                "INTERVAL '90' SECOND, INTERVAL '0.0015' SECOND",
+            ),
+            ("an IntervalMonthDayNano of another shape", "an IntervalMonthDayNano of another shape"),
+        ] {
+            assert_eq!(readable(plan), want);
+        }
     }
 }

@@ -17,7 +17,7 @@ mod dialect;
 mod errors;
 mod fold;
 mod functions;
-mod interval;
+pub(crate) mod interval;
 mod legacy;
 mod like;
 mod names;

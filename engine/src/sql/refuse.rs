@@ -238,8 +238,9 @@ impl Visitor for Walk<'_> {
             Expr::Subquery(query) if !self.subqueries.contains(&(query.as_ref() as *const Query)) => {
                 not_yet_but("a query inside of an expression is", query.span(), "join it instead")
             }
-            Expr::Array(_) => not_yet("ARRAY[…] is", span),
-            Expr::Map(_) | Expr::Dictionary(_) => not_yet("MAP literals are", span),
+            Expr::Map(_) | Expr::Dictionary(_) => {
+                not_yet_but("{…} is", span, "write MAP[key, value, …] or NAMED_STRUCT")
+            }
             Expr::Function(function) => {
                 let name = call_name(function);
                 let place = function.name.span();

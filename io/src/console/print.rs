@@ -147,8 +147,10 @@ mod tests {
             Print.sink(&bad).err().unwrap().to_string(),
             "table `alerts`: option 'standard-error' is 'yes', wanted true or false"
         );
-        let error = Print
-            .source(&bad, &pelton_engine::connector::ReadRequest { columns: vec![], metadata: vec![], batch_rows: 1 });
+        let error = Print.source(
+            &bad,
+            &pelton_engine::connector::ReadRequest { columns: vec![], metadata: vec![], batch_rows: 1, skip: None },
+        );
         assert_eq!(error.err().unwrap().to_string(), "table `alerts`: connector 'print' cannot be read from");
     }
 

@@ -53,6 +53,10 @@ impl Connector for Stdin {
         options.flag("scan.bounded", false)
     }
 
+    fn check(&self, table: &Table, _reads: bool) -> Result<()> {
+        Pipe::new(table, &ReadRequest::default()).map(drop)
+    }
+
     fn source(&self, table: &Table, request: &ReadRequest) -> Result<Box<dyn Source>> {
         let pipe = Pipe::new(table, request)?;
         if TAKEN.swap(true, Ordering::SeqCst) {
@@ -333,7 +337,9 @@ mod tests {
 
     fn open(pairs: &[(&str, &str)]) -> (mpsc::Sender<std::io::Result<Vec<u8>>>, Reader) {
         let table = table(pairs);
-        let pipe = Pipe::new(&table, &ReadRequest { columns: vec![0, 1], metadata: vec![], batch_rows: 1024 }).unwrap();
+        let pipe =
+            Pipe::new(&table, &ReadRequest { columns: vec![0, 1], metadata: vec![], batch_rows: 1024, skip: None })
+                .unwrap();
         let (into, pieces) = mpsc::channel();
         (into, pipe.start(Box::new(Pieces(Mutex::new(pieces)))).unwrap())
     }
@@ -437,7 +443,7 @@ mod tests {
 
     #[test]
     fn stdin_is_live_and_belongs_to_one_table() {
-        let request = ReadRequest { columns: vec![0], metadata: vec![], batch_rows: 10 };
+        let request = ReadRequest { columns: vec![0], metadata: vec![], batch_rows: 10, skip: None };
         assert!(!Stdin.bounded(&table(&[]).options).unwrap());
         assert!(Stdin.bounded(&table(&[("scan.bounded", "true")]).options).unwrap());
         let bad = table(&[("format", "parquet")]);

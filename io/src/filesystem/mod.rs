@@ -255,6 +255,10 @@ impl Connector for Filesystem {
         Ok(Box::new(source::Files::open(&Settings::read(&table.options)?, table, request)?))
     }
 
+    fn check(&self, table: &Table, _reads: bool) -> Result<()> {
+        Settings::read(&table.options).map(drop)
+    }
+
     fn sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
         Ok(Box::new(sink::FileSink::open(&Settings::read(&table.options)?, table)?))
     }

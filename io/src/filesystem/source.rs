@@ -32,7 +32,10 @@ impl Files {
             let error = Error::user(format!("{}: files have no metadata '{key}'", table.options.owner()));
             return Err(error.hint(format!("there are: partition, offset, {}", known.join(", "))));
         }
-        let wanted = Wanted::new(&table.schema, &request.columns, request.batch_rows, format, settings.csv.clone());
+        let wanted = Wanted {
+            skip: request.skip.clone(),
+            ..Wanted::new(&table.schema, &request.columns, request.batch_rows, format, settings.csv.clone())
+        };
         check_columns(&files, &wanted, table)?;
         Ok(Files {
             files: files.into_iter().map(Arc::new).collect(),
@@ -256,6 +259,7 @@ mod tests {
             columns: (0..table.schema.fields().len()).collect(),
             metadata: vec!["file.name".into()],
             batch_rows,
+            skip: None,
         }
     }
 

@@ -25,7 +25,7 @@ use std::time::SystemTime;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use pelton_engine::connector::{BadRecord, Decoded, DecodedBatch, Options};
+use pelton_engine::connector::{BadRecord, Decoded, DecodedBatch, Options, SkipRule};
 use pelton_engine::error::{Error, Result};
 
 use compression::Compression;
@@ -204,6 +204,8 @@ pub struct Wanted {
     pub csv: CsvSyntax,
     /// Text is cut into pieces of about this many bytes.
     pub block_bytes: usize,
+    /// Row groups that nobody needs.
+    pub skip: Option<SkipRule>,
 }
 
 impl Wanted {
@@ -223,6 +225,7 @@ impl Wanted {
             format,
             csv,
             block_bytes: Wanted::BLOCK_BYTES,
+            skip: None,
         }
     }
 

@@ -2,24 +2,27 @@
 //!
 //! Columns that the file calls dictionaries (by its embedded Arrow schema) stay dictionaries. When a row group is damaged,
 //! the longest prefix of rows that still decodes in all wanted columns is delivered, found by halving so that it does not
-//! depend on the batch size; the offsets of later row groups stay what they would have been.
+//! depend on the batch size; the offsets of later row groups stay what they would have been. A row group that no query
+//! needs, by its statistics, is not read at all.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
+use datafusion_common::ScalarValue;
 use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use pelton_engine::connector::Decoded;
+use pelton_engine::connector::{Decoded, SkipRule, Skipped};
 use pelton_engine::error::{Error, Result};
 
 use super::convert::Origin;
-use super::{InputFile, Out, Piece, PieceReader, Rows, Wanted, WriteError, guarded, locate, row_as_json};
+use super::{InputFile, Out, Piece, PieceReader, Rows, Wanted, WriteError, find_column, guarded, locate, row_as_json};
 
 /// A piece holds at most this many rows.
 const PIECE_ROWS_MAX: usize = 1 << 20;
@@ -33,8 +36,8 @@ const GROUP_BYTES_MAX: usize = 256 << 20;
 /// One file in pieces.
 pub struct ParquetPieces {
     shared: Arc<Shared>,
-    /// Row groups and slices of them still to come, last first.
-    todo: Vec<Slice>,
+    /// Row groups and slices of them still to come, last first, with what is to be said of those that nobody needs.
+    todo: Vec<(Slice, Option<Skipped>)>,
 }
 
 /// What all pieces of a file share.
@@ -87,10 +90,15 @@ impl ParquetPieces {
                 .filter(|(leaf, _)| places.contains(&Some(metadata.parquet_schema().get_column_root_idx(*leaf))))
                 .map(|(_, chunk)| chunk.uncompressed_size().max(0))
                 .sum();
+            if let Some(skipped) = wanted.skip.as_ref().and_then(|rule| skipped(rule, &metadata, wanted, group)) {
+                todo.push((Slice { group, start: 0, rows, number }, Some(skipped)));
+                number += rows as u64;
+                continue;
+            }
             let slices = rows.div_ceil(PIECE_ROWS_MAX).max((bytes / PIECE_BYTES_MAX) as usize + 1);
             let step = rows.div_ceil(slices).max(1);
             for start in (0..rows).step_by(step) {
-                todo.push(Slice { group, start, rows: step.min(rows - start), number: number + start as u64 });
+                todo.push((Slice { group, start, rows: step.min(rows - start), number: number + start as u64 }, None));
             }
             number += rows as u64;
         }
@@ -104,8 +112,57 @@ impl ParquetPieces {
 
 impl PieceReader for ParquetPieces {
     fn next(&mut self) -> Result<Option<Box<dyn Piece>>> {
-        let Some(slice) = self.todo.pop() else { return Ok(None) };
-        Ok(Some(Box::new(ParquetPiece { shared: self.shared.clone(), slice })))
+        let Some((slice, skipped)) = self.todo.pop() else { return Ok(None) };
+        Ok(Some(match skipped {
+            Some(skipped) => Box::new(SkippedPiece { records: slice.rows as u64, skipped }),
+            None => Box::new(ParquetPiece { shared: self.shared.clone(), slice }),
+        }))
+    }
+}
+
+/// What the statistics say of a row group that the rule lets us pass over; `None` if it must be read.
+fn skipped(rule: &SkipRule, file: &ArrowReaderMetadata, wanted: &Wanted, group: usize) -> Option<Skipped> {
+    let group = file.metadata().row_group(group);
+    let column = |index: usize| {
+        let declared = wanted.table.field(index);
+        let place = find_column(declared.name(), file.schema().fields().iter().map(|f| f.name().as_str()))?;
+        let found = file.schema().field(place);
+        let converter = StatisticsConverter::try_new(found.name(), file.schema(), file.parquet_schema()).ok()?;
+        let leaf = group.column(converter.parquet_column_index()?).statistics()?;
+        // Old writers compared bytes as signed numbers, and a value that is converted may be refused.
+        (found.data_type() == declared.data_type() && !leaf.is_min_max_deprecated()).then_some((converter, leaf))
+    };
+    let no_null = |index: &usize| column(*index).is_some_and(|(_, leaf)| leaf.null_count_opt() == Some(0));
+    if !rule.not_null.iter().chain(&rule.time).all(no_null) {
+        return None;
+    }
+    let range = |index: usize| {
+        let (converter, _) = column(index)?;
+        let least = ScalarValue::try_from_array(&converter.row_group_mins([group]).ok()?, 0).ok()?;
+        let greatest = ScalarValue::try_from_array(&converter.row_group_maxes([group]).ok()?, 0).ok()?;
+        (!least.is_null() && !greatest.is_null()).then_some((least, greatest))
+    };
+    let time_max = match rule.time {
+        None => None,
+        Some(time) if column(time)?.1.max_is_exact() => Some(range(time)?.1),
+        Some(_) => return None,
+    };
+    rule.refuted_by(range).then_some(Skipped { time_max })
+}
+
+/// A row group that nobody needs.
+struct SkippedPiece {
+    records: u64,
+    skipped: Skipped,
+}
+
+impl Piece for SkippedPiece {
+    fn records(&self) -> u64 {
+        self.records
+    }
+
+    fn decode(self: Box<Self>) -> Decoded {
+        Decoded { records: self.records, skipped: Some(self.skipped), ..Decoded::default() }
     }
 }
 

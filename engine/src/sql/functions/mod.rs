@@ -56,7 +56,8 @@ impl Functions {
     /// The functions for a time zone.
     pub fn new(zone: Tz) -> Self {
         let mut scalar: HashMap<String, Arc<ScalarUDF>> = HashMap::new();
-        for function in datafusion_functions::all_default_functions() {
+        let nested = datafusion_functions_nested::all_default_nested_functions();
+        for function in datafusion_functions::all_default_functions().into_iter().chain(nested) {
             for alias in function.aliases() {
                 scalar.insert(alias.to_ascii_lowercase(), function.clone());
             }
