@@ -143,7 +143,7 @@ pub fn payments(first: i64, count: i64) -> RecordBatch {
 }
 
 pub fn parquet(batch: &RecordBatch) -> Vec<u8> {
-    parquet_groups(&[batch.clone()])
+    parquet_groups(std::slice::from_ref(batch))
 }
 
 /// A Parquet file with a row group for each batch.
