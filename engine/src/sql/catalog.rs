@@ -10,10 +10,11 @@ use datafusion_common::{Column, DFSchema, DataFusionError, Result as DfResult, T
 use datafusion_expr::expr::ScalarFunction;
 use datafusion_expr::logical_plan::LogicalPlanBuilder;
 use datafusion_expr::planner::{
-    ContextProvider, ExprPlanner, PlannerResult, RawDictionaryExpr, RawFieldAccessExpr, RelationPlanner, TypePlanner,
+    ContextProvider, ExprPlanner, PlannerResult, RawBinaryExpr, RawDictionaryExpr, RawFieldAccessExpr, RelationPlanner,
+    TypePlanner,
 };
 use datafusion_expr::{
-    AggregateUDF, Expr, GetFieldAccess, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, lit,
+    AggregateUDF, Expr, ExprSchemable, GetFieldAccess, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF, cast, lit,
 };
 use datafusion_functions::core::planner::CoreFunctionPlanner;
 use datafusion_functions_nested::planner::{FieldAccessPlanner, NestedFunctionPlanner};
@@ -22,7 +23,7 @@ use super::aggregates::AggregatePlanner;
 use super::errors::{carry, from_datafusion};
 use super::functions::Functions;
 use super::names::Spelling;
-use super::types::Types;
+use super::types::{Types, time_digits};
 use super::window::{WINDOW_COLUMNS, WindowPlanner};
 use super::{PeltonTable, TableDef};
 use crate::error::Error;
@@ -355,12 +356,25 @@ impl ExprPlanner for Fields {
         Ok(PlannerResult::Planned(at.0.alias(name)))
     }
 
+    /// TIMEs of different precision are compared as the finer one.
+    fn plan_binary_op(&self, mut raw: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
+        let (left, right) = (raw.left.get_type(schema)?, raw.right.get_type(schema)?);
+        let is_time = |t: &DataType| matches!(t, DataType::Time32(_) | DataType::Time64(_));
+        if is_time(&left) && is_time(&right) && left != right {
+            if time_digits(&left) < time_digits(&right) {
+                raw.left = cast(raw.left, right);
+            } else {
+                raw.right = cast(raw.right, left);
+            }
+        }
+        Ok(PlannerResult::Original(raw))
+    }
+
     fn plan_field_access(
         &self,
         raw: RawFieldAccessExpr,
         schema: &DFSchema,
     ) -> DfResult<PlannerResult<RawFieldAccessExpr>> {
-        use datafusion_expr::ExprSchemable;
         match &raw.field_access {
             GetFieldAccess::NamedStructField { name } => {
                 let data_type = raw.expr.get_type(schema)?;

@@ -119,6 +119,8 @@ enum Arg {
     Int,
     /// A TIMESTAMP or TIMESTAMP_LTZ as it is; a DATE becomes a TIMESTAMP(0), a string a TIMESTAMP(6).
     Time,
+    /// The same, or a TIME as it is.
+    TimeOfDay,
     /// Anything that can be printed: becomes a string.
     Printed,
 }
@@ -168,6 +170,7 @@ impl Flink {
                     Arg::Text => "STRING",
                     Arg::Int => "INT",
                     Arg::Time => "TIMESTAMP",
+                    Arg::TimeOfDay => "TIMESTAMP or TIME",
                     Arg::Printed => "value",
                 };
                 if i >= self.least { format!("[{word}]") } else { word.to_string() }
@@ -227,7 +230,8 @@ impl ScalarUDFImpl for Flink {
                 match self.args[i.min(self.args.len() - 1)] {
                     Arg::Text if text || plain.is_null() => Ok(DataType::Utf8),
                     Arg::Int if plain.is_numeric() || plain.is_null() => Ok(DataType::Int64),
-                    Arg::Time => match plain {
+                    Arg::TimeOfDay if matches!(plain, DataType::Time32(_) | DataType::Time64(_)) => Ok(plain.clone()),
+                    Arg::Time | Arg::TimeOfDay => match plain {
                         DataType::Timestamp(..) => Ok(plain.clone()),
                         DataType::Date32 | DataType::Date64 => Ok(DataType::Timestamp(TimeUnit::Second, None)),
                         DataType::Null => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs};
 
-use super::Arg::{Int, Text, Time};
+use super::Arg::{Int, Text, Time, TimeOfDay};
 use super::pattern::{Pattern, in_zone};
 use super::{Flink, Ints, Texts, answer, numbers, rows, texts};
 use crate::error::Error;
@@ -26,6 +26,9 @@ pub const PRINT: &str = "$print_time";
 pub const READ_INSTANT: &str = "$read_instant";
 /// The same, but NULL where the text cannot be read.
 pub const TRY_READ_INSTANT: &str = "$try_read_instant";
+
+/// A TIME in microseconds.
+const CLOCK: DataType = DataType::Time64(TimeUnit::Microsecond);
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
@@ -73,7 +76,7 @@ fn ltz_of_digits(_: &[DataType], values: &[Option<&ScalarValue>]) -> Result<Data
     Ok(DataType::Timestamp(unit, Some(UTC.into())))
 }
 
-/// A time argument in microseconds, and whether it is an instant (TIMESTAMP_LTZ).
+/// A time argument in microseconds, and whether it is an instant (TIMESTAMP_LTZ). A TIME is one of the first day of 1970.
 struct Times {
     micros: PrimitiveArray<TimestampMicrosecondType>,
     one: bool,
@@ -86,9 +89,10 @@ impl Times {
             ColumnarValue::Array(array) => (array.clone(), false),
             ColumnarValue::Scalar(scalar) => (scalar.to_array()?, true),
         };
-        let zone = match array.data_type() {
-            DataType::Timestamp(_, zone) => zone.clone(),
-            _ => None,
+        let (array, zone) = match array.data_type() {
+            DataType::Timestamp(_, zone) => (array.clone(), zone.clone()),
+            DataType::Time32(_) | DataType::Time64(_) => (cast(&cast(&array, &CLOCK)?, &DataType::Int64)?, None),
+            _ => (array.clone(), None),
         };
         // Coarser units may overflow microseconds only beyond the year 290000.
         let micros = cast(&array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
@@ -195,9 +199,16 @@ fn extract(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let names = Texts::of(&args.args[0]);
     let times = Times::of(&args.args[1])?;
     let zone = times.zone(f.zone);
+    let of_a_day = matches!(args.args[1].data_type(), DataType::Time32(_) | DataType::Time64(_));
     let mut failure = None;
     let out = numbers::<Int64Type>(args, |row| {
         let name = names.get(row)?;
+        if of_a_day && !OF_A_DAY.contains(&name.to_ascii_lowercase().trim_end_matches('s')) {
+            failure.get_or_insert_with(|| {
+                carry(Error::user(format!("a TIME has no {}", name.to_uppercase())).hint("it has HOUR, MINUTE, SECOND"))
+            });
+            return None;
+        }
         let Some(get) = part(name) else {
             failure.get_or_insert_with(|| unknown_unit(name));
             return None;
@@ -224,6 +235,9 @@ fn timestamps(args: &ScalarFunctionArgs, mut row: impl FnMut(usize) -> Option<i6
         (0..rows(args)).map(|i| row(i).and_then(|us| in_unit(us, &data_type))).collect();
     answer(args, cast(&plain, &data_type)?)
 }
+
+/// The parts that a TIME has.
+const OF_A_DAY: [&str; 5] = ["hour", "minute", "second", "millisecond", "microsecond"];
 
 /// A part of a time as EXTRACT knows it; `None` for an unknown name.
 fn part(name: &str) -> Option<fn(&DateTime<Tz>) -> i64> {
@@ -509,7 +523,7 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
             failure.map_or(answer, Err)
         }),
         // EXTRACT(part FROM time), as the planner calls it.
-        Flink::new("extract", &[Text, Time], 2, bigint, extract),
+        Flink::new("extract", &[Text, TimeOfDay], 2, bigint, extract),
         // Casts between TIMESTAMP_LTZ and what has no zone: `casts` puts these into plans.
         Flink::new(LOCAL, &[Time], 1, without_zone, |f, args| {
             shift(f, args, |us, zone| Some(at(us, zone)?.naive_local().and_utc().timestamp_micros()))
@@ -567,9 +581,11 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
         Flink::new("current_time", &[Int], 0, time, time_of_day).volatile(),
         Flink::new("localtime", &[Int], 0, time, time_of_day).volatile(),
     ];
-    for name in ["year", "quarter", "month", "week", "dayofyear", "dayofmonth", "dayofweek", "hour", "minute", "second"]
-    {
+    for name in ["year", "quarter", "month", "week", "dayofyear", "dayofmonth", "dayofweek"] {
         all.push(Flink::new(name, &[Time], 1, bigint, named_part));
+    }
+    for name in ["hour", "minute", "second"] {
+        all.push(Flink::new(name, &[TimeOfDay], 1, bigint, named_part));
     }
     if zone != Tz::UTC {
         // DataFusion's know UTC only.
