@@ -1,9 +1,10 @@
 //! The micro-batch: Arrow columns plus what the engine knows of each row (partition, offset, watermark before it).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::compute::take_record_batch;
+use pelton_kernels::Rows;
 
 use crate::error::{Error, Result};
 
@@ -22,6 +23,8 @@ pub enum Offsets {
     Run(u64),
     /// One by one.
     List(Arc<Vec<u64>>),
+    /// Row `i` is that row of others.
+    Of(Arc<Offsets>, UInt32Array),
 }
 
 impl Offsets {
@@ -30,40 +33,116 @@ impl Offsets {
         match self {
             Offsets::Run(first) => first + i as u64,
             Offsets::List(list) => list[i],
+            Offsets::Of(others, rows) => others.get(rows.value(i) as usize),
+        }
+    }
+
+    fn slice(&self, start: usize, len: usize) -> Self {
+        match self {
+            Offsets::Run(first) => Offsets::Run(first + start as u64),
+            Offsets::List(list) => Offsets::List(Arc::new(list[start..start + len].to_vec())),
+            Offsets::Of(others, rows) => Offsets::Of(others.clone(), rows.slice(start, len)),
+        }
+    }
+
+    fn take(&self, rows: &UInt32Array) -> Self {
+        match self {
+            Offsets::Of(others, before) => Offsets::Of(others.clone(), through(before, rows)),
+            others => Offsets::Of(Arc::new(others.clone()), rows.clone()),
         }
     }
 }
 
+/// `rows` of those that `before` took.
+fn through(before: &UInt32Array, rows: &UInt32Array) -> UInt32Array {
+    UInt32Array::from_iter_values(rows.values().iter().map(|&i| before.value(i as usize)))
+}
+
 /// The watermark of its own partition just before each row: the greater of `carry` (rows of earlier batches) and the
-/// running maximum within the batch.
+/// running maximum of the batch's own watermarks. That maximum is computed when somebody asks for a row's mark: where
+/// [`Marks::max`] shows that no row can be late, nobody does.
 #[derive(Clone, Debug)]
 pub struct Marks {
-    /// Watermark of the partition before the batch, in µs.
-    pub carry: i64,
-    /// Exclusive running maximum over the batch's rows; `None` when no row of the batch raised it above `carry`.
-    pub local: Option<Arc<Vec<i64>>>,
+    carry: i64,
+    top: i64,
+    local: Option<Arc<Local>>,
+    /// Which rows of `local` these are; `None` for all of them.
+    rows: Option<UInt32Array>,
+}
+
+#[derive(Debug)]
+struct Local {
+    watermarks: ArrayRef,
+    /// Exclusive running maximum.
+    before: OnceLock<Vec<i64>>,
+}
+
+impl Local {
+    fn before(&self) -> &[i64] {
+        self.before.get_or_init(|| {
+            let mut top = MARK_MIN;
+            let mut exclusive = Vec::with_capacity(self.watermarks.len());
+            for (row, &mark) in crate::operators::times_us(&self.watermarks).iter().enumerate() {
+                exclusive.push(top);
+                // A NULL watermark says nothing.
+                if self.watermarks.is_valid(row) && mark > top {
+                    top = mark;
+                }
+            }
+            exclusive
+        })
+    }
 }
 
 impl Marks {
     /// Marks under which no row is late.
-    pub const NONE: Marks = Marks { carry: MARK_MIN, local: None };
+    pub const NONE: Marks = Marks { carry: MARK_MIN, top: MARK_MIN, local: None, rows: None };
+
+    /// Marks of rows with these watermarks, in a partition that stands at `carry`.
+    pub fn of(carry: i64, watermarks: Option<ArrayRef>) -> Self {
+        let highest = watermarks.as_ref().and_then(crate::operators::max_us).unwrap_or(MARK_MIN);
+        // Where no row raises the watermark, one number says all.
+        let local = watermarks.filter(|_| highest > carry);
+        let local = local.map(|watermarks| Arc::new(Local { watermarks, before: OnceLock::new() }));
+        Marks { carry, top: carry.max(highest), local, rows: None }
+    }
+
+    /// Watermark of the partition before the batch, in µs.
+    pub fn carry(&self) -> i64 {
+        self.carry
+    }
 
     /// Watermark before row `i`.
     #[inline]
     pub fn before(&self, i: usize) -> i64 {
-        match &self.local {
-            None => self.carry,
-            Some(local) => self.carry.max(local[i]),
+        match (&self.local, &self.rows) {
+            (None, _) => self.carry,
+            (Some(local), None) => self.carry.max(local.before()[i]),
+            (Some(local), Some(rows)) => self.carry.max(local.before()[rows.value(i) as usize]),
         }
     }
 
-    /// An upper bound of all rows' marks.
+    /// An upper bound of all rows' marks; of a whole batch the watermark after it.
     pub fn max(&self) -> i64 {
-        match &self.local {
-            None => self.carry,
-            // Exclusive running maxima ascend.
-            Some(local) => self.carry.max(local.last().copied().unwrap_or(MARK_MIN)),
-        }
+        self.top
+    }
+
+    fn take(&self, rows: &UInt32Array) -> Self {
+        let rows = match &self.rows {
+            Some(before) => through(before, rows),
+            None => rows.clone(),
+        };
+        Marks { rows: self.local.is_some().then_some(rows), ..self.clone() }
+    }
+
+    /// The marks of two runs of rows, one behind the other.
+    pub(crate) fn join(left: (&Marks, usize), right: (&Marks, usize)) -> Self {
+        let halves = [left, right];
+        let before: Vec<i64> = halves.iter().flat_map(|(marks, n)| (0..*n).map(|i| marks.before(i))).collect();
+        let top = left.0.top.max(right.0.top);
+        let watermarks = arrow::array::new_empty_array(&arrow::datatypes::DataType::Null);
+        let local = Some(Arc::new(Local { watermarks, before: OnceLock::from(before) }));
+        Marks { carry: left.0.carry, top, local, rows: None }
     }
 }
 
@@ -85,12 +164,16 @@ pub struct Origin {
 impl Origin {
     /// The row that has this offset.
     pub fn index_of(&self, offset: u64) -> Option<usize> {
-        match &self.offsets {
-            Offsets::Run(first) => {
-                usize::try_from(offset.checked_sub(*first)?).ok().filter(|i| *i < self.columns.num_rows())
-            }
-            Offsets::List(list) => list.binary_search(&offset).ok(),
+        let n = self.columns.num_rows();
+        if let Offsets::Run(first) = &self.offsets {
+            return usize::try_from(offset.checked_sub(*first)?).ok().filter(|i| *i < n);
         }
+        let (mut low, mut high) = (0, n);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.offsets.get(middle) < offset { low = middle + 1 } else { high = middle }
+        }
+        (low < n && self.offsets.get(low) == offset).then_some(low)
     }
 
     /// Event times in µs, if the table has any.
@@ -117,11 +200,14 @@ pub fn row_json(columns: &RecordBatch, row: usize) -> Option<String> {
 pub struct MicroBatch {
     /// The columns; their meaning is known to the plan.
     pub columns: RecordBatch,
+    /// Which rows of the columns there are, ascending; `None` for all. A filter leaves the columns as they are and says
+    /// here what is left: who needs the rows side by side asks for [`MicroBatch::dense`].
+    pub selection: Option<UInt32Array>,
     /// Number of the partition, unique within the pipeline and ordered by (source, partition).
     pub partition: u32,
-    /// Offsets of the rows.
+    /// Offsets of the columns' rows.
     pub offsets: Offsets,
-    /// Watermark before each row.
+    /// Watermark before each of the columns' rows.
     pub marks: Marks,
     /// The source rows behind them, for dead letters.
     pub origin: Option<Arc<Origin>>,
@@ -130,86 +216,93 @@ pub struct MicroBatch {
 impl MicroBatch {
     /// Rows that came out of a window: never late, of no partition.
     pub fn derived(columns: RecordBatch) -> Self {
-        MicroBatch { columns, partition: DERIVED, offsets: Offsets::Run(0), marks: Marks::NONE, origin: None }
+        MicroBatch {
+            columns,
+            selection: None,
+            partition: DERIVED,
+            offsets: Offsets::Run(0),
+            marks: Marks::NONE,
+            origin: None,
+        }
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.columns.num_rows()
+        self.selection.as_ref().map_or(self.columns.num_rows(), |s| s.len())
+    }
+
+    /// The rows for kernels: indices into the columns.
+    pub fn selected(&self) -> Rows<'_> {
+        match &self.selection {
+            None => Rows::All(self.columns.num_rows()),
+            Some(selection) => Rows::List(selection.values()),
+        }
     }
 
     /// The same rows with other columns.
     pub fn with_columns(&self, columns: RecordBatch) -> Self {
-        debug_assert_eq!(columns.num_rows(), self.rows());
+        debug_assert_eq!(columns.num_rows(), self.columns.num_rows());
         MicroBatch { columns, ..self.clone() }
     }
 
-    /// A run of rows.
+    /// The same rows side by side.
+    pub fn dense(&self) -> Result<Self> {
+        match &self.selection {
+            None => Ok(self.clone()),
+            Some(selection) => MicroBatch { selection: None, ..self.clone() }.take(selection),
+        }
+    }
+
+    /// A run of rows. The batch is dense.
     pub fn slice(&self, start: usize, len: usize) -> Self {
+        debug_assert!(self.selection.is_none());
+        let rows = || UInt32Array::from_iter_values(start as u32..(start + len) as u32);
         MicroBatch {
             columns: self.columns.slice(start, len),
+            selection: None,
             partition: self.partition,
-            offsets: match &self.offsets {
-                Offsets::Run(first) => Offsets::Run(first + start as u64),
-                Offsets::List(list) => Offsets::List(Arc::new(list[start..start + len].to_vec())),
-            },
-            marks: Marks {
-                carry: self.marks.carry,
-                local: self.marks.local.as_ref().map(|l| Arc::new(l[start..start + len].to_vec())),
-            },
+            offsets: self.offsets.slice(start, len),
+            marks: if self.marks.local.is_some() { self.marks.take(&rows()) } else { self.marks.clone() },
             origin: self.origin.clone(),
         }
     }
 
-    /// The rows for which `keep` is true (NULL counts as false).
+    /// The rows for which `keep` is true (NULL counts as false), selected. The batch is dense.
+    pub fn select(&self, keep: &BooleanArray) -> Self {
+        debug_assert!(self.selection.is_none());
+        let rows = selected(keep);
+        let selection = (rows.len() < self.columns.num_rows()).then_some(rows);
+        MicroBatch { selection, ..self.clone() }
+    }
+
+    /// The rows for which `keep` is true, side by side. The batch is dense.
     pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
-        let kept = keep.true_count();
-        if kept == self.rows() {
-            return Ok(self.clone());
-        }
-        let columns = filter_record_batch(&self.columns, keep).map_err(internal)?;
-        let needs_rows =
-            matches!(self.offsets, Offsets::List(_)) || self.marks.local.is_some() || self.partition != DERIVED;
-        let rows: Vec<usize> = if needs_rows { selected(keep) } else { vec![] };
-        Ok(MicroBatch {
-            columns,
-            partition: self.partition,
-            offsets: if needs_rows {
-                Offsets::List(Arc::new(rows.iter().map(|&i| self.offsets.get(i)).collect()))
-            } else {
-                self.offsets.clone()
-            },
-            marks: self.marks_of(&rows),
-            origin: self.origin.clone(),
-        })
+        self.select(keep).dense()
     }
 
-    /// Rows by index, repeats allowed, ascending (a join or a window assignment makes several of one).
-    pub fn take(&self, indices: &UInt32Array) -> Result<Self> {
-        let rows: Vec<usize> = indices.values().iter().map(|&i| i as usize).collect();
+    /// Rows by index, repeats allowed, ascending (a join or a window assignment makes several of one). The batch is dense.
+    pub fn take(&self, rows: &UInt32Array) -> Result<Self> {
+        debug_assert!(self.selection.is_none());
         Ok(MicroBatch {
-            columns: take_record_batch(&self.columns, indices).map_err(internal)?,
+            columns: take_record_batch(&self.columns, rows).map_err(internal)?,
+            selection: None,
             partition: self.partition,
-            offsets: Offsets::List(Arc::new(rows.iter().map(|&i| self.offsets.get(i)).collect())),
-            marks: self.marks_of(&rows),
+            offsets: self.offsets.take(rows),
+            marks: self.marks.take(rows),
             origin: self.origin.clone(),
         })
-    }
-
-    fn marks_of(&self, rows: &[usize]) -> Marks {
-        Marks {
-            carry: self.marks.carry,
-            local: self.marks.local.as_ref().map(|l| Arc::new(rows.iter().map(|&i| l[i]).collect())),
-        }
     }
 }
 
 /// Indices of the true lanes.
-pub fn selected(keep: &BooleanArray) -> Vec<usize> {
-    match keep.nulls() {
-        None => keep.values().set_indices().collect(),
-        Some(nulls) => keep.values().set_indices().filter(|&i| nulls.is_valid(i)).collect(),
-    }
+pub fn selected(keep: &BooleanArray) -> UInt32Array {
+    let lanes = match keep.nulls() {
+        None => keep.values().clone(),
+        Some(nulls) => keep.values() & nulls.inner(),
+    };
+    let mut rows = Vec::with_capacity(lanes.count_set_bits());
+    rows.extend(lanes.set_indices_u32());
+    UInt32Array::from(rows)
 }
 
 /// An Arrow failure that no input should be able to cause.

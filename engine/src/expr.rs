@@ -284,17 +284,27 @@ pub struct Select {
 impl Select {
     /// The rows that pass, with the output columns. Rows whose expression fails become letters.
     pub fn run(&self, batch: &MicroBatch, letters: &mut Vec<DeadLetter>) -> Result<MicroBatch> {
+        let dense;
+        let batch = match self.predicate.is_some() && batch.selection.is_some() {
+            true => {
+                dense = batch.dense()?;
+                &dense
+            }
+            false => batch,
+        };
         match self.try_run(batch) {
             Ok(out) => Ok(out),
             Err(error) if !is_of_the_row(&error) => {
                 Err(Error::world(format!("{}: {}", self.operator, error.strip_backtrace())))
             }
             Err(error) if batch.rows() <= 1 => {
+                let batch = &batch.dense()?;
                 letters.push(letter(batch, 0, &self.operator, LetterKind::Expression, reason(&error)));
                 let none = BooleanArray::from(vec![false; batch.rows()]);
                 self.empty(&batch.filter(&none)?)
             }
             Err(_) => {
+                let batch = batch.dense()?;
                 let half = batch.rows() / 2;
                 let left = self.run(&batch.slice(0, half), letters)?;
                 let right = self.run(&batch.slice(half, batch.rows() - half), letters)?;
@@ -304,25 +314,35 @@ impl Select {
     }
 
     fn try_run(&self, batch: &MicroBatch) -> datafusion_common::Result<MicroBatch> {
+        let internal = |e: Error| DataFusionError::Internal(e.to_string());
         let filtered;
         let batch = match &self.predicate {
             None => batch,
             Some(predicate) => {
                 let keep = predicate.evaluate(&batch.columns)?.into_array(batch.rows())?;
-                let keep = keep.as_boolean();
-                filtered = batch.filter(keep).map_err(|e| DataFusionError::Internal(e.to_string()))?;
+                filtered = batch.select(keep.as_boolean());
                 &filtered
             }
         };
         let Some(columns) = &self.columns else { return Ok(batch.clone()) };
         if batch.rows() == 0 {
-            return self.empty(batch).map_err(|e| DataFusionError::Internal(e.to_string()));
+            return self.empty(batch).map_err(internal);
         }
+        // Columns that are merely passed on need not be looked at; others are computed of the selected rows alone.
+        let dense;
+        let batch = match columns.iter().all(|c| as_column(c).is_some()) {
+            true => batch,
+            false => {
+                dense = batch.dense().map_err(internal)?;
+                &dense
+            }
+        };
+        let n = batch.columns.num_rows();
         let arrays = columns
             .iter()
             .zip(self.schema.fields())
             .map(|(c, field)| {
-                let array = c.evaluate(&batch.columns)?.into_array(batch.rows())?;
+                let array = c.evaluate(&batch.columns)?.into_array(n)?;
                 // A function may answer with another encoding of its type than it announced.
                 if array.data_type() == field.data_type() {
                     Ok(array)
@@ -331,31 +351,26 @@ impl Select {
                 }
             })
             .collect::<datafusion_common::Result<Vec<ArrayRef>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.rows()));
+        let options = RecordBatchOptions::new().with_row_count(Some(n));
         Ok(batch.with_columns(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?))
     }
 
     fn empty(&self, batch: &MicroBatch) -> Result<MicroBatch> {
         Ok(match self.columns {
             None => batch.clone(),
-            Some(_) => MicroBatch { columns: RecordBatch::new_empty(self.schema.clone()), ..batch.clone() },
+            Some(_) => {
+                MicroBatch { columns: RecordBatch::new_empty(self.schema.clone()), selection: None, ..batch.clone() }
+            }
         })
-    }
-
-    /// If every output column is an input column as it is: their indices.
-    pub fn as_column_indices(&self) -> Option<Vec<usize>> {
-        if self.predicate.is_some() {
-            return None;
-        }
-        self.columns
-            .as_ref()?
-            .iter()
-            .map(|c| (c.as_ref() as &dyn std::any::Any).downcast_ref::<Column>().map(|c| c.index()))
-            .collect()
     }
 }
 
-/// A letter for row `row` of a batch.
+/// The index of the input column that an expression plainly is.
+fn as_column(e: &Compiled) -> Option<usize> {
+    (e.as_ref() as &dyn std::any::Any).downcast_ref::<Column>().map(Column::index)
+}
+
+/// A letter for row `row` of a batch's columns.
 pub fn letter(batch: &MicroBatch, row: usize, operator: &str, kind: LetterKind, reason: String) -> DeadLetter {
     let offset = batch.offsets.get(row);
     let (source, partition, json) = match &batch.origin {
@@ -368,6 +383,7 @@ pub fn letter(batch: &MicroBatch, row: usize, operator: &str, kind: LetterKind, 
 /// Puts two runs of rows of one partition together again.
 fn join(left: MicroBatch, right: MicroBatch) -> Result<MicroBatch> {
     use crate::batch::{Marks, Offsets};
+    let (left, right) = (left.dense()?, right.dense()?);
     if left.rows() == 0 {
         return Ok(right);
     }
@@ -377,13 +393,12 @@ fn join(left: MicroBatch, right: MicroBatch) -> Result<MicroBatch> {
     let columns = concat_batches(&left.columns.schema(), [&left.columns, &right.columns]).map_err(internal)?;
     let halves = [&left, &right];
     let offsets = halves.iter().flat_map(|b| (0..b.rows()).map(|i| b.offsets.get(i))).collect();
-    let local: Option<Vec<i64>> = (left.marks.local.is_some() || right.marks.local.is_some())
-        .then(|| halves.iter().flat_map(|b| (0..b.rows()).map(|i| b.marks.before(i))).collect());
     Ok(MicroBatch {
         columns,
+        selection: None,
         partition: left.partition,
         offsets: Offsets::List(Arc::new(offsets)),
-        marks: Marks { carry: left.marks.carry, local: local.map(Arc::new) },
+        marks: Marks::join((&left.marks, left.rows()), (&right.marks, right.rows())),
         origin: left.origin,
     })
 }

@@ -60,8 +60,8 @@ pub struct Prepared {
     pub shown: Option<RecordBatch>,
     /// Offsets within the chunk.
     pub offsets: Offsets,
-    /// Running maximum of the watermark before each row, and after the last; `None` without a watermark.
-    pub marks: Option<(Vec<i64>, i64)>,
+    /// The watermark of each row alone; `None` without a watermark.
+    pub watermarks: Option<ArrayRef>,
 }
 
 /// A chunk that passed the intake.
@@ -301,7 +301,7 @@ impl Intake {
             next = offsets.get(n - 1) + 1;
             let raw =
                 self.raw_columns(&batch.batch, &decoded.metadata, &decoded.metadata_rows, partition, base, &offsets)?;
-            let rows = MicroBatch { columns: raw, partition, offsets, marks: crate::batch::Marks::NONE, origin: None };
+            let rows = MicroBatch { partition, offsets, ..MicroBatch::derived(raw) };
             self.prepare_batch(rows, partition, now_us, &mut out)?;
         }
         for letter in &mut out.letters {
@@ -440,23 +440,7 @@ impl Intake {
         }
         let all = selected.columns.columns();
         let n = selected.rows();
-        let marks = match &self.watermark {
-            None => None,
-            Some(_) => {
-                let column = &all[self.emitted];
-                let values = times_us(column);
-                let mut before = Vec::with_capacity(n);
-                let mut top = MARK_MIN;
-                for (row, value) in values.iter().enumerate() {
-                    before.push(top);
-                    // A NULL watermark says nothing.
-                    if column.is_valid(row) && *value > top {
-                        top = *value;
-                    }
-                }
-                Some((before, top))
-            }
-        };
+        let watermarks = self.watermark.as_ref().map(|_| all[self.emitted].clone());
         let first_raw = self.emitted + usize::from(self.watermark.is_some());
         let options = RecordBatchOptions::new().with_row_count(Some(n));
         let raw = if self.keep_raw {
@@ -478,7 +462,7 @@ impl Intake {
             }
             (raw, _) => (*raw).clone(),
         };
-        out.batches.push(Prepared { columns, raw, shown, offsets: selected.offsets, marks });
+        out.batches.push(Prepared { columns, raw, shown, offsets: selected.offsets, watermarks });
         Ok(())
     }
 }

@@ -448,7 +448,7 @@ impl Runner<'_> {
         partition.given = (ready.batch.offsets.get(rows - 1) + 1, ready.mark_after);
         self.execution.counters.rows_in.fetch_add(rows as u64, Ordering::Relaxed);
         if let Some(raw) = ready.raw.take() {
-            let mark = ready.batch.marks.carry;
+            let mark = ready.batch.marks.carry();
             state.history.push_back((partition.source, partition.index, raw, ready.batch.offsets.clone(), mark));
         }
         Some((p, number, ready))
@@ -585,7 +585,7 @@ impl Runner<'_> {
                 let n = prepared.columns.num_rows();
                 let offsets = match prepared.offsets {
                     Offsets::Run(first) => Offsets::Run(base + first),
-                    Offsets::List(list) => Offsets::List(Arc::new(list.iter().map(|o| base + o).collect())),
+                    list => Offsets::List(Arc::new((0..n).map(|i| base + list.get(i)).collect())),
                 };
                 if partition.is_idle {
                     // It comes back with the stage's watermark as a floor, so that it can not hold back what is closed.
@@ -593,13 +593,6 @@ impl Runner<'_> {
                     partition.mark = partition.mark.max(announced);
                     partition.floors.push((offsets.get(0), announced));
                 }
-                let (before, top) = match prepared.marks {
-                    None => (None, MARK_MIN),
-                    Some((before, top)) => (Some(before), top),
-                };
-                // Where no row of the batch raised the watermark, one number says all.
-                let raised = top > partition.mark;
-                let local = before.filter(|_| raised).map(Arc::new);
                 let intake = self.intakes[source].as_ref();
                 let origin = intake.map(|i| {
                     Arc::new(Origin {
@@ -610,13 +603,8 @@ impl Runner<'_> {
                         time: i.time.map(|t| prepared.columns.column(t).clone()),
                     })
                 });
-                let whole = MicroBatch {
-                    columns: prepared.columns,
-                    partition: p as u32,
-                    offsets,
-                    marks: Marks { carry: partition.mark, local: local.clone() },
-                    origin,
-                };
+                let whole =
+                    MicroBatch { partition: p as u32, offsets, origin, ..MicroBatch::derived(prepared.columns) };
                 let mut start = 0;
                 while start < n {
                     let mut len = batch_rows.min(n - start);
@@ -630,10 +618,6 @@ impl Runner<'_> {
                         len = (1..len).find(|l| whole.offsets.get(start + l) >= *at).unwrap_or(len);
                     }
                     let end = start + len;
-                    let mark_after = match &local {
-                        None => partition.mark,
-                        Some(local) => partition.mark.max(if end < n { local[end] } else { top }),
-                    };
                     let release = match rate {
                         None => now,
                         Some(rate) => {
@@ -643,7 +627,9 @@ impl Runner<'_> {
                         }
                     };
                     let mut batch = if len == n { whole.clone() } else { whole.slice(start, len) };
-                    batch.marks.carry = partition.mark;
+                    batch.marks = Marks::of(partition.mark, prepared.watermarks.as_ref().map(|w| w.slice(start, len)));
+                    partition.mark = batch.marks.max();
+                    let mark_after = partition.mark;
                     partition.queue.push_back(Ready {
                         batch,
                         raw: prepared.raw.as_ref().filter(|_| self.keeps[source]).map(|r| r.slice(start, len)),
@@ -652,7 +638,6 @@ impl Runner<'_> {
                     });
                     start = end;
                 }
-                partition.mark = partition.mark.max(top);
             }
         }
     }
@@ -670,6 +655,7 @@ impl Runner<'_> {
         for output in outputs {
             match output {
                 Output::Sink(sink) => {
+                    let batch = batch.dense()?;
                     let end = self.graph.sinks[*sink].window_end.filter(|_| self.execution.by_window);
                     let (digest, windows) = match end {
                         Some((column, plus)) => WindowDigests::parts(&batch.columns, column, plus),
@@ -842,7 +828,7 @@ fn constant_chunk(decoded: Decoded) -> PreparedChunk {
         raw: None,
         shown: None,
         offsets: Offsets::Run(0),
-        marks: None,
+        watermarks: None,
     });
     PreparedChunk { records: decoded.records, batches: batches.collect(), broken: decoded.broken, ..Default::default() }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, Schema, TimeUnit};
 use arrow::error::ArrowError;
@@ -58,6 +58,22 @@ pub fn of(binary: &BinaryExpr, schema: &Schema) -> Result<Option<Arc<dyn Physica
 impl Shift {
     fn shift(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let ticks = cast(array, &DataType::Int64)?;
+        // Without a branch a row, so that the loop is one of vectors; an overflow (perhaps of a NULL) is looked at again.
+        let mut overflow = false;
+        let values: Vec<i64> = ticks
+            .as_primitive::<Int64Type>()
+            .values()
+            .iter()
+            .map(|v| {
+                let (moved, over) = v.overflowing_add(self.ticks);
+                overflow |= over;
+                moved
+            })
+            .collect();
+        if !overflow {
+            let moved = PrimitiveArray::<Int64Type>::new(values.into(), ticks.nulls().cloned());
+            return Ok(cast(&moved, array.data_type())?);
+        }
         let moved = ticks.as_primitive::<Int64Type>().try_unary::<_, Int64Type, ArrowError>(|v| {
             v.checked_add(self.ticks)
                 .ok_or_else(|| ArrowError::ArithmeticOverflow(format!("overflow in {}", self.text)))

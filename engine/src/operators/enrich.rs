@@ -221,6 +221,7 @@ impl Enrich {
 
 impl Operator for Enrich {
     fn push(&self, _slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        let batch = batch.dense()?;
         let table = self.table.get().expect("tables are loaded before the first batch");
         let n = batch.rows();
         let keys = self
@@ -238,7 +239,9 @@ impl Operator for Enrich {
                 let all = self.pairs(&batch, &UInt32Array::from(left.clone()), &right, table)?;
                 let keep = filter.evaluate(&all.columns).and_then(|v| v.into_array(all.rows())).map_err(plan_error)?;
                 let keep: &BooleanArray = keep.as_boolean();
-                let mut kept = crate::batch::selected(keep).into_iter().map(|i| (left[i], right.value(i))).peekable();
+                let kept = crate::batch::selected(keep);
+                let pair = |&i: &u32| (left[i as usize], right.value(i as usize));
+                let mut kept = kept.values().iter().map(pair).peekable();
                 let (mut rows, mut partners) = (vec![], UInt32Builder::new());
                 for row in 0..n as u32 {
                     let before = rows.len();

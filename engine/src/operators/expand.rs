@@ -29,6 +29,7 @@ pub struct WindowExpand {
 
 impl Operator for WindowExpand {
     fn push(&self, _slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        let batch = batch.dense()?;
         let times = times_us(batch.columns.column(self.time));
         let (mut rows, mut starts, mut ends) = (vec![], vec![], vec![]);
         for (row, &t) in times.iter().enumerate() {

@@ -11,6 +11,8 @@ use arrow::datatypes::{
     TimestampSecondType,
 };
 
+use pelton_kernels::Rows;
+
 use crate::batch::MicroBatch;
 use crate::connector::DeadLetter;
 use crate::error::Result;
@@ -93,10 +95,49 @@ pub fn times_us(column: &ArrayRef) -> Arc<[i64]> {
     }
 }
 
+/// The latest of the times in a timestamp column, in µs; `None` if there is none.
+pub fn max_us(column: &ArrayRef) -> Option<i64> {
+    use arrow::compute::max;
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => max(column.as_primitive::<TimestampSecondType>()),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => max(column.as_primitive::<TimestampMillisecondType>()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => max(column.as_primitive::<TimestampMicrosecondType>()),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => max(column.as_primitive::<TimestampNanosecondType>()),
+        other => unreachable!("the planner lets only timestamps be event times, not {other}"),
+    }
+    .map(|value| in_us(value, column.data_type()))
+}
+
+/// A value of a timestamp type in µs.
+fn in_us(value: i64, data_type: &DataType) -> i64 {
+    match data_type {
+        DataType::Timestamp(TimeUnit::Second, _) => value.saturating_mul(1_000_000),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => value.saturating_mul(1000),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => value.div_euclid(1000),
+        _ => value,
+    }
+}
+
+/// The first and the last of some rows' times, in µs; `None` without rows.
+fn range_us(column: &ArrayRef, rows: Rows<'_>) -> Option<(i64, i64)> {
+    fn range(values: impl Iterator<Item = i64>) -> Option<(i64, i64)> {
+        let (low, high) = values.fold((i64::MAX, i64::MIN), |(low, high), v| (low.min(v), high.max(v)));
+        (low <= high).then_some((low, high))
+    }
+    // A timestamp of any unit is an i64.
+    let data = column.to_data();
+    let values: &[i64] = data.buffer(0);
+    let (low, high) = match rows {
+        Rows::All(n) => range(values[..n].iter().copied()),
+        Rows::List(rows) => range(rows.iter().map(|&row| values[row as usize])),
+    }?;
+    Some((in_us(low, column.data_type()), in_us(high, column.data_type())))
+}
+
 /// What gives the rows of a source a total order, for `FIRST_VALUE` and `LAST_VALUE`: event time in µs (0 in tables without
-/// one), partition, offset.
+/// one), partition, offset; for all rows of the columns.
 fn order_columns(batch: &MicroBatch) -> [ArrayRef; 3] {
-    let n = batch.rows();
+    let n = batch.columns.num_rows();
     let times: Vec<i64> = match batch.origin.as_ref().and_then(|o| o.times().map(|t| (o, t))) {
         Some((origin, times)) => {
             (0..n).map(|i| origin.index_of(batch.offsets.get(i)).map_or(0, |row| times[row])).collect()

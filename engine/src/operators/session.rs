@@ -127,6 +127,7 @@ impl SessionAggregate {
 
 impl Operator for SessionAggregate {
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        let batch = batch.dense()?;
         let times = times_us(batch.columns.column(self.time));
         let mut rows: Vec<u32> = Vec::with_capacity(batch.rows());
         for (row, &t) in times.iter().enumerate() {

@@ -65,6 +65,7 @@ fn sortable(data_type: &DataType) -> bool {
 
 impl Operator for Sort {
     fn push(&self, _slot: usize, batch: MicroBatch, _out: &mut Emit) -> Result<()> {
+        let batch = batch.dense()?;
         let mut held = self.held.lock().expect("no panic holds this lock");
         held.push(batch.columns);
         // With a limit, rows that can no longer be among the first are let go.

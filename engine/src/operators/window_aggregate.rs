@@ -16,7 +16,7 @@ use pelton_kernels::Rows;
 use pelton_kernels::aggregate::AggregateError;
 use pelton_kernels::program::{Device, GroupState, Program, ProgramError};
 
-use super::{Emit, Operator, order_columns, show_time, times_us, timestamps};
+use super::{Emit, Operator, order_columns, range_us, show_time, times_us, timestamps};
 use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
@@ -102,6 +102,8 @@ struct Shared {
 /// Rows of a batch sorted by where they go.
 #[derive(Default)]
 struct Routed {
+    /// Where all rows go, if it is one pane and none is late.
+    all: Option<i64>,
     panes: Vec<(i64, Vec<u32>)>,
     sides: BTreeMap<Window, Vec<u32>>,
     /// Rows late for at least one window, with the windows missed.
@@ -171,24 +173,35 @@ impl WindowAggregate {
     /// Sorts rows by pane, and late ones out.
     fn route(&self, batch: &MicroBatch) -> Routed {
         let mut routed = Routed::default();
-        let n = batch.rows();
+        let rows = batch.selected();
+        let marks_max = batch.marks.max();
         let (times, panes): (Arc<[i64]>, Option<&Panes>) = match &self.assign {
             Assign::Whole => {
-                routed.panes.push((0, (0..n as u32).collect()));
+                routed.all = Some(0);
                 return routed;
             }
-            Assign::Panes { panes, time } => (times_us(batch.columns.column(*time)), Some(panes)),
+            Assign::Panes { panes, time } => {
+                let column = batch.columns.column(*time);
+                if let Some((low, high)) = range_us(column, rows)
+                    && panes.pane_of(low) == panes.pane_of(high)
+                    && panes.first_end(low).is_some_and(|end| self.last_tick(end) > marks_max)
+                {
+                    routed.all = Some(panes.pane_of(low));
+                    return routed;
+                }
+                (times_us(column), Some(panes))
+            }
             Assign::Carried { column, add } => {
                 (times_us(batch.columns.column(*column)).iter().map(|t| t + add).collect(), None)
             }
         };
-        let marks_max = batch.marks.max();
         // The pane a row goes to is nearly always that of the row before.
         let mut current = usize::MAX;
         let mut by_pane: hashbrown::HashMap<i64, usize> = hashbrown::HashMap::new();
         let mut range = (i64::MAX, i64::MIN);
         let mut safe = false;
-        for (row, &t) in times.iter().enumerate() {
+        for row in (0..rows.len()).map(|i| rows.get(i)) {
+            let t = times[row];
             if t < range.0 || t >= range.1 {
                 // Another pane: find it and whether any of its rows could be late.
                 let (pane, first_end) = match panes {
@@ -318,9 +331,13 @@ impl Operator for WindowAggregate {
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
         let routed = self.route(&batch);
         let columns = self.columns(&batch);
-        let n = batch.rows();
+        let n = batch.columns.num_rows();
         let mut state = self.state.slots[slot].lock().expect("no panic holds this lock");
-        for (pane, rows) in &routed.panes {
+        let of_panes = routed
+            .panes
+            .iter()
+            .map(|(pane, rows)| (pane, if rows.len() == n { Rows::All(n) } else { Rows::List(rows) }));
+        for (pane, rows) in routed.all.iter().map(|pane| (pane, batch.selected())).chain(of_panes) {
             if rows.is_empty() {
                 continue;
             }
@@ -328,7 +345,6 @@ impl Operator for WindowAggregate {
                 state.panes.insert(*pane, self.new_state()?);
             }
             let table = state.panes.get_mut(pane).expect("made above");
-            let rows = if rows.len() == n { Rows::All(n) } else { Rows::List(rows) };
             table.update(&columns, rows).map_err(|e| self.failed(e, None, None))?;
         }
         for (window, rows) in &routed.sides {

@@ -1,7 +1,7 @@
 //! Flink's functions over times. A `TIMESTAMP` is taken as it stands; a `TIMESTAMP_LTZ` is an instant, read and printed
 //! in `pelton.time-zone`.
 
-use arrow::array::{Array, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Timelike};
@@ -470,6 +470,12 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
             let digits = args.args.get(1).map_or(Ints::One(Some(3)), Ints::of);
             let mut failure = None;
             let unit = args.return_type().clone();
+            if let (Ints::Column(column), Ints::One(Some(digits))) = (&values, &digits)
+                && counts_ticks(column.values(), *digits, &unit)
+            {
+                let column: ArrayRef = std::sync::Arc::new((*column).clone());
+                return answer(args, cast(&column, &unit)?);
+            }
             let plain: PrimitiveArray<Int64Type> = (0..rows(args))
                 .map(|row| {
                     let (n, digits) = (values.get(row)?, digits.get(row)?);
@@ -595,6 +601,18 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
         all.push(Flink::new("date_part", &[Text, Time], 2, bigint, extract));
     }
     all.into_iter().map(|f| f.zone(zone)).collect()
+}
+
+/// True if numbers of so many digits after the second are the ticks of a timestamp type as they are: nothing is computed.
+/// Milliseconds that are no microseconds are NULL, and computed.
+fn counts_ticks(values: &[i64], digits: i64, data_type: &DataType) -> bool {
+    match (digits, data_type) {
+        (3, DataType::Timestamp(TimeUnit::Millisecond, _)) => {
+            values.iter().fold(true, |fits, n| fits & (n.unsigned_abs() <= i64::MAX as u64 / 1000))
+        }
+        (6, DataType::Timestamp(TimeUnit::Microsecond, _)) | (9, DataType::Timestamp(TimeUnit::Nanosecond, _)) => true,
+        _ => false,
+    }
 }
 
 fn unit_name(unit: &str) -> String {
