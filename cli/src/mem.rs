@@ -12,6 +12,7 @@ use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::root_as_footer;
 use pelton_engine::connector::{
     Chunk, Connector, Decoded, DecodedBatch, Next, Options, PartitionReader, ReadRequest, Sink, Source, Table,
+    dictionary_type,
 };
 use pelton_engine::error::{Error, Result};
 use pelton_engine::run::Collect;
@@ -112,6 +113,17 @@ impl Connector for Mem {
     fn bounded(&self, options: &Options) -> Result<bool> {
         options.get("name");
         Ok(true)
+    }
+
+    fn dictionaries(&self, table: &Table) -> Vec<usize> {
+        let tables = self.0.lock().expect("no panic holds this lock");
+        let found = table.options.get("name").and_then(|name| tables.get(name)?.slices.first());
+        let is_dictionary = |name: &str| {
+            let field = found?.schema_ref().fields().iter().find(|f| f.name().eq_ignore_ascii_case(name))?;
+            Some(*field.data_type() == dictionary_type())
+        };
+        let fields = table.schema.fields().iter().enumerate();
+        fields.filter(|(_, f)| is_dictionary(f.name()) == Some(true)).map(|(i, _)| i).collect()
     }
 
     fn source(&self, table: &Table, request: &ReadRequest) -> Result<Box<dyn Source>> {

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::ScalarValue;
 
 use crate::error::{Error, Result, Span};
@@ -186,10 +186,17 @@ pub struct ReadRequest {
     pub columns: Vec<usize>,
     /// Metadata keys wanted beyond `partition` and `offset` (which the engine makes), e.g. `file.path`.
     pub metadata: Vec<String>,
+    /// Those of the columns that are taken as [`dictionary_type`] instead of STRING, as [`Connector::dictionaries`] offered.
+    pub dictionaries: Vec<usize>,
     /// Rows a decoded batch should hold at most.
     pub batch_rows: usize,
     /// Pieces of the input that need not be decoded. A source may ignore it.
     pub skip: Option<SkipRule>,
+}
+
+/// Strings as keys into a dictionary of values.
+pub fn dictionary_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 /// When a piece of the input may be passed over: statistics refute all of `any_of`, no column of `not_null` nor the event
@@ -238,7 +245,13 @@ pub trait Connector: Send + Sync {
     }
 
     /// Names of the metadata columns that its sources offer, with their Arrow types, beyond `partition` and `offset`.
-    fn metadata(&self) -> Vec<(&'static str, arrow::datatypes::DataType)> {
+    fn metadata(&self) -> Vec<(&'static str, DataType)> {
+        vec![]
+    }
+
+    /// Indices in [`Table::schema`] of STRING columns that it has as dictionaries anyway: few values for many rows.
+    fn dictionaries(&self, table: &Table) -> Vec<usize> {
+        let _ = table;
         vec![]
     }
 

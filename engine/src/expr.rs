@@ -10,28 +10,56 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::expr::Cast;
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{ColumnarValue, Expr, Operator};
 use datafusion_physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal, NegativeExpr, in_list};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
 
 use crate::batch::{MicroBatch, internal};
-use crate::connector::{DeadLetter, LetterKind};
+use crate::connector::{DeadLetter, LetterKind, dictionary_type};
 use crate::error::{Error, Result};
+use crate::over_dictionary::over_dictionaries;
 
 /// A compiled expression.
 pub type Compiled = Arc<dyn PhysicalExpr>;
 
-/// Compiles a logical expression over the columns of `schema`.
+/// Key in the metadata of a field that is STRING to the query and a dictionary in the batches.
+pub const CODED: &str = "pelton.coded";
+
+/// A STRING field as the dictionary that the batches have.
+pub fn coded(field: &Field) -> Field {
+    let metadata = [(CODED.to_string(), String::new())].into();
+    field.clone().with_data_type(dictionary_type()).with_metadata(metadata)
+}
+
+/// Compiles a logical expression over the columns of `schema`. What is STRING to it is STRING to a [`CODED`] column's
+/// expression too, unless the expression is the column.
 pub fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result<Compiled> {
+    let as_text = |e: Expr| {
+        Ok(match &e {
+            Expr::Column(c)
+                if schema.maybe_index_of_column(c).is_some_and(|i| schema.field(i).metadata().contains_key(CODED)) =>
+            {
+                Transformed::yes(Expr::Cast(Cast::new(Box::new(e), DataType::Utf8)))
+            }
+            _ => Transformed::no(e),
+        })
+    };
+    let expr = match expr {
+        Expr::Column(_) => expr.clone(),
+        Expr::Alias(alias) if matches!(*alias.expr, Expr::Column(_)) => expr.clone(),
+        expr => expr.clone().transform_up(as_text).map_err(plan_error)?.data,
+    };
     let physical =
-        create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default()).map_err(plan_error)?;
+        create_physical_expr(&expr, schema, props, &PhysicalPlanningContext::default()).map_err(plan_error)?;
     let arrow: SchemaRef = Arc::new(schema.as_arrow().clone());
     let lawful = physical.transform_up(|node| obey_the_law(node, &arrow)).map(|t| t.data).map_err(plan_error)?;
+    let lawful = over_dictionaries(lawful, &arrow).map_err(plan_error)?;
     let any: &dyn std::any::Any = lawful.as_ref();
     Ok(match any.downcast_ref::<Literal>() {
         Some(literal) => Arc::new(Constant { value: literal.value().clone() }),

@@ -47,7 +47,8 @@ pub struct SourceNode {
     pub constant: Option<arrow::array::RecordBatch>,
     /// Declared columns that are wanted, by index.
     pub columns: BTreeSet<usize>,
-    /// Schema of what it emits: the wanted columns in declared order.
+    /// Schema of what it emits: the wanted columns in declared order. STRINGs may be dictionaries, and say so
+    /// ([`crate::expr::CODED`]).
     pub schema: SchemaRef,
     /// Where its rows go.
     pub outputs: Vec<Output>,

@@ -17,7 +17,7 @@ use pelton_kernels::canonical::canonical_floats;
 use crate::batch::{MARK_MIN, MicroBatch, Offsets, internal};
 use crate::connector::{DeadLetter, Decoded, LetterKind, ReadRequest, SkipRule};
 use crate::error::{Error, Result};
-use crate::expr::{Compiled, Select, compile, letter};
+use crate::expr::{CODED, Compiled, Select, coded, compile, letter};
 use crate::graph::SourceNode;
 use crate::operators::{show_time, times_us};
 use crate::sql::{ColumnKind, TableDef};
@@ -129,8 +129,20 @@ impl Intake {
         }
         physical.sort_unstable();
         physical.dedup();
-        let mut fields: Vec<Field> =
-            physical.iter().map(|p| def.table.schema.field(*p).clone().with_nullable(true)).collect();
+        let is_coded = |at: &usize| {
+            source.columns.iter().zip(source.schema.fields()).any(|(c, field)| {
+                field.metadata().contains_key(CODED)
+                    && matches!(def.columns[*c].kind, ColumnKind::Physical(p) if p == *at)
+            })
+        };
+        let dictionaries: Vec<usize> = physical.iter().copied().filter(is_coded).collect();
+        let mut fields: Vec<Field> = physical
+            .iter()
+            .map(|p| {
+                let field = def.table.schema.field(*p).clone().with_nullable(true);
+                if dictionaries.contains(p) { coded(&field) } else { field }
+            })
+            .collect();
         let mut engine_columns = vec![];
         for (key, data_type) in &metadata {
             if let Some(known) = ENGINE_METADATA.into_iter().find(|k| k == key) {
@@ -167,19 +179,19 @@ impl Intake {
                 _ => plain(&column.name),
             };
             let compiled = compile(&expr, &raw_df, &props)?;
-            let compiled: Compiled = if compiled.data_type(raw_df.as_arrow()).map_err(crate::expr::plan_error)?
-                == column.data_type
-            {
-                compiled
-            } else {
-                Arc::new(datafusion_physical_expr::expressions::CastExpr::new(compiled, column.data_type.clone(), None))
-            };
+            let wanted = source.schema.field(columns.len()).data_type().clone();
+            let compiled: Compiled =
+                if compiled.data_type(raw_df.as_arrow()).map_err(crate::expr::plan_error)? == wanted {
+                    compiled
+                } else {
+                    Arc::new(datafusion_physical_expr::expressions::CastExpr::new(compiled, wanted.clone(), None))
+                };
             columns.push(compiled);
-            out_fields.push(Field::new(&column.name, column.data_type.clone(), true));
+            out_fields.push(Field::new(&column.name, wanted, true));
         }
         let emitted = columns.len();
         let schema = Arc::new(Schema::new(
-            source.columns.iter().map(|&c| def.schema.field(c).clone().with_nullable(true)).collect::<Vec<_>>(),
+            source.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
         ));
         let watermark = match &def.watermark {
             None => None,
@@ -244,6 +256,7 @@ impl Intake {
                     .map(|(k, _)| k)
                     .filter(|k| !ENGINE_METADATA.contains(&k.as_str()))
                     .collect(),
+                dictionaries,
                 batch_rows,
                 skip: skip.filter(|_| future_max.is_none()),
             },
@@ -407,7 +420,7 @@ impl Intake {
         };
         for &column in &self.required {
             let values = selected.columns.column(column).clone();
-            if values.null_count() > 0 {
+            if values.logical_null_count() > 0 {
                 let keep = arrow::compute::is_not_null(&values).map_err(internal)?;
                 let name = self.schema.field(column).name().clone();
                 let what = if Some(column) == self.time { "the event time" } else { "column" };

@@ -13,6 +13,7 @@ pub mod graph;
 pub mod history;
 pub mod intake;
 pub mod operators;
+mod over_dictionary;
 pub mod panes;
 pub mod pipeline;
 pub mod plan;

@@ -406,9 +406,8 @@ impl Pipeline<'_> {
             let intake = Arc::new(Intake::new(node, def, self.batch_rows(), whole, future, skip)?);
             let mut source: Box<dyn crate::connector::Source> = match histories.get(&def.table.name) {
                 Some(history) => {
-                    let columns = Schema::new(
-                        intake.request.columns.iter().map(|c| def.table.schema.field(*c).clone()).collect::<Vec<_>>(),
-                    );
+                    let raw = intake.raw_schema();
+                    let columns = Schema::new(raw.fields()[..intake.request.columns.len()].to_vec());
                     Box::new(HistorySource {
                         places: self.registry.places()?.clone(),
                         storage: history.storage.clone(),

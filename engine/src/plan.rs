@@ -18,13 +18,15 @@ use pelton_kernels::program::{AggregateCall, Cpu, Program};
 
 use crate::connector::Registry;
 use crate::error::{Error, Result, Span};
-use crate::expr::{Compiled, Select, compile, plan_error};
+use crate::expr::{CODED, Compiled, Select, coded, compile, plan_error};
 use crate::graph::{Graph, Input, Load, SinkNode, SourceNode};
 use crate::operators::{
     Assign, Enrich, GroupColumn, JoinKind, SelectStep, SessionAggregate, Sort, WindowAggregate, WindowExpand,
 };
 use crate::panes::Panes;
-use crate::sql::{AggregateKind, FloatSum, Job, PeltonAggregate, PeltonTable, Script, TableDef, Target, WindowTvf};
+use crate::sql::{
+    AggregateKind, ColumnKind, FloatSum, Job, PeltonAggregate, PeltonTable, Script, TableDef, Target, WindowTvf,
+};
 use crate::window::WindowSpec;
 
 /// What a column of a relation means for time.
@@ -177,6 +179,8 @@ struct Planner<'a> {
     /// Rows to skip and to fetch, on the way from a `LIMIT` down to its `ORDER BY`.
     limit: Option<(usize, Option<usize>)>,
     range: TimeRange,
+    /// STRINGs may be read as dictionaries.
+    coded: bool,
 }
 
 impl<'a> Planner<'a> {
@@ -192,6 +196,7 @@ impl<'a> Planner<'a> {
             order_by: Span::default(),
             limit: None,
             range: TimeRange::default(),
+            coded: true,
         }
     }
 
@@ -224,8 +229,15 @@ impl<'a> Planner<'a> {
             };
             let source = &mut self.graph.sources[at];
             source.columns.extend(wanted);
-            let fields: Vec<FieldRef> = source.columns.iter().map(|c| table.schema.fields()[*c].clone()).collect();
-            source.schema = Arc::new(Schema::new(fields));
+            let dictionaries = match self.coded {
+                true => self.registry.of(&table.table.options)?.dictionaries(&table.table),
+                false => vec![],
+            };
+            let field = |c: &usize| match &table.columns[*c].kind {
+                ColumnKind::Physical(at) if dictionaries.contains(at) => Arc::new(coded(table.schema.field(*c))),
+                _ => table.schema.fields()[*c].clone(),
+            };
+            source.schema = Arc::new(Schema::new(source.columns.iter().map(field).collect::<Vec<FieldRef>>()));
         }
         Ok(())
     }
@@ -265,7 +277,8 @@ impl<'a> Planner<'a> {
                 for (i, place) in relation.places.iter().enumerate() {
                     if let Place::Column(c) = place {
                         let (qualifier, field) = alias.schema.qualified_field(i);
-                        relation.physical[*c] = (qualifier.cloned(), field.clone());
+                        let field = as_coded(field.clone(), &relation.physical[*c].1);
+                        relation.physical[*c] = (qualifier.cloned(), field);
                     }
                 }
                 Ok(relation)
@@ -382,8 +395,9 @@ impl<'a> Planner<'a> {
             .collect();
         let places: Vec<usize> =
             wanted.iter().map(|w| emitted.binary_search(w).expect("scans were noted before")).collect();
-        for (place, field) in places.iter().zip(fields) {
-            physical[*place] = field;
+        let emits = self.graph.sources[source].schema.clone();
+        for (place, (qualifier, field)) in places.iter().zip(fields) {
+            physical[*place] = (qualifier, as_coded(field, emits.field(*place)));
         }
         let meanings = wanted
             .iter()
@@ -441,7 +455,12 @@ impl<'a> Planner<'a> {
             places.push(Place::Column(columns.len()));
             columns.push(compiled);
             let nullable = true;
-            physical.push((qualifier.cloned(), Arc::new(Field::new(field.name(), data_type, nullable))));
+            let made = Arc::new(Field::new(field.name(), data_type, nullable));
+            let made = match source.map(|s| input.places[s]) {
+                Some(Place::Column(c)) => as_coded(made, &input.physical[c].1),
+                _ => made,
+            };
+            physical.push((qualifier.cloned(), made));
         }
         let mut pending = input.pending.clone();
         if let Some(p) = &mut pending {
@@ -463,6 +482,27 @@ impl<'a> Planner<'a> {
         };
         let from = self.graph.add(Box::new(SelectStep(select)), input.from.clone());
         Ok(Relation { from: vec![from], schema: schema.clone(), places, meanings, physical, pending, ..input })
+    }
+
+    /// Makes dictionaries the STRINGs that the query knows.
+    fn decode(&mut self, input: Relation) -> Relation {
+        if !input.physical.iter().any(|(_, f)| f.metadata().contains_key(CODED)) {
+            return input;
+        }
+        let mut physical = input.physical.clone();
+        let columns = physical.iter_mut().enumerate().map(|(i, (_, field))| {
+            let column: Compiled = Arc::new(datafusion_physical_expr::expressions::Column::new(field.name(), i));
+            if !field.metadata().contains_key(CODED) {
+                return column;
+            }
+            *field = Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable()));
+            Arc::new(datafusion_physical_expr::expressions::CastExpr::new(column, DataType::Utf8, None))
+        });
+        let columns = Some(columns.collect());
+        let mut relation = Relation { physical, ..input };
+        let select = Select { predicate: None, columns, schema: relation.arrow(), operator: "SELECT".to_string() };
+        relation.from = vec![self.graph.add(Box::new(SelectStep(select)), relation.from.clone())];
+        relation
     }
 
     /// Makes virtual window columns real, by a row per window.
@@ -853,6 +893,7 @@ impl<'a> Planner<'a> {
         }
         // The table, as a graph of its own.
         let mut planner = Planner::new(self.script, self.registry, self.slots);
+        planner.coded = false;
         planner.note_scans(table_plan)?;
         let table = planner.relation(table_plan)?;
         let table = planner.expand(table)?;
@@ -925,6 +966,7 @@ impl<'a> Planner<'a> {
                 })
                 .collect();
             let relation = self.project(input, None, &exprs, schema)?;
+            let relation = self.decode(relation);
             from.extend(relation.from.clone());
             all = Some(match all {
                 None => relation,
@@ -953,6 +995,7 @@ impl<'a> Planner<'a> {
         fetch: Option<usize>,
     ) -> Result<Relation> {
         let input = self.expand(input)?;
+        let input = self.decode(input);
         let first = by.first().and_then(|s| input.column(&s.expr).map(|c| (input.meanings[c], s.asc)));
         // Windows come out by their end; where all have one size, by their start as well.
         let by_window = match first {
@@ -999,7 +1042,12 @@ impl<'a> Planner<'a> {
                 .iter()
                 .enumerate()
                 .map(|(i, f)| match relation.places[i] {
-                    Place::Column(c) => Field::new(f.name(), relation.physical[c].1.data_type().clone(), true),
+                    Place::Column(c) => {
+                        let physical = &relation.physical[c].1;
+                        let coded = physical.metadata().contains_key(CODED);
+                        let data_type = if coded { f.data_type() } else { physical.data_type() };
+                        Field::new(f.name(), data_type.clone(), true)
+                    }
                     Place::Virtual(_) => unreachable!("expanded above"),
                 })
                 .collect(),
@@ -1101,6 +1149,11 @@ fn sorted_below(plan: &LogicalPlan) -> bool {
         LogicalPlan::SubqueryAlias(a) => sorted_below(&a.input),
         _ => false,
     }
+}
+
+/// The field as the dictionary that `physical` is, if it is one.
+fn as_coded(field: FieldRef, physical: &Field) -> FieldRef {
+    if physical.metadata().contains_key(CODED) { Arc::new(coded(&field)) } else { field }
 }
 
 /// The table behind a scan.

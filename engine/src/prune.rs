@@ -18,6 +18,7 @@ use datafusion_physical_expr::expressions::{
 use crate::connector::{Bound, Comparison, SkipRule};
 use crate::expr::Compiled;
 use crate::graph::{Graph, Output};
+use crate::over_dictionary::OverDictionary;
 use crate::sql::{ColumnKind, TableDef};
 
 /// The rule of source `index` of a graph; `None` if all its rows must be looked at.
@@ -82,6 +83,7 @@ fn follows_the_maximum(watermark: &Expr, def: &TableDef) -> bool {
 /// Collects the bounds that a row must satisfy, with positions in the batch. False if evaluating `e` could fail for a
 /// row: that row would be a letter.
 fn collect(e: &Compiled, bounds: &mut Vec<Bound>) -> bool {
+    let e = over_rows(e);
     if let Some(b) = as_a::<BinaryExpr>(e) {
         if *b.op() == Operator::And {
             return collect(b.left(), bounds) && collect(b.right(), bounds);
@@ -129,7 +131,13 @@ fn is_ordered_alike(data_type: &DataType) -> bool {
         )
 }
 
+/// What an expression over the values of a dictionary says of a row.
+fn over_rows(e: &Compiled) -> &Compiled {
+    as_a::<OverDictionary>(e).map_or(e, OverDictionary::inner)
+}
+
 fn is_infallible(e: &Compiled) -> bool {
+    let e = over_rows(e);
     let safe = match as_a::<BinaryExpr>(e) {
         Some(b) => b.op().supports_propagation() || matches!(b.op(), Operator::And | Operator::Or | Operator::NotEq),
         None => {

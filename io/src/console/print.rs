@@ -149,7 +149,7 @@ mod tests {
         );
         let error = Print.source(
             &bad,
-            &pelton_engine::connector::ReadRequest { columns: vec![], metadata: vec![], batch_rows: 1, skip: None },
+            &pelton_engine::connector::ReadRequest { columns: vec![], batch_rows: 1, ..Default::default() },
         );
         assert_eq!(error.err().unwrap().to_string(), "table `alerts`: connector 'print' cannot be read from");
     }

@@ -338,8 +338,7 @@ mod tests {
     fn open(pairs: &[(&str, &str)]) -> (mpsc::Sender<std::io::Result<Vec<u8>>>, Reader) {
         let table = table(pairs);
         let pipe =
-            Pipe::new(&table, &ReadRequest { columns: vec![0, 1], metadata: vec![], batch_rows: 1024, skip: None })
-                .unwrap();
+            Pipe::new(&table, &ReadRequest { columns: vec![0, 1], batch_rows: 1024, ..Default::default() }).unwrap();
         let (into, pieces) = mpsc::channel();
         (into, pipe.start(Box::new(Pieces(Mutex::new(pieces)))).unwrap())
     }
@@ -443,7 +442,7 @@ mod tests {
 
     #[test]
     fn stdin_is_live_and_belongs_to_one_table() {
-        let request = ReadRequest { columns: vec![0], metadata: vec![], batch_rows: 10, skip: None };
+        let request = ReadRequest { columns: vec![0], batch_rows: 10, ..Default::default() };
         assert!(!Stdin.bounded(&table(&[]).options).unwrap());
         assert!(Stdin.bounded(&table(&[("scan.bounded", "true")]).options).unwrap());
         let bad = table(&[("format", "parquet")]);

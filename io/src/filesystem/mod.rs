@@ -255,6 +255,10 @@ impl Connector for Filesystem {
         Ok(Box::new(source::Files::open(&Settings::read(&table.options)?, table, request)?))
     }
 
+    fn dictionaries(&self, table: &Table) -> Vec<usize> {
+        Settings::read(&table.options).map_or(vec![], |settings| source::dictionaries(&settings, table))
+    }
+
     fn check(&self, table: &Table, _reads: bool) -> Result<()> {
         Settings::read(&table.options).map(drop)
     }

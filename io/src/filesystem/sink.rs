@@ -566,7 +566,7 @@ mod tests {
     /// Reads back what a sink wrote, through the source.
     fn back(path: &Path) -> Vec<String> {
         let table = Table { name: "t".into(), schema: schema(), options: options(path, &[]), primary_key: vec![] };
-        let request = ReadRequest { columns: vec![0, 1, 2, 3], metadata: vec![], batch_rows: 1000, skip: None };
+        let request = ReadRequest { columns: vec![0, 1, 2, 3], batch_rows: 1000, ..Default::default() };
         let mut reader = Filesystem.source(&table, &request).unwrap().partitions().unwrap().remove(0);
         let mut lines = vec![];
         while let Next::Chunk(chunk) = reader.next().unwrap() {

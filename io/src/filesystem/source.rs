@@ -6,9 +6,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::ScalarValue;
 use pelton_engine::connector::{
-    Chunk, Connector, Decoded, DecodedBatch, Next, PartitionReader, ReadRequest, Source, Table,
+    Chunk, Connector, Decoded, DecodedBatch, Next, PartitionReader, ReadRequest, Source, Table, dictionary_type,
 };
 use pelton_engine::error::{Error, Result};
 
@@ -34,7 +35,13 @@ impl Files {
         }
         let wanted = Wanted {
             skip: request.skip.clone(),
-            ..Wanted::new(&table.schema, &request.columns, request.batch_rows, format, settings.csv.clone())
+            ..Wanted::new(
+                &coded(&table.schema, &request.dictionaries),
+                &request.columns,
+                request.batch_rows,
+                format,
+                settings.csv.clone(),
+            )
         };
         check_columns(&files, &wanted, table)?;
         Ok(Files {
@@ -44,6 +51,28 @@ impl Files {
             partition_per_file: settings.partition_per_file,
         })
     }
+}
+
+/// The columns of a table, some of them as dictionaries.
+fn coded(schema: &Schema, dictionaries: &[usize]) -> Schema {
+    let field = |(at, field): (usize, &FieldRef)| match dictionaries.contains(&at) {
+        true => Arc::new(field.as_ref().clone().with_data_type(dictionary_type())),
+        false => field.clone(),
+    };
+    Schema::new(schema.fields().iter().enumerate().map(field).collect::<Vec<_>>())
+}
+
+/// The STRING columns that a Parquet file has as dictionaries, by its embedded Arrow schema.
+pub(super) fn dictionaries(settings: &Settings, table: &Table) -> Vec<usize> {
+    let first = settings.list(&table.options).ok().filter(|(_, format)| *format == Format::Parquet);
+    let found = first.and_then(|(files, format)| formats::columns_of(files.first()?, format, &settings.csv).ok()?);
+    let is_dictionary = |field: &Field| {
+        let found = found.as_ref()?;
+        let place = find_column(field.name(), found.fields().iter().map(|f| f.name().as_str()))?;
+        Some(*field.data_type() == DataType::Utf8 && *found.field(place).data_type() == dictionary_type())
+    };
+    let fields = table.schema.fields().iter().enumerate();
+    fields.filter(|(_, field)| is_dictionary(field) == Some(true)).map(|(at, _)| at).collect()
 }
 
 /// Every declared column must be in the first readable file, with a type that converts. Later files may lack columns.
@@ -241,7 +270,6 @@ mod tests {
     use super::*;
     use crate::formats::tests_of_formats::{parquet_file, rows_as_text};
     use arrow::array::*;
-    use arrow::datatypes::{DataType, Field, Schema};
     use std::path::Path;
 
     fn table(path: &Path, words: &[&str], columns: &[(&str, DataType)]) -> Table {
@@ -259,7 +287,7 @@ mod tests {
             columns: (0..table.schema.fields().len()).collect(),
             metadata: vec!["file.name".into()],
             batch_rows,
-            skip: None,
+            ..Default::default()
         }
     }
 

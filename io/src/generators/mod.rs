@@ -331,7 +331,7 @@ mod testing {
     }
 
     pub(super) fn all_columns(table: &Table, batch_rows: usize) -> ReadRequest {
-        ReadRequest { columns: (0..table.schema.fields().len()).collect(), metadata: vec![], batch_rows, skip: None }
+        ReadRequest { columns: (0..table.schema.fields().len()).collect(), batch_rows, ..Default::default() }
     }
 
     /// All rows from `from` on, up to `limit` of them, as one batch.
@@ -407,14 +407,14 @@ mod testing {
         let rest = read(connector, table, &all_columns(table, 100), from as u64, rows - from);
         assert_eq!(rest, whole.slice(from, rows - from), "from row {from}");
         for column in 0..table.schema.fields().len() {
-            let request = ReadRequest { columns: vec![column], metadata: vec![], batch_rows: 33, skip: None };
+            let request = ReadRequest { columns: vec![column], batch_rows: 33, ..Default::default() };
             assert_eq!(
                 read(connector, table, &request, 0, rows),
                 whole.project(&[column]).unwrap(),
                 "column {column} alone"
             );
         }
-        let none = ReadRequest { columns: vec![], metadata: vec![], batch_rows: 50, skip: None };
+        let none = ReadRequest { columns: vec![], batch_rows: 50, ..Default::default() };
         assert_eq!(read(connector, table, &none, 0, rows).num_rows(), rows, "no columns");
     }
 }
