@@ -3,6 +3,9 @@
 //! Comes in: arguments, SQL files, signals. Goes out: tables, progress, errors that point at the text, exit codes
 //! (DESIGN 13). Stays outside: everything that decides an answer (`engine`, `kernels`), connectors and files of data (`io`).
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod bench;
 mod dead_letters;
 mod doctor;

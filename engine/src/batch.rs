@@ -81,12 +81,13 @@ impl Local {
     fn before(&self) -> &[i64] {
         self.before.get_or_init(|| {
             let mut top = MARK_MIN;
+            let nulls = self.watermarks.nulls();
             let mut exclusive = Vec::with_capacity(self.watermarks.len());
             for (row, &mark) in crate::operators::times_us(&self.watermarks).iter().enumerate() {
                 exclusive.push(top);
                 // A NULL watermark says nothing.
-                if self.watermarks.is_valid(row) && mark > top {
-                    top = mark;
+                if nulls.is_none_or(|n| n.is_valid(row)) {
+                    top = top.max(mark);
                 }
             }
             exclusive
@@ -267,17 +268,14 @@ impl MicroBatch {
         }
     }
 
-    /// The rows for which `keep` is true (NULL counts as false), selected. The batch is dense.
-    pub fn select(&self, keep: &BooleanArray) -> Self {
+    /// The rows for which `keep` is true (NULL counts as false), side by side. The batch is dense.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
         debug_assert!(self.selection.is_none());
         let rows = selected(keep);
-        let selection = (rows.len() < self.columns.num_rows()).then_some(rows);
-        MicroBatch { selection, ..self.clone() }
-    }
-
-    /// The rows for which `keep` is true, side by side. The batch is dense.
-    pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
-        self.select(keep).dense()
+        if rows.len() == self.columns.num_rows() {
+            return Ok(self.clone());
+        }
+        self.take(&rows)
     }
 
     /// Rows by index, repeats allowed, ascending (a join or a window assignment makes several of one). The batch is dense.

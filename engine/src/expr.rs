@@ -24,6 +24,7 @@ use crate::batch::{MicroBatch, internal};
 use crate::connector::{DeadLetter, LetterKind, dictionary_type};
 use crate::error::{Error, Result};
 use crate::over_dictionary::over_dictionaries;
+use crate::predicate::Predicate;
 
 /// A compiled expression.
 pub type Compiled = Arc<dyn PhysicalExpr>;
@@ -287,6 +288,11 @@ impl PhysicalExpr for Constant {
     }
 }
 
+/// The expression whose bits another one makes canonical, if it does only that.
+pub(crate) fn made_canonical(e: &Compiled) -> Option<&Compiled> {
+    (e.as_ref() as &dyn std::any::Any).downcast_ref::<Canonical>().map(|c| &c.inner)
+}
+
 /// -0.0 becomes 0.0; nothing else changes.
 pub(crate) fn positive_zeros(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
@@ -300,7 +306,7 @@ pub(crate) fn positive_zeros(array: &ArrayRef) -> ArrayRef {
 #[derive(Debug, Clone)]
 pub struct Select {
     /// What the rows must satisfy; NULL is no.
-    pub predicate: Option<Compiled>,
+    pub predicate: Option<Predicate>,
     /// The output columns; `None` passes the input columns through.
     pub columns: Option<Vec<Compiled>>,
     /// Schema of the output.
@@ -347,8 +353,7 @@ impl Select {
         let batch = match &self.predicate {
             None => batch,
             Some(predicate) => {
-                let keep = predicate.evaluate(&batch.columns)?.into_array(batch.rows())?;
-                filtered = batch.select(keep.as_boolean());
+                filtered = MicroBatch { selection: predicate.rows(&batch.columns)?, ..batch.clone() };
                 &filtered
             }
         };

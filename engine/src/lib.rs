@@ -17,6 +17,7 @@ mod over_dictionary;
 pub mod panes;
 pub mod pipeline;
 pub mod plan;
+mod predicate;
 mod prune;
 pub mod run;
 mod shift;

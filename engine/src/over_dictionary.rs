@@ -9,16 +9,18 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, make_array, new_null_array};
-use arrow::buffer::BooleanBuffer;
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::buffer::{BooleanBuffer, ScalarBuffer};
 use arrow::compute::{cast, concat, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, UInt32Type};
 use datafusion_common::Result;
 use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{Column, Literal};
 use datafusion_physical_expr_common::physical_expr::is_volatile;
+
+use pelton_kernels::select::Members;
 
 use crate::expr::Compiled;
 
@@ -83,6 +85,20 @@ impl OverDictionary {
         &self.inner
     }
 
+    /// For a predicate: the rows' keys and the values that satisfy it; `None` if that is not how it is to be computed.
+    pub fn members(&self, batch: &RecordBatch) -> Result<Option<(UInt32Array, Members)>> {
+        let Some(dictionary) = batch.columns().get(self.column).and_then(|c| c.as_any_dictionary_opt()) else {
+            return Ok(None);
+        };
+        if dictionary.keys().null_count() > 0 {
+            return Ok(None);
+        }
+        let Some(results) = self.results(dictionary.values(), batch.num_rows()) else { return Ok(None) };
+        let Some(truths) = results.as_boolean_opt() else { return Ok(None) };
+        let members = Members::new((0..truths.len()).map(|i| truths.is_valid(i) && truths.value(i)));
+        Ok(Some((unsigned(dictionary.keys())?, members)))
+    }
+
     /// Results for all values and, behind them, NULL; `None` if it is not worth it or a value fails.
     fn results(&self, values: &ArrayRef, rows: usize) -> Option<ArrayRef> {
         let mut last = self.last.lock().expect("no panic holds this lock");
@@ -102,6 +118,15 @@ impl OverDictionary {
         *last = Some((values.clone(), results.clone()));
         Some(results)
     }
+}
+
+/// Keys of a dictionary. They are never negative, and of Int32 the bits are those of UInt32.
+fn unsigned(keys: &dyn Array) -> Result<UInt32Array> {
+    if let Some(keys) = keys.as_primitive_opt::<Int32Type>() {
+        let buffer = ScalarBuffer::new(keys.values().inner().clone(), 0, keys.len());
+        return Ok(UInt32Array::new(buffer, keys.nulls().cloned()));
+    }
+    Ok(cast(keys, &DataType::UInt32)?.as_primitive::<UInt32Type>().clone())
 }
 
 /// The result of each row's key.
@@ -159,15 +184,7 @@ impl PhysicalExpr for OverDictionary {
         let Some(results) = self.results(dictionary.values(), batch.num_rows()) else {
             return self.inner.evaluate(batch);
         };
-        // Keys are never negative, and of Int32 the bits are those of UInt32.
-        let keys = match dictionary.keys().data_type() {
-            DataType::Int32 => {
-                let data = dictionary.keys().to_data().into_builder().data_type(DataType::UInt32);
-                make_array(data.build()?)
-            }
-            _ => cast(dictionary.keys(), &DataType::UInt32)?,
-        };
-        Ok(ColumnarValue::Array(gather(&results, keys.as_primitive::<UInt32Type>())?))
+        Ok(ColumnarValue::Array(gather(&results, &unsigned(dictionary.keys())?)?))
     }
 
     fn children(&self) -> Vec<&Compiled> {
@@ -191,7 +208,6 @@ impl PhysicalExpr for OverDictionary {
 #[cfg(test)]
 mod tests {
     use arrow::array::{DictionaryArray, Int64Array};
-    use arrow::datatypes::Int32Type;
     use datafusion_common::ScalarValue;
     use datafusion_expr::Operator;
     use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, IsNullExpr, lit};

@@ -24,6 +24,7 @@ use crate::operators::{
     Assign, Enrich, GroupColumn, JoinKind, SelectStep, SessionAggregate, Sort, WindowAggregate, WindowExpand,
 };
 use crate::panes::Panes;
+use crate::predicate::Predicate;
 use crate::sql::{
     AggregateKind, ColumnKind, FloatSum, Job, PeltonAggregate, PeltonTable, Script, TableDef, Target, WindowTvf,
 };
@@ -420,7 +421,7 @@ impl<'a> Planner<'a> {
 
     fn filter(&mut self, input: Relation, predicate: &Expr) -> Result<Relation> {
         let select = Select {
-            predicate: Some(compile(predicate, &input.df()?, &self.props)?),
+            predicate: Some(Predicate::new(compile(predicate, &input.df()?, &self.props)?)),
             columns: None,
             schema: input.arrow(),
             operator: "WHERE".to_string(),
@@ -475,7 +476,7 @@ impl<'a> Planner<'a> {
         let arrow: SchemaRef =
             Arc::new(Schema::new(physical.iter().map(|(_, f): &(_, FieldRef)| f.clone()).collect::<Vec<_>>()));
         let select = Select {
-            predicate: predicate.map(|p| compile(p, &df, &self.props)).transpose()?,
+            predicate: predicate.map(|p| compile(p, &df, &self.props)).transpose()?.map(Predicate::new),
             columns: Some(columns),
             schema: arrow,
             operator: "SELECT".to_string(),
@@ -1072,6 +1073,7 @@ impl<'a> Planner<'a> {
         }
         let schema: SchemaRef = Arc::new(Schema::new(fields));
         let predicate = self.in_range(&relation, &name)?.map(|p| compile(&p, &df, &self.props)).transpose()?;
+        let predicate = predicate.map(Predicate::new);
         let select = Select {
             predicate,
             columns: Some(columns),

@@ -16,7 +16,7 @@ use datafusion_physical_expr::expressions::{
 };
 
 use crate::connector::{Bound, Comparison, SkipRule};
-use crate::expr::Compiled;
+use crate::expr::{Compiled, made_canonical};
 use crate::graph::{Graph, Output};
 use crate::over_dictionary::OverDictionary;
 use crate::sql::{ColumnKind, TableDef};
@@ -131,12 +131,14 @@ fn is_ordered_alike(data_type: &DataType) -> bool {
         )
 }
 
-/// What an expression over the values of a dictionary says of a row.
+/// An expression without what does not change its meaning for a row.
 fn over_rows(e: &Compiled) -> &Compiled {
-    as_a::<OverDictionary>(e).map_or(e, OverDictionary::inner)
+    let e = as_a::<OverDictionary>(e).map_or(e, OverDictionary::inner);
+    made_canonical(e).map_or(e, over_rows)
 }
 
-fn is_infallible(e: &Compiled) -> bool {
+/// True if evaluating an expression fails for no row.
+pub fn is_infallible(e: &Compiled) -> bool {
     let e = over_rows(e);
     let safe = match as_a::<BinaryExpr>(e) {
         Some(b) => b.op().supports_propagation() || matches!(b.op(), Operator::And | Operator::Or | Operator::NotEq),

@@ -6,10 +6,12 @@
 
 pub mod aggregate;
 pub mod canonical;
+pub mod cpu;
 pub mod digest;
 pub mod exact;
 pub mod group_table;
 pub mod program;
 mod rows;
+pub mod select;
 
 pub use rows::Rows;

@@ -4,6 +4,7 @@ use super::{Emit, Operator};
 use crate::batch::MicroBatch;
 use crate::error::Result;
 use crate::expr::{Compiled, Select};
+use crate::predicate::Predicate;
 
 /// A [`Select`] as a step.
 pub struct SelectStep(pub Select);
@@ -31,7 +32,7 @@ impl Operator for SelectStep {
     }
 
     fn predicate(&self) -> Option<&Compiled> {
-        self.0.predicate.as_ref()
+        self.0.predicate.as_ref().map(Predicate::whole)
     }
 
     fn is_stateless(&self) -> bool {
