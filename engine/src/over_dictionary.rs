@@ -85,6 +85,11 @@ impl OverDictionary {
         &self.inner
     }
 
+    /// True if the values are texts.
+    pub fn is_over_texts(&self) -> bool {
+        matches!(self.schema.field(0).data_type(), DataType::Dictionary(_, value) if **value == DataType::Utf8)
+    }
+
     /// For a predicate: the rows' keys and the values that satisfy it; `None` if that is not how it is to be computed.
     pub fn members(&self, batch: &RecordBatch) -> Result<Option<(UInt32Array, Members)>> {
         let Some(dictionary) = batch.columns().get(self.column).and_then(|c| c.as_any_dictionary_opt()) else {

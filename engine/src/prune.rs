@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use datafusion_common::ScalarValue;
 use datafusion_expr::{Expr, Operator};
 use datafusion_physical_expr::expressions::{
-    BinaryExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
+    BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
 
 use crate::connector::{Bound, Comparison, SkipRule};
@@ -83,15 +83,20 @@ fn follows_the_maximum(watermark: &Expr, def: &TableDef) -> bool {
 /// Collects the bounds that a row must satisfy, with positions in the batch. False if evaluating `e` could fail for a
 /// row: that row would be a letter.
 fn collect(e: &Compiled, bounds: &mut Vec<Bound>) -> bool {
+    let infallible = is_infallible(e);
+    let texts = as_a::<OverDictionary>(e).is_some_and(OverDictionary::is_over_texts);
     let e = over_rows(e);
     if let Some(b) = as_a::<BinaryExpr>(e) {
         if *b.op() == Operator::And {
             return collect(b.left(), bounds) && collect(b.right(), bounds);
         }
-        if !is_infallible(e) {
+        if !infallible {
             return false;
         }
-        let column = |e: &Compiled| as_a::<Column>(e).map(Column::index);
+        let column = |e: &Compiled| {
+            let text = text_column(e).filter(|_| texts);
+            as_a::<Column>(over_rows(e)).or(text).map(Column::index)
+        };
         let value = |e: &Compiled| as_a::<Literal>(e).map(|l| l.value().clone());
         let found = match (column(b.left()), value(b.right())) {
             (Some(column), Some(value)) => comparison(*b.op()).map(|op| (column, op, value)),
@@ -108,7 +113,7 @@ fn collect(e: &Compiled, bounds: &mut Vec<Bound>) -> bool {
         }
         return true;
     }
-    is_infallible(e)
+    infallible
 }
 
 fn comparison(op: Operator) -> Option<Comparison> {
@@ -139,7 +144,12 @@ fn over_rows(e: &Compiled) -> &Compiled {
 
 /// True if evaluating an expression fails for no row.
 pub fn is_infallible(e: &Compiled) -> bool {
-    let e = over_rows(e);
+    // The values of a dictionary of texts are texts, whatever a query calls them.
+    let texts = as_a::<OverDictionary>(e).is_some_and(OverDictionary::is_over_texts);
+    fails_never(over_rows(e), texts)
+}
+
+fn fails_never(e: &Compiled, texts: bool) -> bool {
     let safe = match as_a::<BinaryExpr>(e) {
         Some(b) => b.op().supports_propagation() || matches!(b.op(), Operator::And | Operator::Or | Operator::NotEq),
         None => {
@@ -150,9 +160,16 @@ pub fn is_infallible(e: &Compiled) -> bool {
                 || as_a::<IsNotNullExpr>(e).is_some()
                 || as_a::<InListExpr>(e).is_some()
                 || as_a::<LikeExpr>(e).is_some()
+                || (texts && text_column(e).is_some())
         }
     };
-    safe && e.children().into_iter().all(is_infallible)
+    safe && e.children().into_iter().all(|c| if texts { fails_never(over_rows(c), true) } else { is_infallible(c) })
+}
+
+/// The column that an expression makes a text of.
+fn text_column(e: &Compiled) -> Option<&Column> {
+    let cast = as_a::<CastExpr>(e).filter(|cast| *cast.cast_type() == DataType::Utf8)?;
+    as_a::<Column>(cast.expr())
 }
 
 fn as_a<T: 'static>(e: &Compiled) -> Option<&T> {
