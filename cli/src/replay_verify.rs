@@ -28,6 +28,9 @@ pub struct ReplayArgs {
     /// Keep results of windows that end by this time, or rows before it.
     #[arg(long, value_name = "TIME", value_parser = time_us)]
     to: Option<i64>,
+    /// Replace results of an earlier replay.
+    #[arg(long)]
+    overwrite: bool,
     #[command(flatten)]
     how: HowArgs,
 }
@@ -55,6 +58,12 @@ pub fn replay(args: &ReplayArgs, json: bool) -> Answer {
     let script = text.script(&pelton_io::registry(), &options)?;
     args.how.complete(&mut options, &script);
     options.range = TimeRange { from: args.from, to: args.to };
+    options.overwrite = args.overwrite;
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from >= to
+    {
+        return Err(Error::user("--from is not before --to: nothing is between them").into());
+    }
     if args.into.exists() && !args.into.is_dir() {
         return Err(Error::user(format!("--into '{}' is a file", args.into.display())).hint("name a folder").into());
     }

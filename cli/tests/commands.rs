@@ -387,6 +387,74 @@ SELECT window_end, SUM(id) AS s FROM TUMBLE(readings, at, INTERVAL '10' SECOND) 
 }
 
 #[test]
+fn a_run_that_was_stopped_is_repeated() {
+    let place = Place::new();
+    // Two partitions, of which one is slower, and windows that close all the time.
+    let rows = |first: i64| parquet(&payments(first, 4000));
+    place.write("in/a.parquet", rows(0));
+    place.write("in/b.parquet", rows(500));
+    place.write(
+        "q.sql",
+        "CREATE TABLE payments (id BIGINT, at TIMESTAMP(3), WATERMARK FOR at AS at)\n\
+         WITH ('connector' = 'filesystem', 'path' = 'in', 'scan.partitions' = 'file', 'history.path' = 'history',\n\
+         'rows-per-second' = '4000', 'history.commit-interval' = '50ms');\n\
+         CREATE TABLE result WITH ('connector' = 'filesystem', 'path' = 'out.parquet') AS\n\
+         SELECT window_end, COUNT(*) AS n FROM TUMBLE(payments, at, INTERVAL '2' SECOND) GROUP BY window_start, window_end;",
+    );
+    let mut child = place.command(&["run", "--batch-rows", "16", "q.sql"]).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(child.wait().unwrap().success());
+    let live = place.rows("out.parquet");
+    assert!(live.len() > 20 && live.len() < 2000, "{} windows", live.len());
+    for threads in ["1", "2"] {
+        for batch in ["1", "100", "100000"] {
+            let ran = place.pelton(&["verify", "--threads", threads, "--batch-rows", batch, "q.sql"]);
+            ran.says(0, &["everything is as it was"]);
+        }
+    }
+    place.pelton(&["replay", "--into", "again", "q.sql"]).says(0, &[]);
+    assert_eq!(place.rows("again/result.parquet"), live);
+    place.pelton(&["replay", "--into", "again", "q.sql"]).says(2, &["already holds finished output"]);
+    place.pelton(&["replay", "--into", "again", "--overwrite", "q.sql"]).says(0, &[]);
+}
+
+#[test]
+fn keeping_changes_no_answer() {
+    let place = Place::new();
+    place.write("in.json", "{\"a\":1,\"s\":\"x\"}\n{\"a\":\"seven\",\"s\":\"y\"}\n{\"a\":3,\"s\":\"z\"}\n");
+    let sql = |more: &str| {
+        format!(
+            "CREATE TABLE t (a INT, s STRING) WITH ('connector' = 'filesystem', 'path' = 'in.json'{more});\n\
+             SELECT COUNT(*) AS n, MAX(s) AS s FROM t;"
+        )
+    };
+    place.write("q.sql", sql(""));
+    let plain = place.pelton(&["run", "--json", "q.sql"]).json();
+    assert_eq!((plain["rows_in"].as_u64(), plain["dead_letters"].as_u64()), (Some(3), Some(0)));
+    assert_eq!(
+        place.pelton(&["run", "--json", "--set", "dead-letters.path=d", "q.sql"]).json()["digests"],
+        plain["digests"]
+    );
+    place.write("q.sql", sql(", 'history.path' = 'h'"));
+    assert_eq!(place.pelton(&["run", "--json", "q.sql"]).json()["digests"], plain["digests"]);
+    place.pelton(&["verify", "q.sql"]).says(0, &["everything is as it was"]);
+}
+
+#[test]
+fn what_a_killed_run_has_staged_goes() {
+    let place = Place::new();
+    place.write(".pelton-staging-out.json-4194304-0", "half");
+    place.write(".pelton-staging-other.json-4194304-0", "another's");
+    place.sql("CREATE TABLE o WITH ('connector' = 'filesystem', 'path' = 'out.json') AS SELECT 1 AS a;").says(0, &[]);
+    assert_eq!(place.files(&["q.sql"]), [".pelton-staging-other.json-4194304-0", "out.json"]);
+    let two = "CREATE TABLE a WITH ('connector' = 'filesystem', 'path' = 'x/y.json') AS SELECT 1 AS a;\n\
+               CREATE TABLE b WITH ('connector' = 'filesystem', 'path' = './x/y.json') AS SELECT 2 AS a;";
+    place.sql(two).says(2, &["another table of this run writes into './x/y.json' too"]);
+    assert!(!place.path("x/y.json").exists());
+}
+
+#[test]
 fn old_segments_of_a_history_go() {
     let place = Place::new();
     place.write("in.parquet", parquet(&payments(0, 25)));

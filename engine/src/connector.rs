@@ -76,8 +76,11 @@ impl Options {
     /// The value of a key that must be there.
     pub fn require(&self, key: &str) -> Result<&str> {
         self.get(key).ok_or_else(|| {
-            Error::user(format!("{} needs the option '{key}'", self.owner))
-                .hint(format!("add '{key}' = '...' to WITH (...)"))
+            let error = Error::user(format!("{} needs the option '{key}'", self.owner));
+            match Error::suggest(key, self.entries.keys().map(String::as_str)) {
+                Some(near) => error.at(self.span(near)).hint(format!("is '{near}' meant to be '{key}'?")),
+                None => error.hint(format!("add '{key}' = '...' to WITH (...)")),
+            }
         })
     }
 
@@ -90,7 +93,7 @@ impl Options {
     pub fn parse<T: std::str::FromStr>(&self, key: &str, default: T) -> Result<T> {
         match self.get(key) {
             None => Ok(default),
-            Some(text) => text.trim().parse().map_err(|_| self.bad(key, std::any::type_name::<T>())),
+            Some(text) => text.trim().parse().map_err(|_| self.bad(key, "a number that fits")),
         }
     }
 
@@ -121,7 +124,7 @@ impl Options {
             .iter()
             .copied()
             .find(|c| c.eq_ignore_ascii_case(text))
-            .ok_or_else(|| self.bad(key, &format!("one of {choices:?}")))
+            .ok_or_else(|| self.bad(key, &format!("one of {}", choices.join(", "))))
     }
 
     /// The error for a value that can't be read.
@@ -188,6 +191,9 @@ pub struct ReadRequest {
     pub metadata: Vec<String>,
     /// Those of the columns that are taken as [`dictionary_type`] instead of STRING, as [`Connector::dictionaries`] offered.
     pub dictionaries: Vec<usize>,
+    /// Those of the columns that no query reads: history and letters keep them. A value that does not fit is NULL there,
+    /// and its row is good, so that keeping changes no answer.
+    pub kept_only: Vec<usize>,
     /// Rows a decoded batch should hold at most.
     pub batch_rows: usize,
     /// Pieces of the input that need not be decoded. A source may ignore it.

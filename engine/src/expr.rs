@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
@@ -56,6 +56,7 @@ pub fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result
         Expr::Alias(alias) if matches!(*alias.expr, Expr::Column(_)) => expr.clone(),
         expr => expr.clone().transform_up(as_text).map_err(plan_error)?.data,
     };
+    let expr = expr.transform_up(lists_of_columns).map_err(plan_error)?.data;
     let physical =
         create_physical_expr(&expr, schema, props, &PhysicalPlanningContext::default()).map_err(plan_error)?;
     let arrow: SchemaRef = Arc::new(schema.as_arrow().clone());
@@ -71,6 +72,18 @@ pub fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result
 /// A DataFusion planning failure as the user's error.
 pub fn plan_error(error: DataFusionError) -> Error {
     Error::user(error.strip_backtrace())
+}
+
+/// `x IN (a, b)` with columns in the list is `x = a OR x = b`: DataFusion takes a list for a constant if its members say
+/// one value for no rows at all, as `CASE` does.
+fn lists_of_columns(expr: Expr) -> datafusion_common::Result<Transformed<Expr>> {
+    let Expr::InList(list) = expr else { return Ok(Transformed::no(expr)) };
+    if list.list.iter().all(|member| member.column_refs().is_empty()) {
+        return Ok(Transformed::no(Expr::InList(list)));
+    }
+    let equal = list.list.into_iter().map(|member| list.expr.as_ref().clone().eq(member));
+    let any = equal.reduce(Expr::or).unwrap_or(Expr::Literal(ScalarValue::Boolean(Some(false)), None));
+    Ok(Transformed::yes(if list.negated { Expr::Not(Box::new(any)) } else { any }))
 }
 
 fn is_comparison(op: Operator) -> bool {
@@ -142,6 +155,23 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
             return Ok(Transformed::yes(Arc::new(checked) as Compiled));
         }
     }
+    if let Some(function) = any.downcast_ref::<ScalarFunctionExpr>()
+        && matches!(function.name(), "lpad" | "rpad")
+        && let Some(length) = function.args().get(1)
+        && length.data_type(schema)? == DataType::Int64
+    {
+        let mut args = function.args().to_vec();
+        args[1] = Arc::new(Canonical { inner: length.clone(), what: Canon::Length });
+        let padded = Arc::clone(&node).with_new_children(args)?;
+        let data_type = padded.data_type(schema)?;
+        return Ok(Transformed::yes(Arc::new(Canonical { inner: padded, what: Canon::Text(data_type) }) as Compiled));
+    }
+    if any.is::<ScalarFunctionExpr>() || any.is::<CaseExpr>() {
+        let data_type = node.data_type(schema)?;
+        if data_type.is_string() {
+            return Ok(Transformed::yes(Arc::new(Canonical { inner: node, what: Canon::Text(data_type) }) as Compiled));
+        }
+    }
     let float_result = any.is::<ScalarFunctionExpr>() || any.is::<NegativeExpr>();
     if float_result && is_float(&node.data_type(schema)?) {
         return Ok(Transformed::yes(Arc::new(Canonical { inner: node, what: Canon::Nan }) as Compiled));
@@ -165,15 +195,19 @@ fn zero_is_zero(side: Compiled, schema: &Schema) -> datafusion_common::Result<Co
     Ok(Arc::new(Canonical { inner: side, what: Canon::Zero }))
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Canon {
     /// Any NaN becomes the positive quiet one.
     Nan,
     /// -0.0 becomes 0.0.
     Zero,
+    /// Texts have the encoding that was announced: some functions answer with another one.
+    Text(DataType),
+    /// A negative length is none: `LPAD` would ask for all memory there is.
+    Length,
 }
 
-/// Wraps a float expression and makes its bits canonical.
+/// Wraps an expression and makes its bits canonical.
 #[derive(Debug, Clone)]
 struct Canonical {
     inner: Compiled,
@@ -212,10 +246,23 @@ impl PhysicalExpr for Canonical {
 
     fn evaluate(&self, batch: &RecordBatch) -> datafusion_common::Result<ColumnarValue> {
         Ok(match self.inner.evaluate(batch)? {
-            ColumnarValue::Array(array) => ColumnarValue::Array(match self.what {
+            ColumnarValue::Array(array) => ColumnarValue::Array(match &self.what {
                 Canon::Nan => pelton_kernels::canonical::canonical_floats(&array),
                 Canon::Zero => positive_zeros(&array),
+                Canon::Text(wanted) if array.data_type() == wanted => array,
+                Canon::Text(wanted) => arrow::compute::cast(&array, wanted)?,
+                Canon::Length => {
+                    let lengths = arrow::compute::cast(&array, &DataType::Int64)?;
+                    Arc::new(lengths.as_primitive::<Int64Type>().unary::<_, Int64Type>(|n| n.max(0)))
+                }
             }),
+            ColumnarValue::Scalar(value) if matches!(self.what, Canon::Text(_) | Canon::Length) => {
+                ColumnarValue::Scalar(match (&self.what, value) {
+                    (Canon::Text(wanted), value) if value.data_type() != *wanted => value.cast_to(wanted)?,
+                    (Canon::Length, ScalarValue::Int64(Some(n))) => ScalarValue::Int64(Some(n.max(0))),
+                    (_, value) => value,
+                })
+            }
             ColumnarValue::Scalar(ScalarValue::Float64(Some(v))) if self.what == Canon::Nan && v.is_nan() => {
                 ColumnarValue::Scalar(ScalarValue::Float64(Some(f64::NAN.copysign(1.0))))
             }
@@ -237,7 +284,7 @@ impl PhysicalExpr for Canonical {
     }
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Compiled>) -> datafusion_common::Result<Compiled> {
-        Ok(Arc::new(Canonical { inner: children.remove(0), what: self.what }))
+        Ok(Arc::new(Canonical { inner: children.remove(0), what: self.what.clone() }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -288,9 +335,9 @@ impl PhysicalExpr for Constant {
     }
 }
 
-/// The expression whose bits another one makes canonical, if it does only that.
+/// The expression in which another one makes -0.0 of 0.0, if it does only that.
 pub(crate) fn made_canonical(e: &Compiled) -> Option<&Compiled> {
-    (e.as_ref() as &dyn std::any::Any).downcast_ref::<Canonical>().map(|c| &c.inner)
+    (e.as_ref() as &dyn std::any::Any).downcast_ref::<Canonical>().filter(|c| c.what == Canon::Zero).map(|c| &c.inner)
 }
 
 /// -0.0 becomes 0.0; nothing else changes.
@@ -326,7 +373,7 @@ impl Select {
             }
             false => batch,
         };
-        match self.try_run(batch) {
+        match self.run_or_error(batch) {
             Ok(out) => Ok(out),
             Err(error) if !is_of_the_row(&error) => {
                 Err(Error::world(format!("{}: {}", self.operator, error.strip_backtrace())))
@@ -338,13 +385,19 @@ impl Select {
                 self.empty(&batch.filter(&none)?)
             }
             Err(_) => {
-                let batch = batch.dense()?;
+                let batch = used_values(&batch.dense()?)?;
                 let half = batch.rows() / 2;
                 let left = self.run(&batch.slice(0, half), letters)?;
                 let right = self.run(&batch.slice(half, batch.rows() - half), letters)?;
                 join(left, right)
             }
         }
+    }
+
+    /// A function that panics has failed for a row.
+    fn run_or_error(&self, batch: &MicroBatch) -> datafusion_common::Result<MicroBatch> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.try_run(batch)))
+            .unwrap_or_else(|_| Err(DataFusionError::Execution("a function could not go on".to_string())))
     }
 
     fn try_run(&self, batch: &MicroBatch) -> datafusion_common::Result<MicroBatch> {
@@ -436,6 +489,24 @@ fn join(left: MicroBatch, right: MicroBatch) -> Result<MicroBatch> {
     })
 }
 
+/// The same rows, with dictionaries of the values that they have: an expression over a dictionary sees all of its values.
+fn used_values(batch: &MicroBatch) -> Result<MicroBatch> {
+    if !batch.columns.columns().iter().any(|c| matches!(c.data_type(), DataType::Dictionary(..))) {
+        return Ok(batch.clone());
+    }
+    let columns = batch.columns.columns().iter().map(|column| match column.data_type() {
+        DataType::Dictionary(_, value) => {
+            let plain = arrow::compute::cast(column, value)?;
+            arrow::compute::cast(&plain, column.data_type())
+        }
+        _ => Ok(column.clone()),
+    });
+    let columns = columns.collect::<Result<_, _>>().map_err(internal)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.columns.num_rows()));
+    let columns = RecordBatch::try_new_with_options(batch.columns.schema(), columns, &options).map_err(internal)?;
+    Ok(batch.with_columns(columns))
+}
+
 /// True for errors that one row's values cause; false for those of the query or the engine.
 fn is_of_the_row(error: &DataFusionError) -> bool {
     use arrow::error::ArrowError as A;
@@ -449,7 +520,7 @@ fn is_of_the_row(error: &DataFusionError) -> bool {
                 | A::ParseError(_)
                 | A::InvalidArgumentError(_)
         ),
-        DataFusionError::Execution(_) => true,
+        DataFusionError::Execution(_) | DataFusionError::External(_) | DataFusionError::NotImplemented(_) => true,
         _ => false,
     }
 }
@@ -461,6 +532,7 @@ fn reason(error: &DataFusionError) -> String {
             e => e.to_string(),
         },
         DataFusionError::Execution(text) => text.clone(),
+        DataFusionError::External(e) => e.to_string(),
         e => e.strip_backtrace(),
     }
 }

@@ -42,6 +42,9 @@ pub struct Manifest {
     pub segments: Vec<Segment>,
     /// Per partition, how far the run came.
     pub partitions: Vec<PartitionState>,
+    /// The watermark that the run came to, µs; absent if there was none, or if it is still running.
+    #[serde(default)]
+    pub watermark: Option<i64>,
     /// Per sink, the digest of all rows it was given.
     pub sinks: BTreeMap<String, String>,
     /// The same by window, for sinks that tell their rows' windows.

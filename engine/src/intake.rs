@@ -129,6 +129,9 @@ impl Intake {
         }
         physical.sort_unstable();
         physical.dedup();
+        let read =
+            |p: &usize| wanted.iter().any(|c| matches!(def.columns[*c].kind, ColumnKind::Physical(at) if at == *p));
+        let kept_only = physical.iter().copied().filter(|p| !read(p)).collect();
         let is_coded = |at: &usize| {
             source.columns.iter().zip(source.schema.fields()).any(|(c, field)| {
                 field.metadata().contains_key(CODED)
@@ -257,6 +260,7 @@ impl Intake {
                     .filter(|k| !ENGINE_METADATA.contains(&k.as_str()))
                     .collect(),
                 dictionaries,
+                kept_only,
                 batch_rows,
                 skip: skip.filter(|_| future_max.is_none()),
             },

@@ -21,7 +21,7 @@ use crate::intake::Intake;
 use crate::operators::LookupTable;
 use crate::plan::{TimeRange, plan};
 use crate::prune::skip_rule;
-use crate::run::{Collect, Counters, Execution, OpenSource, Outcome, run_graph};
+use crate::run::{Collect, Counters, End, Execution, OpenSource, Outcome, run_graph};
 use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
 
 /// Makes the sink of a bare `SELECT`, by name and columns.
@@ -46,6 +46,8 @@ pub struct RunOptions {
     pub print: Option<Arc<PrintSink>>,
     /// Which results a replay keeps.
     pub range: TimeRange,
+    /// A replay may replace files that are there.
+    pub overwrite: bool,
 }
 
 impl Default for RunOptions {
@@ -59,6 +61,7 @@ impl Default for RunOptions {
             counters: Arc::default(),
             print: None,
             range: TimeRange::default(),
+            overwrite: false,
         }
     }
 }
@@ -303,6 +306,11 @@ impl Pipeline<'_> {
             let manifest = manifest(storage.as_ref(), run)?;
             all.insert(table.table.name.clone(), History { storage, run, manifest });
         }
+        let kept = self.script.tables.iter().find_map(|t| self.history_path(t));
+        if let (true, Some(path)) = (all.is_empty(), kept) {
+            return Err(Error::user(format!("there is no run in the history '{path}'"))
+                .hint("run the pipeline first, from the same working directory"));
+        }
         if all.is_empty() {
             return Err(Error::user("no table of this pipeline has a history")
                 .hint("add 'history.path' = '...' to WITH (...) of its source and run it first"));
@@ -315,14 +323,13 @@ impl Pipeline<'_> {
         self.options.batch_rows.or(set).unwrap_or(65_536).max(1)
     }
 
-    fn execution(&self, close_at_end: bool) -> Execution {
+    fn execution(&self) -> Execution {
         Execution {
             threads: self.options.threads.max(1),
             batch_rows: self.batch_rows(),
             delay_max: self.script.settings.duration("pelton.batch.delay-max").unwrap_or(Duration::from_millis(100)),
             stop: self.options.stop.clone(),
             counters: self.options.counters.clone(),
-            close_at_end,
             by_window: false,
         }
     }
@@ -339,7 +346,6 @@ impl Pipeline<'_> {
             Mode::Replay { .. } => self.histories()?,
         };
         let mut tables = BTreeMap::new();
-        let close_at_end = histories.values().all(|h| h.manifest.ended == "end-of-input");
         // Everything is opened before anything is read: bad options and missing paths come first.
         let (sources, keepers) = self.open_sources(&graph, &histories, &mut tables)?;
         let sinks = self.open_sinks(&graph)?;
@@ -349,7 +355,7 @@ impl Pipeline<'_> {
         }
         self.load(&graph, &mut tables)?;
         let letters = self.dead_letters()?;
-        let mut execution = self.execution(close_at_end);
+        let mut execution = self.execution();
         execution.by_window = !keepers.is_empty() || matches!(self.mode, Mode::Replay { into: None });
         let mut outcome = run_graph(&graph, sources, sinks, letters, &execution)?;
         let digests = self.digests(&graph, &outcome);
@@ -416,6 +422,16 @@ impl Pipeline<'_> {
                         columns: Arc::new(columns),
                         request: intake.request.clone(),
                     })
+                }
+                None if matches!(self.mode, Mode::Replay { .. })
+                    && histories.values().any(|h| h.manifest.ended != "end-of-input") =>
+                {
+                    return Err(Error::user(format!(
+                        "the last run was stopped, and {} keeps no history: nothing says how far it was read",
+                        def.table.name
+                    ))
+                    .at(def.span)
+                    .hint("add 'history.path' = '...' to its WITH (...)"));
                 }
                 None if matches!(self.mode, Mode::Replay { .. }) && !def.bounded => {
                     return Err(Error::user(format!(
@@ -486,6 +502,12 @@ impl Pipeline<'_> {
                 rate,
                 idle,
                 floors,
+                end: match histories.get(&def.table.name) {
+                    Some(history) if history.manifest.ended != "end-of-input" => {
+                        End::Stopped(history.manifest.watermark)
+                    }
+                    _ => End::Input,
+                },
             });
         }
         Ok((sources, keepers))
@@ -503,7 +525,7 @@ impl Pipeline<'_> {
                     let mut options = Options::new(format!("replay of {}", sink.name), []);
                     options.set("connector", "filesystem");
                     options.set("path", path.to_string_lossy());
-                    options.set("sink.mode", "overwrite");
+                    options.set("sink.mode", if self.options.overwrite { "overwrite" } else { "error" });
                     let connector = self.registry.of(&options)?.clone();
                     connector.sink(&Table {
                         name: sink.name.clone(),
@@ -529,7 +551,13 @@ impl Pipeline<'_> {
             });
         }
         if let Some((name, _)) = seen.iter().find(|(_, n)| **n > 1) {
-            return Err(Error::user(format!("two INSERTs write into {name}")).hint("use one INSERT with UNION ALL"));
+            let place = graph.sinks.iter().rfind(|s| s.name == *name).and_then(|s| match &s.target {
+                Some(Target::Table(def)) => Some(def.span),
+                _ => None,
+            });
+            return Err(Error::user(format!("two INSERTs write into {name}"))
+                .at(place.unwrap_or_default())
+                .hint("use one INSERT with UNION ALL"));
         }
         Ok(sinks)
     }
@@ -561,10 +589,11 @@ impl Pipeline<'_> {
                     rate: None,
                     idle: None,
                     floors: vec![],
+                    end: End::Input,
                 });
             }
             let rows = Collect::default();
-            let mut execution = self.execution(true);
+            let mut execution = self.execution();
             execution.threads = 1;
             execution.counters = Arc::default();
             let outcome = run_graph(&load.graph, sources, vec![Box::new(rows.clone())], None, &execution)?;
@@ -621,6 +650,7 @@ impl Pipeline<'_> {
             manifest.sinks = digests.clone();
             manifest.windows = windows.clone();
             manifest.tables = tables.clone();
+            manifest.watermark = outcome.marks.get(*source).copied().filter(|m| *m != crate::batch::MARK_MIN);
             manifest.partitions = outcome
                 .partitions
                 .iter()

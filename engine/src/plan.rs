@@ -586,7 +586,20 @@ impl<'a> Planner<'a> {
 
     fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Relation> {
         let mut input = self.relation(&aggregate.input)?;
-        let groups = &aggregate.group_expr;
+        // A key that is named twice is one column of the plan.
+        let mut groups: Vec<Expr> = vec![];
+        for expr in &aggregate.group_expr {
+            if !groups.contains(expr) {
+                groups.push(expr.clone());
+            }
+        }
+        let groups = &groups;
+        let found = aggregate.schema.fields().len();
+        if found != groups.len() + aggregate.aggr_expr.len() {
+            return Err(Error::user("two expressions of GROUP BY have one name")
+                .at(self.group_by)
+                .hint("name each once"));
+        }
         let meaning = |r: &Relation, e: &Expr| r.column(e).map_or(Meaning::Plain, |c| r.meanings[c]);
         // Virtual columns that are looked at other than as a group, and groups that do not name the window, need rows per window.
         if let Some(pending) = &input.pending {
@@ -918,8 +931,14 @@ impl<'a> Planner<'a> {
         let keys = stream_keys.iter().map(|k| compile(k, &stream_df, &self.props)).collect::<Result<Vec<_>>>()?;
         let n = stream.physical.len();
         let mut physical = stream.physical.clone();
-        physical
-            .extend(table.physical.iter().map(|(q, f)| (q.clone(), Arc::new(f.as_ref().clone().with_nullable(true)))));
+        // Columns that nobody names have names of their own, which must differ if a table is joined with itself.
+        let hidden = |f: &FieldRef| f.as_ref().clone().with_name(format!("{}_{n}", f.name()));
+        let of_table = table.physical.iter().map(|(q, f)| match q {
+            None if f.name().starts_with("__") => (None, Arc::new(hidden(f))),
+            q => (q.clone(), f.clone()),
+        });
+        let of_table: Vec<(Option<TableReference>, FieldRef)> = of_table.collect();
+        physical.extend(of_table.iter().map(|(q, f)| (q.clone(), Arc::new(f.as_ref().clone().with_nullable(true)))));
         let shifted = table.places.iter().map(|p| match p {
             Place::Column(c) => Place::Column(n + c),
             other => *other,

@@ -66,13 +66,25 @@ pub struct OpenSource {
     pub idle: Option<Duration>,
     /// Watermarks to be lent again, per partition: (offset, floor), as an earlier run did.
     pub floors: Vec<Vec<(u64, i64)>>,
+    /// What the end of its input means.
+    pub end: End,
+}
+
+/// What the end of a source's input means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    /// No row can come any more: all windows close.
+    #[default]
+    Input,
+    /// It is where an earlier run was stopped: open windows stay open. That run had come to this watermark, if it has said so.
+    Stopped(Option<i64>),
 }
 
 impl OpenSource {
     /// Rows that are in the plan itself (`VALUES`, `SELECT 1`).
     pub fn constant(rows: Option<RecordBatch>) -> Self {
         let readers: Vec<Box<dyn PartitionReader>> = vec![Box::new(ConstantRows(rows))];
-        OpenSource { readers, intake: None, history: None, rate: None, idle: None, floors: vec![] }
+        OpenSource { readers, intake: None, history: None, rate: None, idle: None, floors: vec![], end: End::Input }
     }
 }
 
@@ -88,8 +100,6 @@ pub struct Execution {
     pub stop: Arc<AtomicBool>,
     /// Counts.
     pub counters: Arc<Counters>,
-    /// False: the end of the input closes no windows. Used by replays of runs that were stopped.
-    pub close_at_end: bool,
     /// Digests are wanted by window too.
     pub by_window: bool,
 }
@@ -105,6 +115,8 @@ pub struct Outcome {
     pub broken: Vec<Error>,
     /// End offset, watermark of every partition of every source.
     pub partitions: Vec<PartitionEnd>,
+    /// The watermark that each source came to.
+    pub marks: Vec<i64>,
     /// True if all input ended by itself.
     pub ended: bool,
     /// Time from the release of a micro-batch to the end of its computation, µs, a sample.
@@ -226,6 +238,7 @@ struct Runner<'g> {
     idles: Vec<Option<Duration>>,
     /// Sources that keep a history.
     keeps: Vec<bool>,
+    ends: Vec<End>,
     state: Mutex<State>,
     wake: Condvar,
     serial: Mutex<Serial>,
@@ -243,6 +256,7 @@ pub fn run_graph(
 ) -> Result<Outcome> {
     let now = Instant::now();
     let (mut partitions, mut intakes, mut rates, mut idles, mut histories) = (vec![], vec![], vec![], vec![], vec![]);
+    let ends = sources.iter().map(|s| s.end).collect();
     for (s, source) in sources.into_iter().enumerate() {
         rates.push(source.rate.map(|rate| rate / source.readers.len().max(1) as f64));
         for (index, reader) in source.readers.into_iter().enumerate() {
@@ -282,6 +296,7 @@ pub fn run_graph(
         rates,
         idles,
         keeps: histories.iter().map(Option::is_some).collect(),
+        ends,
         state: Mutex::new(State {
             partitions,
             chunks: 0,
@@ -353,6 +368,7 @@ pub fn run_graph(
                 floors: p.floors.clone(),
             })
             .collect(),
+        marks: state.announced,
         ended: !state.stopping,
         latencies_us: state.latencies_us,
     })
@@ -714,7 +730,8 @@ impl Runner<'_> {
         for (source, mark) in work.marks.iter_mut().enumerate() {
             let mut least: Option<i64> = None;
             for p in state.partitions.iter().filter(|p| p.source == source && !p.is_idle) {
-                let own = if p.finished && p.ended && !state.stopping { MARK_MAX } else { p.completed };
+                let closes = p.finished && p.ended && !state.stopping && self.ends[source] == End::Input;
+                let own = if closes { MARK_MAX } else { p.completed };
                 least = Some(least.map_or(own, |l| l.min(own)));
             }
             if let Some(least) = least {
@@ -722,11 +739,11 @@ impl Runner<'_> {
             }
         }
         work.finish = state.partitions.iter().all(|p| p.finished);
-        if !self.execution.close_at_end || state.stopping {
-            // A run that was stopped leaves its open windows open.
-            for (mark, old) in work.marks.iter_mut().zip(&state.announced) {
-                if *mark == MARK_MAX {
-                    *mark = *old;
+        if work.finish && !state.stopping {
+            // The repeated run had heard more than its partitions say now: idle ones did not hold it back.
+            for (mark, end) in work.marks.iter_mut().zip(&self.ends) {
+                if let End::Stopped(Some(last)) = end {
+                    *mark = (*mark).max(*last);
                 }
             }
         }
@@ -920,7 +937,6 @@ mod tests {
             delay_max: Duration::ZERO,
             stop: Arc::default(),
             counters: Arc::default(),
-            close_at_end: true,
             by_window: false,
         };
         let kept = Collect::default();

@@ -77,7 +77,12 @@ impl FromStr for Digest {
 
 /// XXH3-128 of a text: fingerprints of queries.
 pub fn hash_text(text: &str) -> u128 {
-    xxhash_rust::xxh3::xxh3_128(text.as_bytes())
+    hash_bytes(text.as_bytes())
+}
+
+/// XXH3-128 of bytes: fingerprints of files.
+pub fn hash_bytes(bytes: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(bytes)
 }
 
 #[cfg(test)]

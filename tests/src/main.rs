@@ -231,6 +231,7 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
 fn options(cell: &Cell, data: &Path, out: &Path, history: &Path, place: &Path) -> RunOptions {
     let text = |path: &Path| path.to_string_lossy().into_owned();
     RunOptions {
+        overwrite: true,
         threads: cell.threads,
         batch_rows: Some(cell.batch_rows),
         sets: vec![("dead-letters.path".into(), text(&place.join("dead-letters")))],

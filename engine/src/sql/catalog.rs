@@ -359,7 +359,10 @@ impl ExprPlanner for Fields {
 
     /// TIMEs of different precision are compared as the finer one.
     fn plan_binary_op(&self, mut raw: RawBinaryExpr, schema: &DFSchema) -> DfResult<PlannerResult<RawBinaryExpr>> {
-        let (left, right) = (raw.left.get_type(schema)?, raw.right.get_type(schema)?);
+        // What is unknown is told later, with its place.
+        let (Ok(left), Ok(right)) = (raw.left.get_type(schema), raw.right.get_type(schema)) else {
+            return Ok(PlannerResult::Original(raw));
+        };
         let is_time = |t: &DataType| matches!(t, DataType::Time32(_) | DataType::Time64(_));
         if is_time(&left) && is_time(&right) && left != right {
             if time_digits(&left) < time_digits(&right) {

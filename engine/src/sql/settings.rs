@@ -206,6 +206,12 @@ impl Settings {
         }
         match known.shape {
             Shape::Text => Ok(key),
+            Shape::Number
+                if matches!(key.as_str(), "pelton.threads" | "parallelism.default")
+                    && value.trim().parse::<u64>().is_ok_and(|n| n > 1024) =>
+            {
+                bad("a whole number from 1 to 1024".into())
+            }
             Shape::Number if value.trim().parse::<u64>().is_ok_and(|n| n > 0) => Ok(key),
             Shape::Number => bad("a whole number from 1".into()),
             Shape::Duration if parse_duration(value).is_some() => Ok(key),

@@ -386,6 +386,15 @@ impl WindowPlanner {
         {
             return Err(Error::user("CUMULATE: the size must be a multiple of the step"));
         }
+        if let WindowSpec::Hop { slide_us, size_us, .. } = spec
+            && size_us / slide_us > WINDOWS_MAX
+        {
+            return Err(Error::user(format!(
+                "HOP: each row would be in {} windows, more than {WINDOWS_MAX}",
+                size_us / slide_us
+            ))
+            .hint("take a longer slide or a shorter size"));
+        }
         let zoned = matches!(time.get_type_of(input), Some(DataType::Timestamp(_, Some(_))));
         let day = match spec {
             WindowSpec::Tumble { size_us, .. } => size_us,
@@ -418,6 +427,9 @@ impl WindowPlanner {
         Ok(spec)
     }
 }
+
+/// A row is in no more windows than this: each costs memory and a result.
+const WINDOWS_MAX: i64 = 100_000;
 
 /// The type of a column of a plan.
 trait TypeOf {

@@ -448,7 +448,7 @@ mod tests {
         let bad = table(&[("format", "parquet")]);
         assert_eq!(
             Stdin.source(&bad, &request).err().unwrap().to_string(),
-            "table `t`: option 'format' is 'parquet', wanted one of [\"json\", \"csv\"]"
+            "table `t`: option 'format' is 'parquet', wanted one of json, csv"
         );
         let _open = Stdin.source(&table(&[]), &request).unwrap();
         assert_eq!(

@@ -4,6 +4,7 @@
 //! ever sees half a file. A directory that is new, empty or to be overwritten appears as a whole, by one rename (two, when
 //! an old one is put aside first); into a directory that stays, part files move one by one, each whole.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ static STAGED: AtomicU32 = AtomicU32::new(0);
 
 /// A file or directory being written.
 pub struct FileSink {
+    _taken: Taken,
     /// Who writes, for messages.
     owner: String,
     target: PathBuf,
@@ -102,6 +104,49 @@ impl Write for Watched {
     }
 }
 
+/// A target that a sink of this process writes into.
+struct Taken(PathBuf);
+
+static TARGETS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+impl Taken {
+    /// `None` if another sink has it.
+    fn new(target: &Path) -> Option<Taken> {
+        // Of what is not there yet, some folder above it is.
+        let whole = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
+        let there = |folder: &Path| Some(fs::canonicalize(folder).ok()?.join(whole.strip_prefix(folder).ok()?));
+        let path = whole.ancestors().find_map(there).unwrap_or_else(|| whole.clone());
+        let is_free = TARGETS.lock().expect("no panic holds this lock").insert(path.clone());
+        is_free.then(|| Taken(path))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        TARGETS.lock().expect("no panic holds this lock").remove(&self.0);
+    }
+}
+
+/// Removes what runs that were killed have staged in a folder for this target.
+fn sweep(folder: &Path, target_name: &str) {
+    let prefix = format!(".pelton-staging-{target_name}-");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(process) = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        if process != std::process::id()
+            && Path::new("/proc/self").exists()
+            && !Path::new(&format!("/proc/{process}")).exists()
+        {
+            // What can't be removed stays hidden.
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+}
+
 impl FileSink {
     /// Looks at the target and makes the staging place, so that an unwritable one is found before the first row.
     pub(super) fn open(settings: &Settings, table: &Table) -> Result<Self> {
@@ -155,7 +200,11 @@ impl FileSink {
             };
             if settings.mode == Mode::Append && !found.is_empty() { Shape::Directory } else { Shape::NewDirectory }
         };
+        let taken = Taken::new(&target)
+            .ok_or_else(|| user(format!("another table of this run writes into '{shown}' too")))
+            .map_err(|e| e.hint("give each sink a path of its own, or use one INSERT with UNION ALL"))?;
         let mut sink = FileSink {
+            _taken: taken,
             owner,
             target,
             shape,
@@ -185,6 +234,8 @@ impl FileSink {
         let name = self.target.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let hidden = format!(".pelton-staging-{name}-{}-{number}", std::process::id());
         let beside = parent(&self.target).join(&hidden);
+        sweep(&parent(&self.target), &name);
+        sweep(&self.target, &name);
         if self.shape == Shape::NewDirectory
             && self.target.is_dir()
             && !same_device(&parent(&self.target), &self.target)
@@ -699,6 +750,8 @@ mod tests {
             let path = dir.path().join(name);
             let mut slow = open(&path, &[]).unwrap();
             slow.write(&rows(0, 1)).unwrap();
+            // Another process knows nothing of our targets.
+            TARGETS.lock().unwrap().clear();
             let mut fast = open(&path, &[]).unwrap();
             fast.write(&rows(1, 1)).unwrap();
             fast.commit().unwrap();

@@ -204,6 +204,8 @@ pub struct Wanted {
     pub csv: CsvSyntax,
     /// Text is cut into pieces of about this many bytes.
     pub block_bytes: usize,
+    /// Those of `columns` in which a value that does not fit is NULL and no fault of its row.
+    pub kept_only: Vec<usize>,
     /// Row groups that nobody needs.
     pub skip: Option<SkipRule>,
 }
@@ -225,6 +227,7 @@ impl Wanted {
             format,
             csv,
             block_bytes: Wanted::BLOCK_BYTES,
+            kept_only: vec![],
             skip: None,
         }
     }
@@ -367,13 +370,16 @@ impl<'a> Out<'a> {
     ) -> Result<(), arrow::error::ArrowError> {
         let mut misfits: BTreeMap<usize, String> = BTreeMap::new();
         let mut arrays = Vec::with_capacity(columns.len());
-        for (field, column) in self.wanted.schema.fields().iter().zip(columns) {
+        for ((field, column), number) in self.wanted.schema.fields().iter().zip(columns).zip(&self.wanted.columns) {
             let Some(column) = column else {
                 arrays.push(new_null_array(field.data_type(), count));
                 continue;
             };
             let mut rows_bad = vec![];
             arrays.push(convert::convert(&column, field.data_type(), origin, &mut rows_bad)?);
+            if self.wanted.kept_only.contains(number) {
+                rows_bad.clear();
+            }
             for row in rows_bad {
                 let value = convert::show(&column, row);
                 let wanted = convert::type_name(field.data_type());

@@ -884,7 +884,7 @@ mod tests {
         );
         assert_eq!(
             says(int(), &[("fields.price.kind", "sequenc")]),
-            "table `t`: option 'fields.price.kind' is 'sequenc', wanted one of [\"random\", \"sequence\"]"
+            "table `t`: option 'fields.price.kind' is 'sequenc', wanted one of random, sequence"
         );
         assert_eq!(
             says(int(), &[("fields.price.kind", "sequence"), ("fields.price.end", "4")]),

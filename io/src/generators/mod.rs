@@ -138,19 +138,34 @@ struct Stretch {
 
 impl Chunk for Stretch {
     fn decode(self: Box<Self>) -> Decoded {
-        let made = self.maker.columns(self.first, self.count).and_then(|columns| {
-            let options = RecordBatchOptions::new().with_row_count(Some(self.count));
-            RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-                .map_err(|e| Error::world("generated rows do not fit the declared columns").because(e))
-        });
-        match made {
+        let rows = |count: usize| match self.rows(count) {
             Ok(batch) => Decoded {
                 batches: vec![DecodedBatch { batch, records: None }],
-                records: self.count as u64,
+                records: count as u64,
                 ..Decoded::default()
             },
             Err(error) => Decoded { broken: Some(error), ..Decoded::default() },
+        };
+        let all = rows(self.count);
+        let Some(error) = all.broken else { return all };
+        // The rows before the one that cannot be made are good, whatever the batch they are made in.
+        let (mut good, mut bad) = (0, self.count);
+        while bad - good > 1 {
+            let middle = good + (bad - good) / 2;
+            if self.rows(middle).is_ok() { good = middle } else { bad = middle }
         }
+        let mut decoded = if good > 0 { rows(good) } else { Decoded::default() };
+        decoded.broken = Some(error);
+        decoded
+    }
+}
+
+impl Stretch {
+    fn rows(&self, count: usize) -> Result<RecordBatch> {
+        let columns = self.maker.columns(self.first, count)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| Error::world("generated rows do not fit the declared columns").because(e))
     }
 }
 

@@ -1016,7 +1016,7 @@ mod tests {
         );
         assert_eq!(
             says("price", DataType::Int64, &[("nexmark.table", "bids")]),
-            "table `t`: option 'nexmark.table' is 'bids', wanted one of [\"all\", \"person\", \"auction\", \"bid\"]"
+            "table `t`: option 'nexmark.table' is 'bids', wanted one of all, person, auction, bid"
         );
         assert_eq!(
             says("price", DataType::Int64, &[("nexmark.table", "bid"), ("bid.proportion", "0")]),
