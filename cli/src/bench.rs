@@ -144,7 +144,7 @@ impl Worker {
         let mut registry = pelton_io::registry();
         registry.add(Arc::new(mem));
         registry.add(Arc::new(collector.clone()));
-        let options = RunOptions { threads: self.threads, variables, ..RunOptions::default() };
+        let options = RunOptions { threads: self.threads, variables, digests: false, ..RunOptions::default() };
         Ok(Prepared { text, registry, options, collector })
     }
 

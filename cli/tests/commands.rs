@@ -420,6 +420,28 @@ fn a_run_that_was_stopped_is_repeated() {
 }
 
 #[test]
+fn every_processor_level_gives_one_digest() {
+    let place = Place::new();
+    place.write(
+        "q.sql",
+        "CREATE TABLE payments WITH ('connector' = 'fraud', 'cards' = '200', 'days' = '2');\n\
+         CREATE TABLE kept WITH ('connector' = 'blackhole') AS SELECT * FROM payments WHERE amount > 20.5 AND card_id < 150;\n\
+         CREATE TABLE sums WITH ('connector' = 'blackhole') AS SELECT terminal_id, SUM(amount) AS s, AVG(amount * 1.1) AS a,\n\
+         STDDEV_SAMP(amount) AS d, COUNT(*) AS n FROM payments WHERE amount >= 3 AND card_id <> 7 GROUP BY terminal_id;",
+    );
+    let digests = |level: &str| {
+        let mut command = place.command(&["run", "--json", "q.sql"]);
+        command.env("PELTON_CPU", level);
+        let json = ran(command).json();
+        assert!(json["rows_in"].as_u64() > Some(1000), "{json}");
+        json["digests"].clone()
+    };
+    let reference = digests("scalar");
+    assert_eq!(digests("avx2"), reference);
+    assert_eq!(digests("avx512"), reference);
+}
+
+#[test]
 fn keeping_changes_no_answer() {
     let place = Place::new();
     place.write("in.json", "{\"a\":1,\"s\":\"x\"}\n{\"a\":\"seven\",\"s\":\"y\"}\n{\"a\":3,\"s\":\"z\"}\n");

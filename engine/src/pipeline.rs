@@ -46,6 +46,8 @@ pub struct RunOptions {
     pub print: Option<Arc<PrintSink>>,
     /// Which results a replay keeps.
     pub range: TimeRange,
+    /// Compute the sinks' digests, at some 20 ns a row of output. A run that keeps history computes them in any case.
+    pub digests: bool,
     /// A replay may replace files that are there.
     pub overwrite: bool,
 }
@@ -61,6 +63,7 @@ impl Default for RunOptions {
             counters: Arc::default(),
             print: None,
             range: TimeRange::default(),
+            digests: true,
             overwrite: false,
         }
     }
@@ -81,7 +84,7 @@ pub struct Summary {
     pub batches: u64,
     /// Wall time.
     pub seconds: f64,
-    /// Per sink, the digest of all rows it was given. Prefixed `fast:` or `volatile:` if the run asked for that.
+    /// Per sink, the digest of all rows it was given, if they are computed. Prefixed `fast:` or `volatile:` if the run asked for that.
     pub digests: BTreeMap<String, String>,
     /// Parts of the input that could not be read. The rest was committed; the command ends with exit code 1.
     pub broken: Vec<Error>,
@@ -330,6 +333,7 @@ impl Pipeline<'_> {
             delay_max: self.script.settings.duration("pelton.batch.delay-max").unwrap_or(Duration::from_millis(100)),
             stop: self.options.stop.clone(),
             counters: self.options.counters.clone(),
+            digests: self.options.digests,
             by_window: false,
         }
     }
@@ -357,8 +361,9 @@ impl Pipeline<'_> {
         let letters = self.dead_letters()?;
         let mut execution = self.execution();
         execution.by_window = !keepers.is_empty() || matches!(self.mode, Mode::Replay { into: None });
+        execution.digests |= !keepers.is_empty();
         let mut outcome = run_graph(&graph, sources, sinks, letters, &execution)?;
-        let digests = self.digests(&graph, &outcome);
+        let digests = self.digests(&graph, &outcome, execution.digests);
         let windows = graph.sinks.iter().zip(std::mem::take(&mut outcome.windows)).map(|(sink, mut windows)| {
             windows.close();
             (sink.name.clone(), windows)
@@ -625,7 +630,10 @@ impl Pipeline<'_> {
         self.letters_path().map(|path| self.registry.places()?.dead_letters(path)).transpose()
     }
 
-    fn digests(&self, graph: &Graph, outcome: &Outcome) -> BTreeMap<String, String> {
+    fn digests(&self, graph: &Graph, outcome: &Outcome, computed: bool) -> BTreeMap<String, String> {
+        if !computed {
+            return BTreeMap::new();
+        }
         let mut prefix = String::new();
         if self.script.settings.float_sum() == FloatSum::Fast {
             prefix += "fast:";

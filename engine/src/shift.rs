@@ -15,6 +15,7 @@ use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::{ColumnarValue, Operator};
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::expressions::{BinaryExpr, Literal};
+use pelton_kernels::numbers::shifted;
 
 /// A timestamp expression moved by a constant number of its own ticks.
 #[derive(Debug, Clone)]
@@ -58,19 +59,8 @@ pub fn of(binary: &BinaryExpr, schema: &Schema) -> Result<Option<Arc<dyn Physica
 impl Shift {
     fn shift(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let ticks = cast(array, &DataType::Int64)?;
-        // Without a branch a row, so that the loop is one of vectors; an overflow (perhaps of a NULL) is looked at again.
-        let mut overflow = false;
-        let values: Vec<i64> = ticks
-            .as_primitive::<Int64Type>()
-            .values()
-            .iter()
-            .map(|v| {
-                let (moved, over) = v.overflowing_add(self.ticks);
-                overflow |= over;
-                moved
-            })
-            .collect();
-        if !overflow {
+        // An overflow, perhaps of a NULL, is looked at again row by row.
+        if let Some(values) = shifted(ticks.as_primitive::<Int64Type>().values(), self.ticks) {
             let moved = PrimitiveArray::<Int64Type>::new(values.into(), ticks.nulls().cloned());
             return Ok(cast(&moved, array.data_type())?);
         }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 pub enum Level {
     /// What every processor of the architecture has.
     Scalar,
-    /// AVX2 and BMI2.
+    /// AVX2, BMI1 and BMI2.
     Avx2,
     /// AVX-512 F, BW, DQ and VL.
     Avx512,
@@ -37,7 +37,8 @@ pub fn level() -> Level {
 
 #[cfg(target_arch = "x86_64")]
 fn there() -> Level {
-    if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("bmi2") {
+    let half = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
+    if !half {
         return Level::Scalar;
     }
     let wide = is_x86_feature_detected!("avx512f")

@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod digest;
 pub mod exact;
 pub mod group_table;
+pub mod numbers;
 pub mod program;
 mod rows;
 pub mod select;

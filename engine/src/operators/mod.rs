@@ -12,6 +12,7 @@ use arrow::datatypes::{
 };
 
 use pelton_kernels::Rows;
+use pelton_kernels::numbers::range;
 
 use crate::batch::MicroBatch;
 use crate::connector::DeadLetter;
@@ -98,6 +99,9 @@ pub fn times_us(column: &ArrayRef) -> Arc<[i64]> {
 /// The latest of the times in a timestamp column, in µs; `None` if there is none.
 pub fn max_us(column: &ArrayRef) -> Option<i64> {
     use arrow::compute::max;
+    if column.null_count() == 0 {
+        return range_us(column, Rows::All(column.len())).map(|(_, high)| high);
+    }
     match column.data_type() {
         DataType::Timestamp(TimeUnit::Second, _) => max(column.as_primitive::<TimestampSecondType>()),
         DataType::Timestamp(TimeUnit::Millisecond, _) => max(column.as_primitive::<TimestampMillisecondType>()),
@@ -120,17 +124,17 @@ fn in_us(value: i64, data_type: &DataType) -> i64 {
 
 /// The first and the last of some rows' times, in µs; `None` without rows.
 fn range_us(column: &ArrayRef, rows: Rows<'_>) -> Option<(i64, i64)> {
-    fn range(values: impl Iterator<Item = i64>) -> Option<(i64, i64)> {
-        let (low, high) = values.fold((i64::MAX, i64::MIN), |(low, high), v| (low.min(v), high.max(v)));
-        (low <= high).then_some((low, high))
-    }
     // A timestamp of any unit is an i64.
     let data = column.to_data();
     let values: &[i64] = data.buffer(0);
     let (low, high) = match rows {
-        Rows::All(n) => range(values[..n].iter().copied()),
-        Rows::List(rows) => range(rows.iter().map(|&row| values[row as usize])),
-    }?;
+        Rows::All(n) => range(&values[..n])?,
+        Rows::List([]) => return None,
+        Rows::List(rows) => rows.iter().fold((i64::MAX, i64::MIN), |(low, high), &row| {
+            let value = values[row as usize];
+            (low.min(value), high.max(value))
+        }),
+    };
     Some((in_us(low, column.data_type()), in_us(high, column.data_type())))
 }
 

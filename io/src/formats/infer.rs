@@ -33,6 +33,8 @@ pub enum Shape {
     List(Box<Shape>),
     /// JSON objects.
     Object(Vec<(String, Shape)>),
+    /// Objects or arrays beside other values: no type holds them all.
+    Mixed,
 }
 
 impl Shape {
@@ -114,8 +116,19 @@ impl Shape {
                 merge_fields(&mut a, b);
                 Shape::Object(a)
             }
+            (Shape::List(_) | Shape::Object(_) | Shape::Mixed, _)
+            | (_, Shape::List(_) | Shape::Object(_) | Shape::Mixed) => Shape::Mixed,
             _ => Shape::Text,
         };
+    }
+
+    fn is_mixed(&self) -> bool {
+        match self {
+            Shape::Mixed => true,
+            Shape::List(item) => item.is_mixed(),
+            Shape::Object(fields) => fields.iter().any(|(_, shape)| shape.is_mixed()),
+            _ => false,
+        }
     }
 
     /// The type of such a column.
@@ -127,7 +140,7 @@ impl Shape {
             Shape::Date => DataType::Date32,
             Shape::Local => DataType::Timestamp(TimeUnit::Microsecond, None),
             Shape::Zoned => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Shape::Unknown | Shape::Text => DataType::Utf8,
+            Shape::Unknown | Shape::Text | Shape::Mixed => DataType::Utf8,
             Shape::List(item) => DataType::List(Arc::new(Field::new_list_field(item.data_type(), true))),
             Shape::Object(fields) => {
                 DataType::Struct(fields.iter().map(|(k, s)| Field::new(k, s.data_type(), true)).collect())
@@ -144,6 +157,11 @@ pub fn merge_fields(into: &mut Vec<(String, Shape)>, from: Vec<(String, Shape)>)
             None => into.push((name, shape)),
         }
     }
+}
+
+/// The first column whose values no type holds.
+pub fn mixed(columns: &[(String, Shape)]) -> Option<&str> {
+    columns.iter().find(|(_, shape)| shape.is_mixed()).map(|(name, _)| name.as_str())
 }
 
 /// A schema of such columns.
@@ -189,6 +207,12 @@ mod tests {
         assert_eq!(shape, Shape::Float);
         shape.merge(Shape::Date);
         assert_eq!(shape, Shape::Text);
+        shape.merge(Shape::Unknown);
+        assert_eq!(mixed(&[("x".into(), shape.clone())]), None);
+        shape.merge(Shape::List(Box::new(Shape::Int)));
+        assert_eq!(mixed(&[("x".into(), shape)]), Some("x"));
+        let inner = Shape::of_json(&serde_json::json!([1, {"a": 2}]), true);
+        assert_eq!(mixed(&[("a".into(), Shape::Int), ("y".into(), inner)]), Some("y"));
     }
 
     #[test]

@@ -126,6 +126,10 @@ pub fn infer(file: &InputFile) -> Result<Option<SchemaRef>> {
             .broken("holds no JSON objects at its start")
             .hint("the format 'json' wants one object a line"));
     }
+    if let Some(name) = infer::mixed(&columns) {
+        return Err(Error::user(format!("file '{file}': column '{name}' holds objects or arrays beside other values"))
+            .hint("declare the columns; one of a type that some records do not fit makes those dead letters"));
+    }
     Ok((!columns.is_empty()).then(|| Arc::new(infer::schema(&columns))))
 }
 

@@ -10,6 +10,8 @@ use super::cells::{Cell, LARGE_BITS, LIMIT_BITS};
 use super::number::{Number, OwnedNumber, ratio};
 use super::scan::{Exponents, scan, unit};
 use super::wide::Wide;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::{Level, level};
 use arrow::array::{Array, BinaryArray, BinaryBuilder};
 use hashbrown::HashMap;
 use num_bigint::{BigInt, BigUint};
@@ -631,7 +633,7 @@ fn fold_doubles<C: Cell>(cells: &mut [C], low: i32, values: &[f64], ids: &[u32])
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("bmi2") {
+    if level() >= Level::Avx2 {
         // SAFETY: the processor has the feature.
         return unsafe { fold_doubles_bmi2(cells, low, values, ids) };
     }
@@ -649,11 +651,11 @@ fn fold_doubles_bmi2<C: Cell>(cells: &mut [C], low: i32, values: &[f64], ids: &[
 fn total(values: &[f64], low: i32) -> i128 {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+        if level() >= Level::Avx512 {
             // SAFETY: the processor has the features.
             return unsafe { total_avx512(values, low) };
         }
-        if is_x86_feature_detected!("avx2") {
+        if level() >= Level::Avx2 {
             // SAFETY: the processor has the feature.
             return unsafe { total_avx2(values, low) };
         }

@@ -1,5 +1,8 @@
 //! `scan`: which exponents a run of doubles uses.
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::{Level, level};
+
 /// The exponents of a run of doubles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Exponents {
@@ -37,11 +40,11 @@ pub fn unit(bits: u64) -> i32 {
 fn extremes(values: &[f64]) -> (i64, i64) {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") {
+        if level() >= Level::Avx512 {
             // SAFETY: the processor has the feature.
             return unsafe { extremes_avx512(values) };
         }
-        if is_x86_feature_detected!("avx2") {
+        if level() >= Level::Avx2 {
             // SAFETY: the processor has the feature.
             return unsafe { extremes_avx2(values) };
         }

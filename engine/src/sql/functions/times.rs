@@ -9,6 +9,8 @@ use chrono_tz::Tz;
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs};
 
+use pelton_kernels::numbers::range;
+
 use super::Arg::{Int, Text, Time, TimeOfDay};
 use super::pattern::{Pattern, in_zone};
 use super::{Flink, Ints, Texts, answer, numbers, rows, texts};
@@ -608,7 +610,8 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
 fn counts_ticks(values: &[i64], digits: i64, data_type: &DataType) -> bool {
     match (digits, data_type) {
         (3, DataType::Timestamp(TimeUnit::Millisecond, _)) => {
-            values.iter().fold(true, |fits, n| fits & (n.unsigned_abs() <= i64::MAX as u64 / 1000))
+            let most = i64::MAX / 1000;
+            range(values).is_none_or(|(low, high)| low >= -most && high <= most)
         }
         (6, DataType::Timestamp(TimeUnit::Microsecond, _)) | (9, DataType::Timestamp(TimeUnit::Nanosecond, _)) => true,
         _ => false,
