@@ -71,7 +71,7 @@ pub fn compile(expr: &Expr, schema: &DFSchema, props: &ExecutionProps) -> Result
 
 /// A DataFusion planning failure as the user's error.
 pub fn plan_error(error: DataFusionError) -> Error {
-    Error::user(error.strip_backtrace())
+    Error::user(crate::sql::without_plea(&error.strip_backtrace()))
 }
 
 /// `x IN (a, b)` with columns in the list is `x = a OR x = b`: DataFusion takes a list for a constant if its members say
@@ -104,8 +104,8 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
         }
         let op = *binary.op();
         if is_comparison(op) {
-            let left = zero_is_zero(binary.left().clone(), schema)?;
-            let right = zero_is_zero(binary.right().clone(), schema)?;
+            let [left, right] = one_encoding([binary.left(), binary.right()], schema)?;
+            let (left, right) = (zero_is_zero(left, schema)?, zero_is_zero(right, schema)?);
             return Ok(Transformed::yes(Arc::new(BinaryExpr::new(left, op, right)) as Compiled));
         }
         if matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) {
@@ -118,6 +118,17 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
             } else {
                 checked
             }));
+        }
+    }
+    if let Some(list) = any.downcast_ref::<InListExpr>()
+        && list.expr().data_type(schema)?.is_string()
+    {
+        let sides: Vec<&Compiled> = std::iter::once(list.expr()).chain(list.list()).collect();
+        let types = sides.iter().map(|s| s.data_type(schema)).collect::<datafusion_common::Result<Vec<_>>>()?;
+        if types.iter().any(|t| *t != types[0]) {
+            let mut sides = sides.into_iter().map(as_text).collect::<Vec<_>>();
+            let expr = sides.remove(0);
+            return in_list(expr, sides, &list.negated(), schema).map(Transformed::yes);
         }
     }
     if let Some(list) = any.downcast_ref::<InListExpr>()
@@ -179,6 +190,20 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
     Ok(Transformed::no(node))
 }
 
+/// Texts of one encoding: a function of a view may answer with another one than the planner thought.
+fn one_encoding(sides: [&Compiled; 2], schema: &Schema) -> datafusion_common::Result<[Compiled; 2]> {
+    let (left, right) = (sides[0].data_type(schema)?, sides[1].data_type(schema)?);
+    Ok(if left.is_string() && right.is_string() && left != right {
+        sides.map(as_text)
+    } else {
+        sides.map(Clone::clone)
+    })
+}
+
+fn as_text(side: &Compiled) -> Compiled {
+    Arc::new(Canonical { inner: side.clone(), what: Canon::Text(DataType::Utf8) })
+}
+
 fn zero_is_zero(side: Compiled, schema: &Schema) -> datafusion_common::Result<Compiled> {
     if !is_float(&side.data_type(schema)?) {
         return Ok(side);
@@ -237,7 +262,11 @@ impl fmt::Display for Canonical {
 
 impl PhysicalExpr for Canonical {
     fn data_type(&self, schema: &Schema) -> datafusion_common::Result<DataType> {
-        self.inner.data_type(schema)
+        match &self.what {
+            Canon::Nan | Canon::Zero => self.inner.data_type(schema),
+            Canon::Text(wanted) => Ok(wanted.clone()),
+            Canon::Length => Ok(DataType::Int64),
+        }
     }
 
     fn nullable(&self, schema: &Schema) -> datafusion_common::Result<bool> {
@@ -385,10 +414,10 @@ impl Select {
                 self.empty(&batch.filter(&none)?)
             }
             Err(_) => {
-                let batch = used_values(&batch.dense()?)?;
+                let batch = batch.dense()?;
                 let half = batch.rows() / 2;
-                let left = self.run(&batch.slice(0, half), letters)?;
-                let right = self.run(&batch.slice(half, batch.rows() - half), letters)?;
+                let left = self.run(&used_values(&batch.slice(0, half))?, letters)?;
+                let right = self.run(&used_values(&batch.slice(half, batch.rows() - half))?, letters)?;
                 join(left, right)
             }
         }

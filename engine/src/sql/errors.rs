@@ -78,13 +78,17 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
         DataFusionError::Plan(message) => plain(&message),
         DataFusionError::NotImplemented(message) => plain(&format!("not supported yet: {}", lower_first(&message))),
         DataFusionError::Internal(message) => {
-            let first = message.split(".\nThis issue was likely caused").next().unwrap_or(&message);
-            Error::user(format!("the planner could not handle this: {}", types::in_our_words(first)))
+            Error::user(format!("the planner could not handle this: {}", types::in_our_words(without_plea(&message))))
         }
         DataFusionError::SQL(parser, _) => from_parser(*parser, &[]),
         DataFusionError::ArrowError(arrow, _) => plain(&arrow.to_string()),
         other => plain(&other.strip_backtrace()),
     }
+}
+
+/// A message without DataFusion's plea to report it there.
+pub fn without_plea(message: &str) -> &str {
+    message.split("\nThis issue was likely caused").next().unwrap_or(message).trim_end_matches('.')
 }
 
 /// True if DataFusion's optimizer met an error of ours.
@@ -154,6 +158,7 @@ fn from_schema(error: SchemaError) -> Error {
 
 /// A message of DataFusion without its jargon.
 fn plain(message: &str) -> Error {
+    let message = without_plea(message);
     let message = [
         "Error during planning: ",
         "This feature is not implemented: ",

@@ -41,6 +41,7 @@ use crate::connector::{Registry, Table};
 use crate::error::{Error, Span};
 
 pub use aggregates::{AggregateKind, PeltonAggregate};
+pub(crate) use errors::without_plea;
 pub use session::Session;
 pub use settings::{
     FloatSum, KNOWN as KNOWN_SETTINGS, Known as KnownSetting, Settings, Shape as SettingShape, Volatile,
