@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -359,8 +360,8 @@ impl Below {
 }
 
 impl Places for Below {
-    fn dead_letters(&self, path: &str) -> Result<Box<dyn DeadLetterStore>> {
-        self.places.dead_letters(&self.path(path))
+    fn dead_letters(&self, path: &str, retention: Option<Duration>) -> Result<Box<dyn DeadLetterStore>> {
+        self.places.dead_letters(&self.path(path), retention)
     }
 
     fn storage(&self, path: &str) -> Result<Arc<dyn Storage>> {

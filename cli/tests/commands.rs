@@ -680,3 +680,20 @@ fn help_and_version() {
     assert_eq!(place.pelton(&["--version"]).out, format!("pelton {}\n", env!("CARGO_PKG_VERSION")));
     place.pelton(&["rum"]).says(2, &["unrecognized subcommand 'rum'", "'run'"]);
 }
+
+#[test]
+fn a_limit_ends_a_stream_without_an_end() {
+    let place = Place::new();
+    place.write(
+        "q.sql",
+        "CREATE TABLE bid (WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '1' SECOND)
+         WITH ('connector' = 'nexmark', 'nexmark.table' = 'bid', 'rows-per-second' = '50000', 'history.path' = 'history');
+         CREATE TABLE top WITH ('connector' = 'filesystem', 'path' = 'top.json') AS
+         SELECT window_end, auction, COUNT(*) AS n FROM TUMBLE(bid, `dateTime`, INTERVAL '1' SECOND)
+         GROUP BY window_start, window_end, auction ORDER BY window_end, n DESC, auction LIMIT 3;",
+    );
+    let ran = place.pelton(&["run", "q.sql"]);
+    ran.says(0, &["3 out", "stopped, and what was read is committed"]);
+    assert_eq!(std::fs::read_to_string(place.path("top.json")).unwrap().lines().count(), 3);
+    place.pelton(&["verify", "q.sql"]).says(0, &["everything is as it was"]);
+}

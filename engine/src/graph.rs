@@ -119,6 +119,23 @@ impl Graph {
         outputs.push(to);
     }
 
+    /// True if a source has no end.
+    pub fn is_endless(&self) -> bool {
+        self.sources.iter().any(|s| s.table.as_ref().is_some_and(|t| !t.bounded))
+    }
+
+    /// True once every sink has all the rows it will ever get, because of a `LIMIT` behind every source.
+    pub fn has_enough(&self) -> bool {
+        let mut enough: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        let all = |inputs: &[Input], enough: &[bool]| {
+            inputs.iter().all(|input| matches!(input, Input::Node(n) if enough[*n])) && !inputs.is_empty()
+        };
+        for node in &self.nodes {
+            enough.push(node.operator.has_enough() || all(&node.inputs, &enough));
+        }
+        self.sinks.iter().all(|sink| all(&sink.inputs, &enough))
+    }
+
     /// The graph as text, for `EXPLAIN` and tests: sinks first, inputs indented below.
     pub fn explain(&self) -> String {
         let mut text = String::new();

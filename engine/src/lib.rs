@@ -23,3 +23,4 @@ pub mod run;
 mod shift;
 pub mod sql;
 pub mod window;
+pub mod zone;

@@ -3,10 +3,16 @@
 //! Every window of a kind is a run of equally wide panes, aligned alike, so that a row is folded into one pane and a
 //! window is merged from its panes when it closes. `TUMBLE`: the pane is the window. `HOP`: panes of gcd(size, slide).
 //! `CUMULATE`: panes of one step.
+//!
+//! Panes and windows are in the time that they are cut in: instants, or what the clocks of a zone show. [`Panes::cut_time`]
+//! leads there, [`Panes::start_of`] and [`Panes::end_of`] back.
+
+use std::sync::Arc;
 
 use crate::window::WindowSpec;
+use crate::zone::Zone;
 
-/// A window `[start, end)` in µs.
+/// A window `[start, end)` in µs of cut time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// First instant.
@@ -29,11 +35,13 @@ impl Ord for Window {
 }
 
 /// The arithmetic of one window specification (all but sessions).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Panes {
     width: i64,
     offset: i64,
     kind: Kind,
+    /// Set if the windows are cut by what this zone's clocks show.
+    zone: Option<Arc<Zone>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,22 +62,54 @@ pub fn floor_to(t: i64, step: i64, offset: i64) -> i64 {
 }
 
 impl Panes {
-    /// The arithmetic of `spec`; `None` for sessions, which have no panes.
-    pub fn of(spec: &WindowSpec) -> Option<Self> {
-        Some(match *spec {
-            WindowSpec::Tumble { size_us, offset_us } => {
-                Panes { width: size_us, offset: offset_us, kind: Kind::Tumble }
+    /// The arithmetic of `spec`, cut in a zone if one is given; `None` for sessions, which have no panes.
+    pub fn of(spec: &WindowSpec, zone: Option<Arc<Zone>>) -> Option<Self> {
+        let (width, offset, kind) = match *spec {
+            WindowSpec::Tumble { size_us, offset_us } => (size_us, offset_us, Kind::Tumble),
+            WindowSpec::Hop { slide_us, size_us, offset_us } => {
+                (gcd(size_us, slide_us), offset_us, Kind::Hop { slide: slide_us, size: size_us })
             }
-            WindowSpec::Hop { slide_us, size_us, offset_us } => Panes {
-                width: gcd(size_us, slide_us),
-                offset: offset_us,
-                kind: Kind::Hop { slide: slide_us, size: size_us },
-            },
             WindowSpec::Cumulate { step_us, size_us, offset_us } => {
-                Panes { width: step_us, offset: offset_us, kind: Kind::Cumulate { size: size_us } }
+                (step_us, offset_us, Kind::Cumulate { size: size_us })
             }
             WindowSpec::Session { .. } => return None,
-        })
+        };
+        Some(Panes { width, offset, kind, zone })
+    }
+
+    /// The time in which windows are cut, of an instant.
+    #[inline]
+    pub fn cut_time(&self, instant: i64) -> i64 {
+        self.zone.as_ref().map_or(instant, |zone| zone.wall(instant))
+    }
+
+    /// The same for many.
+    pub fn cut_times(&self, instants: Arc<[i64]>) -> Arc<[i64]> {
+        match &self.zone {
+            None => instants,
+            Some(zone) => instants.iter().map(|t| zone.wall(*t)).collect(),
+        }
+    }
+
+    /// The pane that holds every instant from `low` to `high`, if it surely is one.
+    pub fn only_pane(&self, low: i64, high: i64) -> Option<i64> {
+        // Within a stretch of one offset, cut time only grows.
+        if self.zone.as_ref().is_some_and(|zone| zone.stretch(low) != zone.stretch(high)) {
+            return None;
+        }
+        let pane = self.pane_of(self.cut_time(low));
+        (pane == self.pane_of(self.cut_time(high))).then_some(pane)
+    }
+
+    /// The first instant of a window that starts at `start` in cut time.
+    pub fn start_of(&self, start: i64) -> i64 {
+        self.zone.as_ref().map_or(start, |zone| zone.first_at(start))
+    }
+
+    /// The first instant after a window that ends at `end` in cut time.
+    #[inline]
+    pub fn end_of(&self, end: i64) -> i64 {
+        self.zone.as_ref().map_or(end, |zone| zone.after_all_before(end))
     }
 
     /// Width of a pane in µs.
@@ -168,7 +208,7 @@ mod tests {
             WindowSpec::Cumulate { step_us: 5, size_us: 20, offset_us: 1 },
         ];
         for spec in specs {
-            let panes = Panes::of(&spec).unwrap();
+            let panes = Panes::of(&spec, None).unwrap();
             for t in -100..100 {
                 let want = brute(&spec, t);
                 assert_eq!(panes.windows(panes.pane_of(t)), want, "{spec:?} at {t}");

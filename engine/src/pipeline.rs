@@ -627,7 +627,8 @@ impl Pipeline<'_> {
     }
 
     fn dead_letters(&self) -> Result<Option<Box<dyn DeadLetterStore>>> {
-        self.letters_path().map(|path| self.registry.places()?.dead_letters(path)).transpose()
+        let retention = self.script.settings.duration("dead-letters.retention");
+        self.letters_path().map(|path| self.registry.places()?.dead_letters(path, retention)).transpose()
     }
 
     fn digests(&self, graph: &Graph, outcome: &Outcome, computed: bool) -> BTreeMap<String, String> {

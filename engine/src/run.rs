@@ -246,6 +246,8 @@ struct Runner<'g> {
     serial: Mutex<Serial>,
     chunks_max: usize,
     queue_max: usize,
+    /// Every sink has what its `LIMIT` asks for, and only stopping would end the run.
+    enough: AtomicBool,
 }
 
 /// Runs a graph to its end (or until told to stop). Sinks are committed if it succeeds, and thrown away if not.
@@ -324,6 +326,7 @@ pub fn run_graph(
         }),
         chunks_max: 2 * execution.threads + 1,
         queue_max: 4 * execution.threads,
+        enough: AtomicBool::new(false),
     };
     std::thread::scope(|scope| {
         for slot in 1..execution.threads {
@@ -401,7 +404,8 @@ impl Runner<'_> {
                 self.wake.notify_all();
                 return;
             }
-            if !state.stopping && self.execution.stop.load(Ordering::Relaxed) {
+            let stop = self.execution.stop.load(Ordering::Relaxed) || self.enough.load(Ordering::Relaxed);
+            if !state.stopping && stop {
                 state.stopping = true;
                 let now = Instant::now();
                 for p in &mut state.partitions {
@@ -803,6 +807,9 @@ impl Runner<'_> {
             self.take(slot, &node.outputs, emit, &mut done)?;
             self.flush(serial, done)?;
             serial.node_marks[index] = after.max(serial.node_marks[index]);
+        }
+        if self.graph.is_endless() && self.graph.has_enough() {
+            self.enough.store(true, Ordering::Relaxed);
         }
         Ok(work.finish)
     }

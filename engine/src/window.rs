@@ -37,6 +37,20 @@ pub enum WindowSpec {
     },
 }
 
+impl WindowSpec {
+    /// True if the windows of TIMESTAMP_LTZ are cut by what the clocks of `pelton.time-zone` show. Windows that follow one
+    /// another within the hour are not: they are the same for all, and no hour counts twice when clocks are put back.
+    pub fn is_cut_by_clock(&self) -> bool {
+        const HOUR: i64 = 3_600_000_000;
+        let every = match *self {
+            WindowSpec::Tumble { size_us, .. } | WindowSpec::Cumulate { size_us, .. } => size_us,
+            WindowSpec::Hop { slide_us, .. } => slide_us,
+            WindowSpec::Session { .. } => return false,
+        };
+        HOUR % every != 0
+    }
+}
+
 impl fmt::Display for WindowSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let offset =

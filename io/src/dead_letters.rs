@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, BinaryBuilder, Int32Builder, Int64Builder, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef};
@@ -48,15 +49,37 @@ const KINDS: [LetterKind; 5] =
 /// Writes dead letters into a directory.
 pub struct ParquetDeadLetters {
     directory: PathBuf,
+    retention: Option<Duration>,
     held: Vec<DeadLetter>,
     held_bytes: usize,
     open: Option<(PathBuf, File, ArrowWriter<File>)>,
 }
 
 impl ParquetDeadLetters {
-    /// Letters go below `directory`, which is made with the first of them: a run without letters leaves no trace.
-    pub fn new(directory: impl Into<PathBuf>) -> Self {
-        ParquetDeadLetters { directory: directory.into(), held: vec![], held_bytes: 0, open: None }
+    /// Letters go below `directory`, which is made with the first of them: a run without letters leaves no trace. Files
+    /// that were committed longer ago than `retention` are removed, now and with each commit.
+    pub fn open(directory: impl Into<PathBuf>, retention: Option<Duration>) -> Result<Self> {
+        let store =
+            ParquetDeadLetters { directory: directory.into(), retention, held: vec![], held_bytes: 0, open: None };
+        store.expire()?;
+        Ok(store)
+    }
+
+    /// Removes the files that are too old.
+    fn expire(&self) -> Result<()> {
+        let Some(retention) = self.retention else { return Ok(()) };
+        let remove = || -> io::Result<()> {
+            for (_, path) in parts(&self.directory)? {
+                // A file from the future is not old.
+                let age = fs::metadata(&path)?.modified()?.elapsed().unwrap_or_default();
+                if age > retention {
+                    fs::remove_file(path)?;
+                }
+            }
+            Ok(())
+        };
+        let failed = || format!("cannot remove old dead letters from '{}'", self.directory.display());
+        remove().map_err(|e| Error::world(failed()).because(e))
     }
 
     fn failed(&mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -131,7 +154,8 @@ impl DeadLetterStore for ParquetDeadLetters {
     }
 
     fn commit(&mut self) -> Result<()> {
-        self.publish().map_err(|e| self.failed(e))
+        self.publish().map_err(|e| self.failed(e))?;
+        self.expire()
     }
 }
 
@@ -325,7 +349,7 @@ mod tests {
     fn letters_come_back_once_committed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("letters");
-        let mut store = ParquetDeadLetters::new(&path);
+        let mut store = ParquetDeadLetters::open(&path, None).unwrap();
         store.commit().unwrap();
         assert!(!path.exists(), "no letters, no trace");
         assert_eq!(read(&path, &Filter::default(), 10).unwrap(), []);
@@ -340,7 +364,7 @@ mod tests {
         store.commit().unwrap();
         store.write(&[letter(8, LetterKind::FarFuture)]).unwrap();
         drop(store);
-        let mut again = ParquetDeadLetters::new(&path);
+        let mut again = ParquetDeadLetters::open(&path, None).unwrap();
         again.write(&[letter(9, LetterKind::Schema)]).unwrap();
         again.commit().unwrap();
         let mut names: Vec<_> =
@@ -369,6 +393,26 @@ mod tests {
     }
 
     #[test]
+    fn old_letters_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("letters");
+        let keep = |letter: DeadLetter| {
+            let mut store = ParquetDeadLetters::open(&path, Some(Duration::from_secs(3600))).unwrap();
+            store.write(&[letter]).unwrap();
+            store.commit().unwrap();
+        };
+        keep(letter(1, LetterKind::Late));
+        keep(letter(2, LetterKind::Late));
+        let old = std::time::SystemTime::now() - Duration::from_secs(3601);
+        File::options().write(true).open(path.join("part-00000.parquet")).unwrap().set_modified(old).unwrap();
+        fs::write(path.join("notes.txt"), "").unwrap();
+        keep(letter(3, LetterKind::Late));
+        let offsets: Vec<u64> = read(&path, &Filter::default(), 9).unwrap().iter().map(|l| l.offset).collect();
+        assert_eq!(offsets, [2, 3]);
+        assert!(path.join("notes.txt").exists(), "files of others stay");
+    }
+
+    #[test]
     fn every_kind_has_its_word() {
         for kind in KINDS {
             assert_eq!(kind_of(kind.as_str()), Some(kind));
@@ -384,7 +428,7 @@ mod tests {
         fs::write(dir.path().join("part-00000.parquet"), "no").unwrap();
         let error = read(dir.path(), &Filter::default(), 10).unwrap_err();
         assert!(error.to_string().contains("part-00000.parquet' holds no dead letters"), "{error}");
-        let mut store = ParquetDeadLetters::new(dir.path().join("notes.txt"));
+        let mut store = ParquetDeadLetters::open(dir.path().join("notes.txt"), None).unwrap();
         store.write(&[letter(1, LetterKind::Late)]).unwrap();
         let error = store.commit().unwrap_err();
         assert!(error.to_string().contains("cannot write dead letters to") && error.exit_code() == 1, "{error}");

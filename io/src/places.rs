@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -17,8 +18,8 @@ use crate::storage::LocalStorage;
 pub struct LocalPlaces;
 
 impl Places for LocalPlaces {
-    fn dead_letters(&self, path: &str) -> Result<Box<dyn DeadLetterStore>> {
-        Ok(Box::new(ParquetDeadLetters::new(path)))
+    fn dead_letters(&self, path: &str, retention: Option<Duration>) -> Result<Box<dyn DeadLetterStore>> {
+        Ok(Box::new(ParquetDeadLetters::open(path, retention)?))
     }
 
     fn storage(&self, path: &str) -> Result<Arc<dyn Storage>> {

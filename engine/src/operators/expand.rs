@@ -33,10 +33,10 @@ impl Operator for WindowExpand {
         let times = times_us(batch.columns.column(self.time));
         let (mut rows, mut starts, mut ends) = (vec![], vec![], vec![]);
         for (row, &t) in times.iter().enumerate() {
-            for window in self.panes.windows(self.panes.pane_of(t)) {
+            for window in self.panes.windows(self.panes.pane_of(self.panes.cut_time(t))) {
                 rows.push(row as u32);
-                starts.push(window.start);
-                ends.push(window.end);
+                starts.push(self.panes.start_of(window.start));
+                ends.push(self.panes.end_of(window.end));
             }
         }
         if rows.is_empty() {

@@ -29,7 +29,7 @@ mod window_aggregate;
 pub use enrich::{Enrich, JoinKind, LookupTable};
 pub use expand::WindowExpand;
 pub use select::SelectStep;
-pub use session::SessionAggregate;
+pub use session::{SessionAggregate, Sessions};
 pub use sort::Sort;
 pub use window_aggregate::{Assign, GroupColumn, WindowAggregate};
 
@@ -69,6 +69,11 @@ pub trait Operator: Send + Sync {
     /// What its input rows must satisfy for it to do anything with them, if that is all it looks at first.
     fn predicate(&self) -> Option<&Compiled> {
         None
+    }
+
+    /// True once nothing that comes in can change what came out: its `LIMIT` is reached.
+    fn has_enough(&self) -> bool {
+        false
     }
 
     /// Bytes of state held, for progress and tests.

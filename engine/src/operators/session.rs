@@ -4,18 +4,20 @@
 //! session comes out once the stage's watermark is above `session_end = last + gap`. So the sessions are the connected
 //! runs of all rows that are not late, whatever order they came in. (Flink merges by arrival instead.)
 //!
-//! State: fragments, each a stretch of one key's rows that surely belong together, with one aggregate state. Workers
-//! make fragments on their own; `advance` sorts all of them by (key, start), merges those that touch, emits the closed
-//! ones and keeps the rest. To keep that cheap it is done only when enough has changed (`worth_it`).
+//! State: fragments, each a stretch of one key's rows that surely belong together, and groups, each with one aggregate
+//! state. A fragment is one group, unless the query groups by more than the session's keys or has a `WHERE` above the
+//! window function: then a group is a fragment with the further keys of those of its rows that pass. Workers make
+//! fragments on their own; `advance` sorts all of them by (key, start), merges those that touch, emits the closed ones
+//! and keeps the rest. To keep that cheap it is done only when enough has changed (`worth_it`).
 
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{Aggregate, AggregateError};
 use pelton_kernels::group_table::GroupTable;
-use pelton_kernels::program::Program;
+use pelton_kernels::program::{Program, keep};
 
 use super::{Emit, GroupColumn, Operator, order_columns, show_time, times_us, timestamps};
 use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
@@ -23,14 +25,25 @@ use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::letter;
 
-/// See the module.
-pub struct SessionAggregate {
-    /// Keys and aggregates over the input columns (order columns as in [`super::WindowAggregate`]).
-    pub program: Arc<Program>,
+/// How rows are put into sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct Sessions {
     /// Input column of the event time.
     pub time: usize,
     /// Longest pause within a session, in µs.
     pub gap: i64,
+    /// So many of the program's keys, the first ones, have sessions of their own; the others only group.
+    pub keys: usize,
+    /// Input column, BOOLEAN: rows that are not true take part in sessions but are not counted.
+    pub filter: Option<usize>,
+}
+
+/// See the module.
+pub struct SessionAggregate {
+    /// Keys and aggregates over the input columns (order columns as in [`super::WindowAggregate`]).
+    pub program: Arc<Program>,
+    /// How rows are put into sessions.
+    pub sessions: Sessions,
     /// One tick of the event time in µs.
     pub tick: i64,
     /// True if an aggregate needs the order columns.
@@ -53,7 +66,7 @@ struct Kept {
     size: usize,
 }
 
-/// Stretches of rows, each of one key, with their aggregate states.
+/// Stretches of rows, each of one key, with the states of their groups.
 struct Fragments {
     keys: GroupTable,
     /// The newest fragment of each key: where its next row most likely belongs.
@@ -61,25 +74,36 @@ struct Fragments {
     key: Vec<u32>,
     start: Vec<i64>,
     last: Vec<i64>,
+    /// Groups by (fragment, further keys); `None` if each fragment is one group.
+    groups: Option<GroupTable>,
     states: Vec<Box<dyn Aggregate>>,
 }
 
 impl Fragments {
-    fn new(program: &Program) -> Result<Self, AggregateError> {
-        let types: Vec<_> = program.keys.iter().map(|(_, t)| t.clone()).collect();
+    fn new(program: &Program, sessions: &Sessions) -> Result<Self, AggregateError> {
+        let types: Vec<DataType> = program.keys.iter().map(|(_, t)| t.clone()).collect();
+        let (session, further) = types.split_at(sessions.keys);
+        let groups = (!further.is_empty() || sessions.filter.is_some())
+            .then(|| GroupTable::new(&[&[DataType::UInt32], further].concat()));
         let states = program.aggregates.iter().map(|a| a.spec.build()).collect::<Result<_, _>>()?;
         Ok(Fragments {
-            keys: GroupTable::new(&types),
+            keys: GroupTable::new(session),
             newest: vec![],
             key: vec![],
             start: vec![],
             last: vec![],
+            groups,
             states,
         })
     }
 
     fn len(&self) -> usize {
         self.key.len()
+    }
+
+    /// How many groups there are.
+    fn groups(&self) -> usize {
+        self.groups.as_ref().map_or(self.len(), GroupTable::len)
     }
 
     fn add(&mut self, key: u32, start: i64, last: i64) -> u32 {
@@ -93,6 +117,36 @@ impl Fragments {
         self.newest[key as usize] = id;
         id
     }
+
+    /// The fragment of each of these rows; makes those that are missing.
+    fn find(&mut self, rows: &[u32], times: &[i64], keys: &[u32], gap: i64) -> Vec<u32> {
+        self.newest.resize(self.keys.len(), u32::MAX);
+        let of_row = |(&row, &key): (&u32, &u32)| {
+            let t = times[row as usize];
+            let newest = self.newest[key as usize];
+            let at = newest as usize;
+            if newest == u32::MAX || t < self.start[at] - gap || t > self.last[at] + gap {
+                return self.add(key, t, t);
+            }
+            self.start[at] = self.start[at].min(t);
+            self.last[at] = self.last[at].max(t);
+            newest
+        };
+        rows.iter().zip(keys).map(of_row).collect()
+    }
+}
+
+/// All fragments, merged into sessions.
+struct Merged {
+    /// Keys of the sessions.
+    keys: GroupTable,
+    /// Key, first time and last time of each session.
+    sessions: Vec<(u32, i64, i64)>,
+    /// The session of each group.
+    session: Vec<u32>,
+    /// Session and further keys of each group, if they differ from the sessions.
+    groups: Option<GroupTable>,
+    states: Vec<Box<dyn Aggregate>>,
 }
 
 impl SessionAggregate {
@@ -100,8 +154,7 @@ impl SessionAggregate {
     #[expect(clippy::too_many_arguments, reason = "the fields of one plan node, named at the only caller")]
     pub fn new(
         program: Arc<Program>,
-        time: usize,
-        gap: i64,
+        sessions: Sessions,
         tick: i64,
         ordered: bool,
         group: Vec<GroupColumn>,
@@ -109,26 +162,203 @@ impl SessionAggregate {
         text: String,
         slots: usize,
     ) -> Result<Self> {
-        let new = || Fragments::new(&program).map_err(|e| Error::user(format!("{text}: {e}")));
+        let new = || Fragments::new(&program, &sessions).map_err(|e| Error::user(format!("{text}: {e}")));
         let kept = Mutex::new(Kept { fragments: new()?, looked: MARK_MIN, size: 0 });
         let slots = (0..slots).map(|_| new().map(Mutex::new)).collect::<Result<_>>()?;
-        Ok(SessionAggregate { program, time, gap, tick, ordered, group, schema, text, slots, kept })
+        Ok(SessionAggregate { program, sessions, tick, ordered, group, schema, text, slots, kept })
     }
 
     fn failed(&self, error: impl std::fmt::Display) -> Error {
         Error::world(format!("{}: {error}", self.text))
     }
 
+    fn fragments(&self) -> Result<Fragments> {
+        Fragments::new(&self.program, &self.sessions).map_err(|e| self.failed(e))
+    }
+
     /// Looking through all fragments pays off when a good part of them is new, or at the end.
     fn worth_it(&self, mark: i64, kept: &Kept, fresh: usize) -> bool {
-        mark == MARK_MAX || mark.saturating_sub(kept.looked) > self.gap.max(self.tick) || fresh > kept.size.max(4096)
+        let gap = self.sessions.gap.max(self.tick);
+        mark == MARK_MAX || mark.saturating_sub(kept.looked) > gap || fresh > kept.size.max(4096)
+    }
+
+    /// Merges fragments that touch into sessions, and their groups into one store.
+    fn merge(&self, parts: &[Fragments]) -> Result<Merged> {
+        let mut store = self.fragments()?;
+        let mut all: Vec<(u32, i64, i64, u32, u32)> = vec![]; // key, start, last, part, fragment
+        for (p, part) in parts.iter().enumerate() {
+            let map = store.keys.absorb(&part.keys).map_err(|e| self.failed(e))?;
+            all.extend(
+                (0..part.len()).map(|f| (map[part.key[f] as usize], part.start[f], part.last[f], p as u32, f as u32)),
+            );
+        }
+        all.sort_unstable();
+        // Runs that touch are one session. `home` is the session of each fragment of each part.
+        let mut sessions: Vec<(u32, i64, i64)> = vec![];
+        let mut home: Vec<Vec<u32>> = parts.iter().map(|p| vec![0; p.len()]).collect();
+        for &(key, start, last, part, fragment) in &all {
+            match sessions.last_mut() {
+                Some(s) if s.0 == key && start <= s.2.saturating_add(self.sessions.gap) => s.2 = s.2.max(last),
+                _ => sessions.push((key, start, last)),
+            }
+            home[part as usize][fragment as usize] = sessions.len() as u32 - 1;
+        }
+        let mut session: Vec<u32> = (0..sessions.len() as u32).collect();
+        for (part, home) in parts.iter().zip(home) {
+            let map = match (&mut store.groups, &part.groups) {
+                (Some(mine), Some(theirs)) => {
+                    let mut keys = theirs.keys().map_err(|e| self.failed(e))?;
+                    let fragments = keys[0].as_primitive::<UInt32Type>().values();
+                    keys[0] = Arc::new(UInt32Array::from_iter_values(fragments.iter().map(|f| home[*f as usize])));
+                    let mut ids = vec![];
+                    mine.intern(&keys, Rows::All(theirs.len()), &mut ids).map_err(|e| self.failed(e))?;
+                    ids
+                }
+                _ => home,
+            };
+            let count = store.groups.as_ref().map_or(sessions.len(), GroupTable::len);
+            for (mine, theirs) in store.states.iter_mut().zip(&part.states) {
+                mine.resize(count);
+                mine.merge(theirs.as_ref(), &map).map_err(|e| self.failed(e))?;
+            }
+        }
+        if let Some(groups) = &store.groups {
+            session = groups.keys().map_err(|e| self.failed(e))?[0].as_primitive::<UInt32Type>().values().to_vec();
+        }
+        Ok(Merged { keys: store.keys, sessions, session, groups: store.groups, states: store.states })
+    }
+
+    /// The states of these groups, in this order.
+    fn pick(&self, states: &[Box<dyn Aggregate>], groups: &UInt32Array) -> Result<Vec<Box<dyn Aggregate>>> {
+        let mut picked = self.fragments()?.states;
+        for (mine, theirs) in picked.iter_mut().zip(states) {
+            let saved = arrow::compute::take(&theirs.save(), groups, None).map_err(internal)?;
+            mine.load(saved.as_binary()).map_err(|e| self.failed(e))?;
+        }
+        Ok(picked)
+    }
+
+    /// The rows of these groups, whose sessions are closed.
+    fn emit(&self, merged: &Merged, groups: Vec<u32>, out: &mut Emit) -> Result<()> {
+        let mut groups = groups;
+        let of = |group: u32| merged.sessions[merged.session[group as usize] as usize];
+        groups.sort_by_key(|&g| (of(g).2, of(g).1));
+        let mut bounds: Vec<(i64, i64)> = groups.iter().map(|&g| (of(g).1, of(g).2)).collect();
+        let mut keys: Vec<ArrayRef> = vec![];
+        let session_key = UInt32Array::from_iter_values(groups.iter().map(|&g| of(g).0));
+        let picked = UInt32Array::from(groups);
+        for key in merged.keys.keys().map_err(|e| self.failed(e))? {
+            keys.push(arrow::compute::take(&key, &session_key, None).map_err(internal)?);
+        }
+        if let Some(table) = &merged.groups {
+            for key in &table.keys().map_err(|e| self.failed(e))?[1..] {
+                keys.push(arrow::compute::take(key, &picked, None).map_err(internal)?);
+            }
+        }
+        let mut states = self.pick(&merged.states, &picked)?;
+        if !(0..self.sessions.keys).all(|key| self.group.contains(&GroupColumn::Key(key))) {
+            self.regroup(&mut bounds, &mut keys, &mut states)?;
+        }
+        let gap = self.sessions.gap;
+        let mut columns: Vec<ArrayRef> = vec![];
+        for (column, field) in self.group.iter().zip(self.schema.fields()) {
+            let bound = |f: &dyn Fn(&(i64, i64)) -> i64| timestamps(bounds.iter().map(f).collect(), field.data_type());
+            columns.push(match column {
+                GroupColumn::Key(i) => keys[*i].clone(),
+                GroupColumn::WindowStart => bound(&|s| s.0)?,
+                GroupColumn::WindowEnd => bound(&|s| s.1 + gap)?,
+                GroupColumn::WindowTime => bound(&|s| s.1 + gap - self.tick)?,
+            });
+        }
+        for state in &states {
+            columns.push(state.finish().map_err(|e| self.failed(e))?);
+        }
+        let columns = columns
+            .into_iter()
+            .zip(self.schema.fields())
+            .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(internal)?;
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(bounds.len()));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?;
+        out.batches.push(MicroBatch::derived(rows));
+        Ok(())
+    }
+
+    /// Merges groups that are one to the query, because it does not name all of the session's keys. They close together:
+    /// the query names the window's end.
+    fn regroup(
+        &self,
+        bounds: &mut Vec<(i64, i64)>,
+        keys: &mut [ArrayRef],
+        states: &mut Vec<Box<dyn Aggregate>>,
+    ) -> Result<()> {
+        let by_start = self.group.contains(&GroupColumn::WindowStart);
+        let named: Vec<usize> = (0..keys.len()).filter(|key| self.group.contains(&GroupColumn::Key(*key))).collect();
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(bounds.iter().map(|s| s.1)))];
+        if by_start {
+            columns.push(Arc::new(Int64Array::from_iter_values(bounds.iter().map(|s| s.0))));
+        }
+        columns.extend(named.iter().map(|key| keys[*key].clone()));
+        let types: Vec<DataType> = columns.iter().map(|c| c.data_type().clone()).collect();
+        let mut table = GroupTable::new(&types);
+        let mut ids = vec![];
+        table.intern(&columns, Rows::All(bounds.len()), &mut ids).map_err(|e| self.failed(e))?;
+        let mut merged = self.fragments()?.states;
+        for (mine, theirs) in merged.iter_mut().zip(states.iter()) {
+            mine.resize(table.len());
+            mine.merge(theirs.as_ref(), &ids).map_err(|e| self.failed(e))?;
+        }
+        let mut grouped = table.keys().map_err(|e| self.failed(e))?.into_iter();
+        let mut next = || grouped.next().expect("a column for each that was interned");
+        let ends = next();
+        let ends = ends.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec();
+        let starts = match by_start {
+            true => next().as_primitive::<arrow::datatypes::Int64Type>().values().to_vec(),
+            false => ends.clone(),
+        };
+        for key in named {
+            keys[key] = next();
+        }
+        *bounds = starts.into_iter().zip(ends).collect();
+        *states = merged;
+        Ok(())
+    }
+
+    /// The open sessions, in a fresh store, so that keys and states of the closed ones are let go.
+    fn retain(&self, merged: Merged, open: &[bool]) -> Result<Fragments> {
+        let mut store = self.fragments()?;
+        let sessions: Vec<u32> = (0..open.len() as u32).filter(|&s| open[s as usize]).collect();
+        let mut renumbered = vec![u32::MAX; open.len()];
+        let mut ids = vec![];
+        let key_rows: Vec<u32> = sessions.iter().map(|&s| merged.sessions[s as usize].0).collect();
+        let keys = merged.keys.keys().map_err(|e| self.failed(e))?;
+        store.keys.intern(&keys, Rows::List(&key_rows), &mut ids).map_err(|e| self.failed(e))?;
+        for (&s, &key) in sessions.iter().zip(&ids) {
+            let (_, start, last) = merged.sessions[s as usize];
+            renumbered[s as usize] = store.add(key, start, last);
+        }
+        if sessions.len() == open.len() {
+            store.groups = merged.groups;
+            store.states = merged.states;
+            return Ok(store);
+        }
+        let groups: Vec<u32> =
+            (0..merged.session.len() as u32).filter(|&g| open[merged.session[g as usize] as usize]).collect();
+        if let (Some(mine), Some(theirs)) = (&mut store.groups, &merged.groups) {
+            let mut keys = theirs.keys().map_err(|e| self.failed(e))?;
+            keys[0] = Arc::new(UInt32Array::from_iter_values(merged.session.iter().map(|s| renumbered[*s as usize])));
+            mine.intern(&keys, Rows::List(&groups), &mut ids).map_err(|e| self.failed(e))?;
+        }
+        store.states = self.pick(&merged.states, &UInt32Array::from(groups))?;
+        Ok(store)
     }
 }
 
 impl Operator for SessionAggregate {
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
         let batch = batch.dense()?;
-        let times = times_us(batch.columns.column(self.time));
+        let times = times_us(batch.columns.column(self.sessions.time));
         let mut rows: Vec<u32> = Vec::with_capacity(batch.rows());
         for (row, &t) in times.iter().enumerate() {
             let mark = batch.marks.before(row);
@@ -145,33 +375,32 @@ impl Operator for SessionAggregate {
             columns.extend(order_columns(&batch));
         }
         let keys: Vec<ArrayRef> = self.program.keys.iter().map(|(c, _)| columns[*c].clone()).collect();
+        let (session_keys, further_keys) = keys.split_at(self.sessions.keys);
         let mut guard = self.slots[slot].lock().expect("no panic holds this lock");
         let fragments = &mut *guard;
-        let mut key_ids = vec![];
-        fragments.keys.intern(&keys, Rows::List(&rows), &mut key_ids).map_err(|e| self.failed(e))?;
-        fragments.newest.resize(fragments.keys.len(), u32::MAX);
-        let mut ids = Vec::with_capacity(rows.len());
-        for (&row, &key) in rows.iter().zip(&key_ids) {
-            let t = times[row as usize];
-            let newest = fragments.newest[key as usize];
-            let at = newest as usize;
-            if newest != u32::MAX && t >= fragments.start[at] - self.gap && t <= fragments.last[at] + self.gap {
-                fragments.start[at] = fragments.start[at].min(t);
-                fragments.last[at] = fragments.last[at].max(t);
-                ids.push(newest);
-            } else {
-                ids.push(fragments.add(key, t, t));
+        let mut ids = vec![];
+        fragments.keys.intern(session_keys, Rows::List(&rows), &mut ids).map_err(|e| self.failed(e))?;
+        let mut ids = fragments.find(&rows, &times, &ids, self.sessions.gap);
+        if let Some(groups) = &mut fragments.groups {
+            if let Some(filter) = self.sessions.filter {
+                (rows, ids) = keep(columns[filter].as_boolean(), Rows::List(&rows), &ids);
             }
+            let mut fragment = vec![0; batch.rows()];
+            for (&row, &id) in rows.iter().zip(&ids) {
+                fragment[row as usize] = id;
+            }
+            let fragment: ArrayRef = Arc::new(UInt32Array::from(fragment));
+            let keys = [&[fragment], further_keys].concat();
+            groups.intern(&keys, Rows::List(&rows), &mut ids).map_err(|e| self.failed(e))?;
         }
-        let count = fragments.len();
+        let count = fragments.groups();
         for (call, state) in self.program.aggregates.iter().zip(&mut fragments.states) {
             state.resize(count);
             let args: Vec<ArrayRef> = call.args.iter().map(|a| columns[*a].clone()).collect();
             match call.filter {
                 None => state.update(&args, Rows::List(&rows), &ids),
                 Some(filter) => {
-                    let (rows, ids) =
-                        pelton_kernels::program::keep(columns[filter].as_boolean(), Rows::List(&rows), &ids);
+                    let (rows, ids) = keep(columns[filter].as_boolean(), Rows::List(&rows), &ids);
                     state.update(&args, Rows::List(&rows), &ids)
                 }
             }
@@ -189,99 +418,22 @@ impl Operator for SessionAggregate {
         if !self.worth_it(mark, kept, fresh) {
             return Ok(downstream(kept.looked));
         }
-        let new = || Fragments::new(&self.program).map_err(|e| self.failed(e));
-        // All fragments in one place: keys re-numbered into one table.
-        let mut parts = vec![std::mem::replace(&mut kept.fragments, new()?)];
+        let mut parts = vec![std::mem::replace(&mut kept.fragments, self.fragments()?)];
         for slot in &self.slots {
-            parts.push(std::mem::replace(&mut *slot.lock().expect("no panic holds this lock"), new()?));
+            parts.push(std::mem::replace(&mut *slot.lock().expect("no panic holds this lock"), self.fragments()?));
         }
-        let mut table = new()?.keys;
-        let mut all: Vec<(u32, i64, i64, u32, u32)> = vec![]; // key, start, last, part, fragment
-        for (p, part) in parts.iter().enumerate() {
-            let map = table.absorb(&part.keys).map_err(|e| self.failed(e))?;
-            all.extend(
-                (0..part.len()).map(|f| (map[part.key[f] as usize], part.start[f], part.last[f], p as u32, f as u32)),
-            );
-        }
-        all.sort_unstable();
-        // Runs that touch are one session. `home` is the session of each fragment of each part.
-        let mut sessions: Vec<(u32, i64, i64)> = vec![];
-        let mut home: Vec<Vec<u32>> = parts.iter().map(|p| vec![0; p.len()]).collect();
-        for &(key, start, last, part, fragment) in &all {
-            match sessions.last_mut() {
-                Some(s) if s.0 == key && start <= s.2.saturating_add(self.gap) => s.2 = s.2.max(last),
-                _ => sessions.push((key, start, last)),
-            }
-            home[part as usize][fragment as usize] = sessions.len() as u32 - 1;
-        }
-        let mut merged = new()?;
-        for (part, home) in parts.iter().zip(&home) {
-            for (mine, theirs) in merged.states.iter_mut().zip(&part.states) {
-                mine.resize(sessions.len());
-                mine.merge(theirs.as_ref(), home).map_err(|e| self.failed(e))?;
-            }
-        }
-        let closes = |s: &(u32, i64, i64)| mark == MARK_MAX || s.2.saturating_add(self.gap) < mark;
-        let done: Vec<u32> = (0..sessions.len() as u32).filter(|&s| closes(&sessions[s as usize])).collect();
+        let merged = self.merge(&parts)?;
+        drop(parts);
+        let open = |s: &(u32, i64, i64)| mark != MARK_MAX && s.2.saturating_add(self.sessions.gap) >= mark;
+        let open: Vec<bool> = merged.sessions.iter().map(open).collect();
+        let is_done = |g: &u32| !open[merged.session[*g as usize] as usize];
+        let done: Vec<u32> = (0..merged.session.len() as u32).filter(is_done).collect();
         if !done.is_empty() {
-            let keys = table.keys().map_err(|e| self.failed(e))?;
-            let values =
-                merged.states.iter().map(|s| s.finish()).collect::<Result<Vec<_>, _>>().map_err(|e| self.failed(e))?;
-            let mut order = done.clone();
-            order.sort_by_key(|&s| (sessions[s as usize].2, sessions[s as usize].1));
-            let pick = UInt32Array::from(order.clone());
-            let key_of = UInt32Array::from_iter_values(order.iter().map(|&s| sessions[s as usize].0));
-            let bound = |f: &dyn Fn(&(u32, i64, i64)) -> i64| {
-                order.iter().map(|&s| f(&sessions[s as usize])).collect::<Vec<i64>>()
-            };
-            let mut columns: Vec<ArrayRef> = vec![];
-            for (column, field) in self.group.iter().zip(self.schema.fields()) {
-                columns.push(match column {
-                    GroupColumn::Key(i) => arrow::compute::take(&keys[*i], &key_of, None).map_err(internal)?,
-                    GroupColumn::WindowStart => timestamps(bound(&|s| s.1), field.data_type())?,
-                    GroupColumn::WindowEnd => timestamps(bound(&|s| s.2 + self.gap), field.data_type())?,
-                    GroupColumn::WindowTime => timestamps(bound(&|s| s.2 + self.gap - self.tick), field.data_type())?,
-                });
-            }
-            for value in &values {
-                columns.push(arrow::compute::take(value, &pick, None).map_err(internal)?);
-            }
-            let columns = columns
-                .into_iter()
-                .zip(self.schema.fields())
-                .map(
-                    |(c, f)| {
-                        if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) }
-                    },
-                )
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(internal)?;
-            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(order.len()));
-            let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?;
-            out.batches.push(MicroBatch::derived(rows));
+            self.emit(&merged, done, out)?;
         }
-        // The open ones move into a fresh store, so that keys and states of the closed ones are let go.
         if mark != MARK_MAX {
-            let open: Vec<u32> = (0..sessions.len() as u32).filter(|&s| !closes(&sessions[s as usize])).collect();
-            let mut store = new()?;
-            let all_keys = table.keys().map_err(|e| self.failed(e))?;
-            let key_rows: Vec<u32> = open.iter().map(|&s| sessions[s as usize].0).collect();
-            let mut ids = vec![];
-            store.keys.intern(&all_keys, Rows::List(&key_rows), &mut ids).map_err(|e| self.failed(e))?;
-            for (&s, &id) in open.iter().zip(&ids) {
-                store.add(id, sessions[s as usize].1, sessions[s as usize].2);
-            }
-            if open.len() == sessions.len() {
-                store.states = merged.states;
-            } else {
-                let pick = UInt32Array::from(open);
-                for (mine, theirs) in store.states.iter_mut().zip(&merged.states) {
-                    let saved = arrow::compute::take(&theirs.save(), &pick, None).map_err(internal)?;
-                    mine.load(saved.as_binary()).map_err(|e| self.failed(e))?;
-                }
-            }
-            kept.size = store.len();
-            kept.fragments = store;
+            kept.fragments = self.retain(merged, &open)?;
+            kept.size = kept.fragments.len();
         }
         kept.looked = mark;
         Ok(downstream(mark))
@@ -293,7 +445,10 @@ impl Operator for SessionAggregate {
 
     fn memory_bytes(&self) -> usize {
         let of = |f: &Fragments| {
-            f.keys.memory_bytes() + f.len() * 24 + f.states.iter().map(|s| s.memory_bytes()).sum::<usize>()
+            f.keys.memory_bytes()
+                + f.groups.as_ref().map_or(0, GroupTable::memory_bytes)
+                + f.len() * 24
+                + f.states.iter().map(|s| s.memory_bytes()).sum::<usize>()
         };
         let slots: usize = self.slots.iter().map(|s| of(&s.lock().expect("no panic holds this lock"))).sum();
         slots + of(&self.kept.lock().expect("no panic holds this lock").fragments)

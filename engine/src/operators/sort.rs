@@ -3,6 +3,7 @@
 //! Rows that compare equal are put in the order of all their columns, so that the answer is one answer.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
@@ -21,7 +22,15 @@ pub struct Sort {
     /// True: rows are sorted window by window as they come; false: at the end of the input.
     by_window: bool,
     schema: SchemaRef,
-    held: Mutex<Vec<RecordBatch>>,
+    state: Mutex<State>,
+    enough: AtomicBool,
+}
+
+/// Rows not yet put in order, and what of the limit is left.
+struct State {
+    held: Vec<RecordBatch>,
+    skip: usize,
+    fetch: Option<usize>,
 }
 
 impl Sort {
@@ -33,10 +42,12 @@ impl Sort {
         by_window: bool,
         schema: SchemaRef,
     ) -> Self {
-        Sort { keys, skip, fetch, by_window, schema, held: Mutex::default() }
+        let state = Mutex::new(State { held: vec![], skip, fetch });
+        Sort { keys, skip, fetch, by_window, schema, state, enough: AtomicBool::new(fetch == Some(0)) }
     }
 
-    fn sorted(&self, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    /// These rows in order; at most the first `limit`.
+    fn sorted(&self, batches: &[RecordBatch], limit: Option<usize>) -> Result<RecordBatch> {
         let all = concat_batches(&self.schema, batches).map_err(internal)?;
         if all.num_rows() == 0 {
             return Ok(all);
@@ -49,7 +60,6 @@ impl Sort {
         }
         let ties = all.columns().iter().filter(|c| sortable(c.data_type()));
         columns.extend(ties.map(|values: &ArrayRef| SortColumn { values: values.clone(), options: None }));
-        let limit = self.fetch.map(|f| f.saturating_add(self.skip));
         if columns.is_empty() {
             return Ok(all.slice(0, limit.unwrap_or(usize::MAX).min(all.num_rows())));
         }
@@ -66,14 +76,17 @@ fn sortable(data_type: &DataType) -> bool {
 impl Operator for Sort {
     fn push(&self, _slot: usize, batch: MicroBatch, _out: &mut Emit) -> Result<()> {
         let batch = batch.dense()?;
-        let mut held = self.held.lock().expect("no panic holds this lock");
-        held.push(batch.columns);
+        let mut state = self.state.lock().expect("no panic holds this lock");
+        if state.fetch != Some(0) {
+            state.held.push(batch.columns);
+        }
         // With a limit, rows that can no longer be among the first are let go.
         if let (false, Some(fetch)) = (self.by_window, self.fetch) {
-            let rows: usize = held.iter().map(|b| b.num_rows()).sum();
-            if rows > 4 * (fetch + self.skip) + 65_536 {
-                let best = self.sorted(&held)?;
-                *held = vec![best];
+            let limit = fetch.saturating_add(self.skip);
+            let rows: usize = state.held.iter().map(|b| b.num_rows()).sum();
+            if rows > limit.saturating_mul(4).saturating_add(65_536) {
+                let best = self.sorted(&state.held, Some(limit))?;
+                state.held = vec![best];
             }
         }
         Ok(())
@@ -83,16 +96,26 @@ impl Operator for Sort {
         if !self.by_window && mark != MARK_MAX {
             return Ok(mark);
         }
-        let held = std::mem::take(&mut *self.held.lock().expect("no panic holds this lock"));
-        if !held.is_empty() {
-            let sorted = self.sorted(&held)?;
-            let skip = self.skip.min(sorted.num_rows());
-            let rows = sorted.slice(skip, sorted.num_rows() - skip);
-            if rows.num_rows() > 0 {
-                out.batches.push(MicroBatch::derived(rows));
-            }
+        let mut state = self.state.lock().expect("no panic holds this lock");
+        let held = std::mem::take(&mut state.held);
+        if held.is_empty() || state.fetch == Some(0) {
+            return Ok(mark);
+        }
+        // What is held comes before everything that comes later, so limits count on from window to window.
+        let sorted = self.sorted(&held, state.fetch.map(|f| f.saturating_add(state.skip)))?;
+        let skip = state.skip.min(sorted.num_rows());
+        let rows = sorted.slice(skip, sorted.num_rows() - skip);
+        state.skip -= skip;
+        state.fetch = state.fetch.map(|f| f - rows.num_rows());
+        self.enough.store(state.fetch == Some(0), Ordering::Relaxed);
+        if rows.num_rows() > 0 {
+            out.batches.push(MicroBatch::derived(rows));
         }
         Ok(mark)
+    }
+
+    fn has_enough(&self) -> bool {
+        self.enough.load(Ordering::Relaxed)
     }
 
     fn describe(&self) -> String {
@@ -103,6 +126,6 @@ impl Operator for Sort {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.held.lock().expect("no panic holds this lock").iter().map(|b| b.get_array_memory_size()).sum()
+        self.state.lock().expect("no panic holds this lock").held.iter().map(|b| b.get_array_memory_size()).sum()
     }
 }

@@ -133,7 +133,17 @@ impl WindowAggregate {
 
     /// The last instant of a window: it is closed once the watermark has reached this.
     fn last_tick(&self, end: i64) -> i64 {
-        if end == MARK_MAX { MARK_MAX } else { end - self.tick }
+        if end == MARK_MAX { MARK_MAX } else { self.bounds(Window { start: end, end }).end - self.tick }
+    }
+
+    /// A window in instants, as results show it.
+    fn bounds(&self, window: Window) -> Window {
+        match &self.assign {
+            Assign::Panes { panes, .. } => {
+                Window { start: panes.start_of(window.start), end: panes.end_of(window.end) }
+            }
+            Assign::Carried { .. } | Assign::Whole => window,
+        }
     }
 
     fn windows_of(&self, pane: i64) -> Vec<Window> {
@@ -183,13 +193,13 @@ impl WindowAggregate {
             Assign::Panes { panes, time } => {
                 let column = batch.columns.column(*time);
                 if let Some((low, high)) = range_us(column, rows)
-                    && panes.pane_of(low) == panes.pane_of(high)
-                    && panes.first_end(low).is_some_and(|end| self.last_tick(end) > marks_max)
+                    && let Some(pane) = panes.only_pane(low, high)
+                    && panes.first_end(pane).is_some_and(|end| self.last_tick(end) > marks_max)
                 {
-                    routed.all = Some(panes.pane_of(low));
+                    routed.all = Some(pane);
                     return routed;
                 }
-                (times_us(column), Some(panes))
+                (panes.cut_times(times_us(column)), Some(panes))
             }
             Assign::Carried { column, add } => {
                 (times_us(batch.columns.column(*column)).iter().map(|t| t + add).collect(), None)
@@ -261,7 +271,7 @@ impl WindowAggregate {
 
     fn failed(&self, error: ProgramError, window: Option<Window>, state: Option<&dyn GroupState>) -> Error {
         let mut text = self.text.clone();
-        if let Some(w) = window.filter(|w| w.end != MARK_MAX) {
+        if let Some(w) = window.filter(|w| w.end != MARK_MAX).map(|w| self.bounds(w)) {
             text += &format!(", window [{}, {})", show_time(w.start), show_time(w.end));
         }
         if let (ProgramError::Aggregate { source, .. }, Some(state)) = (&error, state)
@@ -303,6 +313,7 @@ impl WindowAggregate {
         if n == 0 {
             return Ok(());
         }
+        let window = self.bounds(window);
         let bound = |value: i64, data_type: &DataType| timestamps(vec![value; n], data_type);
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for (column, field) in self.group.iter().zip(self.schema.fields()) {
@@ -361,6 +372,7 @@ impl Operator for WindowAggregate {
             let offset = batch.offsets.get(row);
             let windows: Vec<String> = missed
                 .iter()
+                .map(|w| self.bounds(*w))
                 .map(|w| {
                     if w.start == w.end {
                         format!("window ending {}", show_time(w.end))

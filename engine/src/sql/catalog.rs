@@ -173,7 +173,6 @@ pub struct Provider<'a> {
 impl<'a> Provider<'a> {
     /// A view of the session for one statement.
     pub fn new(catalog: &'a Catalog, functions: &'a Functions, spelling: &'a Spelling) -> Self {
-        let utc = functions.zone == chrono_tz::UTC;
         let error: Arc<Mutex<Option<Error>>> = Arc::default();
         Provider {
             catalog,
@@ -186,7 +185,7 @@ impl<'a> Provider<'a> {
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
                 Arc::new(NestedFunctionPlanner),
             ],
-            relation_planners: vec![Arc::new(WindowPlanner { utc })],
+            relation_planners: vec![Arc::new(WindowPlanner)],
             error,
         }
     }

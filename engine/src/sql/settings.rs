@@ -86,6 +86,12 @@ pub const KNOWN: &[Known] = &[
         doc: "Folder that keeps the dead letters; without it they are only counted.",
     },
     Known {
+        key: "dead-letters.retention",
+        shape: Shape::Duration,
+        default: "for ever",
+        doc: "Letters committed longer ago than this are removed when a run starts and ends.",
+    },
+    Known {
         key: "pipeline.name",
         shape: Shape::Text,
         default: "the file's name",
@@ -108,7 +114,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "late rows are dead letters: SET 'dead-letters.path' keeps them",
     ),
     ("pelton.checkpoint.", "is not supported yet", "leave it out: a run starts from the beginning"),
-    ("dead-letters.retention", "is not supported yet", "leave it out: dead letters are kept for ever"),
 ];
 
 /// Keys of Flink, of its SQL client and its formats that scripts often set: taken and without effect.

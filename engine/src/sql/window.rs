@@ -200,10 +200,7 @@ impl UserDefinedLogicalNodeCore for WindowTvf {
 
 /// Plans window functions in `FROM`, and refuses what DataFusion would drop silently.
 #[derive(Debug)]
-pub struct WindowPlanner {
-    /// `pelton.time-zone` is UTC.
-    pub utc: bool,
-}
+pub struct WindowPlanner;
 
 impl RelationPlanner for WindowPlanner {
     fn plan_relation(
@@ -394,20 +391,6 @@ impl WindowPlanner {
                 size_us / slide_us
             ))
             .hint("take a longer slide or a shorter size"));
-        }
-        let zoned = matches!(time.get_type_of(input), Some(DataType::Timestamp(_, Some(_))));
-        let day = match spec {
-            WindowSpec::Tumble { size_us, .. } => size_us,
-            WindowSpec::Hop { slide_us, .. } => slide_us,
-            WindowSpec::Cumulate { step_us, .. } => step_us,
-            WindowSpec::Session { .. } => 1,
-        };
-        if zoned && !self.utc && 3_600_000_000 % day != 0 {
-            return Err(Error::user(format!(
-                "{}: windows of more than an hour over TIMESTAMP_LTZ are cut in UTC, but 'pelton.time-zone' is another zone",
-                name.to_uppercase()
-            ))
-            .hint("cast the event time to TIMESTAMP, set 'pelton.time-zone' to UTC, or give an offset as the last argument with UTC set"));
         }
         let tick_us = match time.get_type_of(input) {
             Some(DataType::Timestamp(TimeUnit::Second, _)) => 1_000_000,

@@ -1,15 +1,16 @@
-//! Casts of times as in Flink. Those between TIMESTAMP_LTZ and types without a zone read and print it in
-//! `pelton.time-zone`, where Arrow's would take UTC; text is `2024-02-29 13:04:05.678`, with all digits of the type.
+//! Times in a zone, as in Flink. Casts between TIMESTAMP_LTZ and types without a zone read and print it in
+//! `pelton.time-zone`, where Arrow's would take UTC; text is `2024-02-29 13:04:05.678`, with all digits of the type. In the
+//! zone are, too: intervals of months added to a TIMESTAMP_LTZ, `TO_CHAR`, and `DATE_BIN` by what does not divide an hour.
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
 use chrono_tz::Tz;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{DFSchema, Result};
+use datafusion_common::{DFSchema, DataFusionError, Result, ScalarValue};
 use datafusion_expr::expr::{Cast, ScalarFunction, TryCast};
-use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
 use datafusion_optimizer::AnalyzerRule;
 
 use super::coerce::rewrite_expressions;
@@ -34,10 +35,34 @@ fn zone(config: &ConfigOptions) -> Tz {
     config.execution.time_zone.as_deref().and_then(|z| z.parse().ok()).unwrap_or(Tz::UTC)
 }
 
+/// A constant interval.
+fn interval(expr: &Expr) -> Option<IntervalMonthDayNano> {
+    match expr {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(value), _) => *value,
+        Expr::Literal(ScalarValue::IntervalYearMonth(value), _) => value.map(|m| IntervalMonthDayNano::new(m, 0, 0)),
+        Expr::Literal(ScalarValue::IntervalDayTime(value), _) => {
+            value.map(|v| IntervalMonthDayNano::new(0, v.days, i64::from(v.milliseconds) * 1_000_000))
+        }
+        _ => None,
+    }
+}
+
+fn has_months(expr: &Expr) -> bool {
+    interval(expr).is_some_and(|i| i.months != 0)
+}
+
+/// Such stretches are the same in every zone, and where clocks are put back no hour counts twice.
+fn divides_an_hour(expr: &Expr) -> bool {
+    const HOUR: i64 = 3_600_000_000_000;
+    interval(expr).is_none_or(|i| i.months == 0 && i.days == 0 && i.nanoseconds > 0 && HOUR % i.nanoseconds == 0)
+}
+
 /// The same for a lone expression.
 pub fn in_zone(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Expr> {
     let zone = zone(config);
     let functions = std::cell::OnceCell::new();
+    let is_instant =
+        |e: &Expr| Ok::<_, DataFusionError>(matches!(e.get_type(schema)?, DataType::Timestamp(_, Some(_))));
     let call = |name: &str, arg: Expr| {
         let functions = functions.get_or_init(|| Functions::new(zone));
         let function: Arc<ScalarUDF> = functions.scalar(name).expect("it is one of ours");
@@ -47,6 +72,36 @@ pub fn in_zone(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<
         let (inner, to, may_fail) = match &expr {
             Expr::Cast(cast) => (&cast.expr, cast.field.data_type(), false),
             Expr::TryCast(cast) => (&cast.expr, cast.field.data_type(), true),
+            Expr::BinaryExpr(sum) if zone != Tz::UTC => {
+                let (time, interval) =
+                    if is_instant(&sum.left)? { (&sum.left, &sum.right) } else { (&sum.right, &sum.left) };
+                if !has_months(interval) || !is_instant(time)? {
+                    return Ok(Transformed::no(expr));
+                }
+                let local = call(LOCAL, time.as_ref().clone());
+                let sum = match sum.op {
+                    Operator::Minus => local - interval.as_ref().clone(),
+                    _ => local + interval.as_ref().clone(),
+                };
+                return Ok(Transformed::yes(call(INSTANT, sum)));
+            }
+            Expr::ScalarFunction(function) if zone != Tz::UTC => {
+                let (name, args) = (function.func.name(), &function.args);
+                let by_clock = match name {
+                    "to_char" => true,
+                    "date_bin" => !divides_an_hour(&args[0]) && is_instant(&args[1])?,
+                    _ => false,
+                };
+                if !by_clock {
+                    return Ok(Transformed::no(expr));
+                }
+                let local = |arg: &Expr| {
+                    Ok::<_, DataFusionError>(if is_instant(arg)? { call(LOCAL, arg.clone()) } else { arg.clone() })
+                };
+                let args = args.iter().map(local).collect::<Result<Vec<_>>>()?;
+                let new = Expr::ScalarFunction(ScalarFunction::new_udf(function.func.clone(), args));
+                return Ok(Transformed::yes(if name == "date_bin" { call(INSTANT, new) } else { new }));
+            }
             _ => return Ok(Transformed::no(expr)),
         };
         let from = inner.get_type(schema)?;
