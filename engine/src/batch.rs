@@ -75,9 +75,36 @@ struct Local {
     watermarks: ArrayRef,
     /// Exclusive running maximum.
     before: OnceLock<Vec<i64>>,
+    /// Running maximum of blocks of [`BLOCK`] rows, NULLs' values included.
+    blocks: OnceLock<Vec<i64>>,
 }
 
+/// Rows that are looked at together where one answer may do for all.
+pub const BLOCK: usize = 1024;
+
 impl Local {
+    fn new(watermarks: ArrayRef) -> Self {
+        Local { watermarks, before: OnceLock::new(), blocks: OnceLock::new() }
+    }
+
+    /// At least the marks before every row up to `row`.
+    fn bound(&self, row: usize) -> i64 {
+        if let Some(before) = self.before.get() {
+            return before[row];
+        }
+        let blocks = self.blocks.get_or_init(|| {
+            let mut top = MARK_MIN;
+            let n = self.watermarks.len();
+            let highest = |start: usize| {
+                let (_, high) = crate::operators::range_of(&self.watermarks, start, BLOCK.min(n - start))?;
+                top = top.max(high);
+                Some(top)
+            };
+            (0..n).step_by(BLOCK).map_while(highest).collect()
+        });
+        blocks[row / BLOCK]
+    }
+
     fn before(&self) -> &[i64] {
         self.before.get_or_init(|| {
             let mut top = MARK_MIN;
@@ -104,7 +131,7 @@ impl Marks {
         let highest = watermarks.as_ref().and_then(crate::operators::max_us).unwrap_or(MARK_MIN);
         // Where no row raises the watermark, one number says all.
         let local = watermarks.filter(|_| highest > carry);
-        let local = local.map(|watermarks| Arc::new(Local { watermarks, before: OnceLock::new() }));
+        let local = local.map(|watermarks| Arc::new(Local::new(watermarks)));
         Marks { carry, top: carry.max(highest), local, rows: None }
     }
 
@@ -120,6 +147,15 @@ impl Marks {
             (None, _) => self.carry,
             (Some(local), None) => self.carry.max(local.before()[i]),
             (Some(local), Some(rows)) => self.carry.max(local.before()[rows.value(i) as usize]),
+        }
+    }
+
+    /// An upper bound of the marks of the rows up to row `i`, cheaper than [`Marks::before`].
+    pub fn bound(&self, i: usize) -> i64 {
+        match (&self.local, &self.rows) {
+            (None, _) => self.carry,
+            (Some(local), None) => self.carry.max(local.bound(i)),
+            (Some(local), Some(rows)) => self.carry.max(local.bound(rows.value(i) as usize)),
         }
     }
 
@@ -142,7 +178,7 @@ impl Marks {
         let before: Vec<i64> = halves.iter().flat_map(|(marks, n)| (0..*n).map(|i| marks.before(i))).collect();
         let top = left.0.top.max(right.0.top);
         let watermarks = arrow::array::new_empty_array(&arrow::datatypes::DataType::Null);
-        let local = Some(Arc::new(Local { watermarks, before: OnceLock::from(before) }));
+        let local = Some(Arc::new(Local { before: OnceLock::from(before), ..Local::new(watermarks) }));
         Marks { carry: left.0.carry, top, local, rows: None }
     }
 }

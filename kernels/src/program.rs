@@ -54,6 +54,29 @@ impl fmt::Display for Program {
 }
 
 impl Program {
+    /// Which calls need states of their own, and for each call the place among those of the one that answers it: a call
+    /// over the same rows whose states [cover](AggregateSpec::covers) what it wants.
+    pub fn states(&self) -> (Vec<usize>, Vec<usize>) {
+        let covers = |by: usize, call: usize| {
+            let (by, call) = (&self.aggregates[by], &self.aggregates[call]);
+            by.args == call.args && by.filter == call.filter && by.spec.covers(&call.spec)
+        };
+        let mut answered_by = vec![];
+        for call in 0..self.aggregates.len() {
+            // Of calls that cover each other the first; one that covers more wins over one that covers less.
+            let best = (0..self.aggregates.len())
+                .filter(|by| covers(*by, call))
+                .reduce(|a, b| if covers(b, a) && !covers(a, b) { b } else { a });
+            answered_by.push(best.unwrap_or(call));
+        }
+        let mut states = answered_by.clone();
+        states.sort_unstable();
+        states.dedup();
+        let place = |by: &usize| states.binary_search(by).expect("it is among them");
+        let answers = answered_by.iter().map(place).collect();
+        (states, answers)
+    }
+
     /// What a program without keys answers over no rows at all: one row (`COUNT` 0, the others NULL).
     pub fn over_nothing(&self) -> Result<Vec<ArrayRef>, ProgramError> {
         let columns = self.aggregates.iter().map(|call| {
@@ -120,21 +143,26 @@ impl Device for Cpu {
 
     fn state(&self, program: &Arc<Program>) -> Result<Box<dyn GroupState>, ProgramError> {
         let types: Vec<DataType> = program.keys.iter().map(|(_, t)| t.clone()).collect();
-        let aggregates = program
-            .aggregates
-            .iter()
-            .enumerate()
-            .map(|(index, call)| call.spec.build().map_err(|source| ProgramError::Aggregate { index, source }))
-            .collect::<Result<_, _>>()?;
-        Ok(Box::new(CpuState { program: program.clone(), table: GroupTable::new(&types), aggregates, ids: Vec::new() }))
+        let (states, answers) = program.states();
+        let build = |index: &usize| {
+            let spec = &program.aggregates[*index].spec;
+            spec.build().map_err(|source| ProgramError::Aggregate { index: *index, source })
+        };
+        let aggregates = states.iter().map(build).collect::<Result<_, _>>()?;
+        let table = GroupTable::new(&types);
+        Ok(Box::new(CpuState { program: program.clone(), table, states, aggregates, answers, ids: Vec::new() }))
     }
 }
 
-/// A group table and one column of states per aggregate.
+/// A group table and columns of states.
 struct CpuState {
     program: Arc<Program>,
     table: GroupTable,
+    /// The calls that have states; see [`Program::states`].
+    states: Vec<usize>,
     aggregates: Vec<Box<dyn Aggregate>>,
+    /// Whose states answer each call.
+    answers: Vec<usize>,
     /// Scratch: the group of each row of the batch at hand.
     ids: Vec<u32>,
 }
@@ -148,7 +176,8 @@ impl GroupState for CpuState {
         self.table.intern(&keys, rows, &mut self.ids)?;
         let groups = self.table.len();
         let program = self.program.clone();
-        for (index, (call, aggregate)) in program.aggregates.iter().zip(&mut self.aggregates).enumerate() {
+        for (&index, aggregate) in self.states.iter().zip(&mut self.aggregates) {
+            let call = &program.aggregates[index];
             aggregate.resize(groups);
             let args: Vec<ArrayRef> = call.args.iter().map(|a| columns[*a].clone()).collect();
             let folded = match call.filter {
@@ -167,7 +196,7 @@ impl GroupState for CpuState {
         let other = other.as_any().downcast_ref::<CpuState>().expect("states of one device merge");
         let map = self.table.absorb(&other.table)?;
         let groups = self.table.len();
-        for (index, (mine, theirs)) in self.aggregates.iter_mut().zip(&other.aggregates).enumerate() {
+        for (&index, (mine, theirs)) in self.states.iter().zip(self.aggregates.iter_mut().zip(&other.aggregates)) {
             mine.resize(groups);
             mine.merge(theirs.as_ref(), &map).map_err(|source| ProgramError::Aggregate { index, source })?;
         }
@@ -183,8 +212,13 @@ impl GroupState for CpuState {
     }
 
     fn finish(&self) -> Result<Vec<ArrayRef>, ProgramError> {
-        let finished = self.aggregates.iter().enumerate();
-        finished.map(|(index, a)| a.finish().map_err(|source| ProgramError::Aggregate { index, source })).collect()
+        let calls = self.program.aggregates.iter().zip(&self.answers).enumerate();
+        calls
+            .map(|(index, (call, state))| {
+                let answer = self.aggregates[*state].answer(&call.spec);
+                answer.map_err(|source| ProgramError::Aggregate { index, source })
+            })
+            .collect()
     }
 
     fn memory_bytes(&self) -> usize {
@@ -205,4 +239,35 @@ pub fn keep(filter: &BooleanArray, rows: Rows<'_>, ids: &[u32]) -> (Vec<u32>, Ve
         .filter(|(row, _)| passes(*row))
         .map(|(row, id)| (row as u32, id))
         .unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::AggregateKind;
+
+    #[test]
+    fn calls_over_the_same_rows_share_states() {
+        let call = |kind, args: &[usize], filter| {
+            let arg_types = args.iter().map(|_| DataType::Float64).collect();
+            let spec = AggregateSpec { kind, distinct: false, arg_types, fast_float: false };
+            AggregateCall { spec, args: args.to_vec(), filter }
+        };
+        use AggregateKind::*;
+        let aggregates = vec![
+            call(Count, &[], None),
+            call(Sum, &[1], None),
+            call(Avg, &[1], None),
+            call(Max, &[1], None),
+            call(StddevSamp, &[1], None),
+            call(VarPop, &[1], None),
+            call(Sum, &[1], Some(2)),
+            call(Sum, &[3], None),
+            call(Avg, &[3], None),
+            call(Count, &[3], None),
+            call(Sum, &[3], None),
+        ];
+        let program = Program { keys: vec![], aggregates };
+        assert_eq!(program.states(), (vec![0, 3, 4, 6, 8], vec![0, 2, 2, 1, 2, 2, 3, 4, 4, 4, 4]));
+    }
 }

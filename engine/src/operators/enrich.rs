@@ -8,10 +8,12 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array, UInt32Builder};
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use hashbrown::DefaultHashBuilder;
+use datafusion_physical_expr::expressions::Column;
 use hashbrown::HashTable;
+use pelton_kernels::Rows;
 use std::hash::BuildHasher;
 
 use super::{Emit, Operator};
@@ -32,6 +34,8 @@ pub enum JoinKind {
 pub struct LookupTable {
     rows: RecordBatch,
     index: Index,
+    /// No key comes twice: a row of the stream has one partner at most.
+    unique: bool,
 }
 
 /// Chains of table rows by key; `u32::MAX` ends a chain. Rows of one key are chained in table order.
@@ -87,7 +91,8 @@ impl LookupTable {
                     next[row] = *slot;
                     *slot = row as u32;
                 }
-                return Ok(LookupTable { rows, index: Index::Dense { min, first, next } });
+                let unique = next.iter().all(|&next| next == END);
+                return Ok(LookupTable { rows, index: Index::Dense { min, first, next }, unique });
             }
         }
         let fields = keys.iter().map(|k| SortField::new(k.data_type().clone())).collect();
@@ -110,10 +115,37 @@ impl LookupTable {
                 }
             }
         }
-        Ok(LookupTable {
-            rows,
-            index: Index::Hashed { converter: Box::new(converter), keys: key_rows, heads, next, hasher },
-        })
+        let unique = next.iter().all(|&next| next == END);
+        let index = Index::Hashed { converter: Box::new(converter), keys: key_rows, heads, next, hasher };
+        Ok(LookupTable { rows, index, unique })
+    }
+
+    /// Of a dense index without repeated keys: the table row of each selected stream row, by its place among all rows
+    /// (0 for the others), and the selected rows that have one. `None` if the key is none of small integers.
+    fn find(&self, key: &ArrayRef, rows: Rows<'_>) -> Option<(Vec<u32>, Vec<u32>)> {
+        let Index::Dense { min, first, .. } = &self.index else { return None };
+        let mut partners = vec![0; key.len()];
+        let mut found = Vec::with_capacity(rows.len());
+        let nulls = key.nulls().filter(|nulls| nulls.null_count() > 0);
+        let mut find = |row: usize, value: i64| {
+            let at = usize::try_from(value.wrapping_sub(*min)).ok().and_then(|i| first.get(i)).copied().unwrap_or(END);
+            if at != END && nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+                partners[row] = at;
+                found.push(row as u32);
+            }
+        };
+        match key.data_type() {
+            DataType::Int32 => {
+                let values = key.as_primitive::<Int32Type>().values();
+                (0..rows.len()).map(|i| rows.get(i)).for_each(|row| find(row, i64::from(values[row])));
+            }
+            DataType::Int64 => {
+                let values = key.as_primitive::<Int64Type>().values();
+                (0..rows.len()).map(|i| rows.get(i)).for_each(|row| find(row, values[row]));
+            }
+            _ => return None,
+        }
+        Some((partners, found))
     }
 
     /// Pairs of (stream row, table row) in stream order; for `Left`, a missing partner is NULL.
@@ -219,10 +251,42 @@ impl Enrich {
     }
 }
 
+impl Enrich {
+    /// Where each row of the stream finds one row of the table or leaves: its columns stay as they are, the table's come
+    /// beside them, and rows without a partner are selected no more. `None` where that is not enough.
+    fn beside(&self, batch: &MicroBatch, table: &LookupTable) -> Result<Option<MicroBatch>> {
+        let [key] = &self.keys[..] else { return Ok(None) };
+        let key: &dyn std::any::Any = key.as_ref();
+        let Some(key) = key.downcast_ref::<Column>() else { return Ok(None) };
+        if self.kind != JoinKind::Inner || self.filter.is_some() || !table.unique || table.rows.num_rows() == 0 {
+            return Ok(None);
+        }
+        let n = batch.columns.num_rows();
+        let Some((partners, found)) = table.find(batch.columns.column(key.index()), batch.selected()) else {
+            return Ok(None);
+        };
+        let partners = UInt32Array::from(partners);
+        let mut columns = batch.columns.columns().to_vec();
+        for column in table.rows.columns() {
+            columns.push(take(column, &partners, None).map_err(internal)?);
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(n));
+        let columns = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?;
+        let selection = if found.len() == batch.rows() { batch.selection.clone() } else { Some(found.into()) };
+        Ok(Some(MicroBatch { selection, ..batch.with_columns(columns) }))
+    }
+}
+
 impl Operator for Enrich {
     fn push(&self, _slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
-        let batch = batch.dense()?;
         let table = self.table.get().expect("tables are loaded before the first batch");
+        if let Some(joined) = self.beside(&batch, table)? {
+            if joined.rows() > 0 {
+                out.batches.push(joined);
+            }
+            return Ok(());
+        }
+        let batch = batch.dense()?;
         let n = batch.rows();
         let keys = self
             .keys

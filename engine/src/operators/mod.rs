@@ -84,20 +84,10 @@ pub trait Operator: Send + Sync {
 
 /// Event times of a timestamp column in µs (ns are floored). NULL lanes hold anything.
 pub fn times_us(column: &ArrayRef) -> Arc<[i64]> {
+    let values = ticks(column);
     match column.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => {
-            column.as_primitive::<TimestampSecondType>().values().iter().map(|v| v.saturating_mul(1_000_000)).collect()
-        }
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            column.as_primitive::<TimestampMillisecondType>().values().iter().map(|v| v.saturating_mul(1000)).collect()
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            column.as_primitive::<TimestampMicrosecondType>().values().to_vec().into()
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            column.as_primitive::<TimestampNanosecondType>().values().iter().map(|v| v.div_euclid(1000)).collect()
-        }
-        other => unreachable!("the planner lets only timestamps be event times, not {other}"),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => values.into(),
+        data_type => values.iter().map(|v| in_us(*v, data_type)).collect(),
     }
 }
 
@@ -129,9 +119,7 @@ fn in_us(value: i64, data_type: &DataType) -> i64 {
 
 /// The first and the last of some rows' times, in µs; `None` without rows.
 fn range_us(column: &ArrayRef, rows: Rows<'_>) -> Option<(i64, i64)> {
-    // A timestamp of any unit is an i64.
-    let data = column.to_data();
-    let values: &[i64] = data.buffer(0);
+    let values = ticks(column);
     let (low, high) = match rows {
         Rows::All(n) => range(&values[..n])?,
         Rows::List([]) => return None,
@@ -141,6 +129,23 @@ fn range_us(column: &ArrayRef, rows: Rows<'_>) -> Option<(i64, i64)> {
         }),
     };
     Some((in_us(low, column.data_type()), in_us(high, column.data_type())))
+}
+
+/// The same for a run of rows.
+pub(crate) fn range_of(column: &ArrayRef, start: usize, len: usize) -> Option<(i64, i64)> {
+    let (low, high) = range(&ticks(column)[start..start + len])?;
+    Some((in_us(low, column.data_type()), in_us(high, column.data_type())))
+}
+
+/// The values of a timestamp column, of any unit. NULL lanes hold anything.
+fn ticks(column: &ArrayRef) -> &[i64] {
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => column.as_primitive::<TimestampSecondType>().values(),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => column.as_primitive::<TimestampMillisecondType>().values(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => column.as_primitive::<TimestampMicrosecondType>().values(),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => column.as_primitive::<TimestampNanosecondType>().values(),
+        other => unreachable!("the planner lets only timestamps be event times, not {other}"),
+    }
 }
 
 /// What gives the rows of a source a total order, for `FIRST_VALUE` and `LAST_VALUE`: event time in µs (0 in tables without

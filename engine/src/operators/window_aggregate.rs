@@ -16,8 +16,8 @@ use pelton_kernels::Rows;
 use pelton_kernels::aggregate::AggregateError;
 use pelton_kernels::program::{Device, GroupState, Program, ProgramError};
 
-use super::{Emit, Operator, order_columns, range_us, show_time, times_us, timestamps};
-use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
+use super::{Emit, Operator, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
+use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::letter;
@@ -102,12 +102,54 @@ struct Shared {
 /// Rows of a batch sorted by where they go.
 #[derive(Default)]
 struct Routed {
-    /// Where all rows go, if it is one pane and none is late.
-    all: Option<i64>,
-    panes: Vec<(i64, Vec<u32>)>,
+    panes: Vec<(i64, Piece)>,
     sides: BTreeMap<Window, Vec<u32>>,
     /// Rows late for at least one window, with the windows missed.
     late: Vec<(u32, Vec<Window>)>,
+    by_pane: hashbrown::HashMap<i64, usize>,
+    /// The pane that got rows last.
+    current: usize,
+}
+
+/// Some of a batch's selected rows.
+enum Piece {
+    /// So many from this one on.
+    Run(usize, usize),
+    /// These.
+    List(Vec<u32>),
+}
+
+impl Routed {
+    fn piece(&mut self, pane: i64) -> &mut Piece {
+        if self.panes.get(self.current).is_none_or(|(last, _)| *last != pane) {
+            let next = self.panes.len();
+            self.current = *self.by_pane.entry(pane).or_insert(next);
+            if self.current == next {
+                self.panes.push((pane, Piece::List(vec![])));
+            }
+        }
+        &mut self.panes[self.current].1
+    }
+
+    /// Puts a run of the selected rows into a pane.
+    fn run(&mut self, pane: i64, rows: Rows<'_>, start: usize, len: usize) {
+        let piece = self.piece(pane);
+        match piece {
+            Piece::Run(first, n) if *first + *n == start => *n += len,
+            Piece::List(list) if list.is_empty() => *piece = Piece::Run(start, len),
+            _ => piece.list(rows).extend((start..start + len).map(|i| rows.get(i) as u32)),
+        }
+    }
+}
+
+impl Piece {
+    fn list(&mut self, rows: Rows<'_>) -> &mut Vec<u32> {
+        if let Piece::Run(first, n) = *self {
+            *self = Piece::List((first..first + n).map(|i| rows.get(i) as u32).collect());
+        }
+        let Piece::List(list) = self else { unreachable!("made above") };
+        list
+    }
 }
 
 impl WindowAggregate {
@@ -180,72 +222,85 @@ impl WindowAggregate {
         })
     }
 
-    /// Sorts rows by pane, and late ones out.
+    /// Sorts rows by pane, and late ones out. Block by block, since nearly always a block's rows go to one pane and none
+    /// of them is late.
     fn route(&self, batch: &MicroBatch) -> Routed {
         let mut routed = Routed::default();
         let rows = batch.selected();
-        let marks_max = batch.marks.max();
-        let (times, panes): (Arc<[i64]>, Option<&Panes>) = match &self.assign {
+        let (column, add, panes) = match &self.assign {
             Assign::Whole => {
-                routed.all = Some(0);
+                routed.run(0, rows, 0, rows.len());
                 return routed;
             }
-            Assign::Panes { panes, time } => {
-                let column = batch.columns.column(*time);
-                if let Some((low, high)) = range_us(column, rows)
-                    && let Some(pane) = panes.only_pane(low, high)
-                    && panes.first_end(pane).is_some_and(|end| self.last_tick(end) > marks_max)
-                {
-                    routed.all = Some(pane);
-                    return routed;
-                }
-                (panes.cut_times(times_us(column)), Some(panes))
-            }
-            Assign::Carried { column, add } => {
-                (times_us(batch.columns.column(*column)).iter().map(|t| t + add).collect(), None)
-            }
+            Assign::Panes { panes, time } => (batch.columns.column(*time), 0, Some(panes)),
+            Assign::Carried { column, add } => (batch.columns.column(*column), *add, None),
         };
+        // Whether no row under a mark can be late for what reads the pane.
+        let is_open = |pane: i64, mark: i64| self.last_tick(self.first_end(pane)) > mark;
+        let only = |(low, high): (i64, i64)| match panes {
+            Some(panes) => panes.only_pane(low, high).filter(|pane| panes.first_end(*pane).is_some()),
+            None => (low == high).then_some(low + add),
+        };
+        if let Some(pane) = range_us(column, rows).and_then(only)
+            && is_open(pane, batch.marks.max())
+        {
+            routed.run(pane, rows, 0, rows.len());
+            return routed;
+        }
+        for start in (0..rows.len()).step_by(BLOCK) {
+            let len = BLOCK.min(rows.len() - start);
+            let range = match rows {
+                Rows::All(_) => range_of(column, start, len),
+                Rows::List(list) => range_us(column, Rows::List(&list[start..start + len])),
+            };
+            let last = rows.get(start + len - 1);
+            match range.and_then(only) {
+                Some(pane) if is_open(pane, batch.marks.bound(last)) => routed.run(pane, rows, start, len),
+                _ => self.route_rows(batch, (column, add, panes), start..start + len, &mut routed),
+            }
+        }
+        routed
+    }
+
+    /// The same row by row.
+    fn route_rows(
+        &self,
+        batch: &MicroBatch,
+        (column, add, panes): (&ArrayRef, i64, Option<&Panes>),
+        block: std::ops::Range<usize>,
+        routed: &mut Routed,
+    ) {
+        let rows = batch.selected();
+        let (ticks, data_type) = (ticks(column), column.data_type());
         // The pane a row goes to is nearly always that of the row before.
-        let mut current = usize::MAX;
-        let mut by_pane: hashbrown::HashMap<i64, usize> = hashbrown::HashMap::new();
-        let mut range = (i64::MAX, i64::MIN);
-        let mut safe = false;
-        for row in (0..rows.len()).map(|i| rows.get(i)) {
-            let t = times[row];
-            if t < range.0 || t >= range.1 {
-                // Another pane: find it and whether any of its rows could be late.
-                let (pane, first_end) = match panes {
-                    Some(p) => {
-                        let pane = p.pane_of(t);
-                        range = (pane, pane + p.width());
-                        let Some(end) = p.first_end(t) else {
-                            range = (i64::MAX, i64::MIN); // In no window at all: not late, not counted.
-                            continue;
-                        };
-                        (pane, end)
+        let mut stretch = (i64::MAX, i64::MIN);
+        let (mut pane, mut is_open) = (0, false);
+        let bound = batch.marks.bound(rows.get(block.end - 1));
+        for row in block.map(|i| rows.get(i)) {
+            let instant = in_us(ticks[row], data_type) + add;
+            let t = panes.map_or(instant, |panes| panes.cut_time(instant));
+            if t < stretch.0 || t >= stretch.1 {
+                stretch = (i64::MAX, i64::MIN);
+                let first_end = match panes {
+                    Some(panes) => {
+                        // In no window at all: not late, not counted.
+                        let Some(end) = panes.first_end(t) else { continue };
+                        pane = panes.pane_of(t);
+                        stretch = (pane, pane + panes.width());
+                        end
                     }
                     None => {
-                        range = (t, t + 1);
-                        (t, t)
+                        (pane, stretch) = (t, (t, t + 1));
+                        t
                     }
                 };
-                safe = self.last_tick(first_end) > marks_max;
-                let next = routed.panes.len();
-                current = *by_pane.entry(pane).or_insert(next);
-                if current == next {
-                    routed.panes.push((pane, vec![]));
-                }
+                is_open = self.last_tick(first_end) > bound;
             }
-            if safe {
-                routed.panes[current].1.push(row as u32);
+            if is_open || self.last_tick(self.first_end(pane)) > batch.marks.before(row) {
+                routed.piece(pane).list(rows).push(row as u32);
                 continue;
             }
             let mark = batch.marks.before(row);
-            let pane = routed.panes[current].0;
-            if self.last_tick(self.first_end(pane)) > mark {
-                routed.panes[current].1.push(row as u32);
-                continue;
-            }
             let (in_time, missed): (Vec<Window>, Vec<Window>) =
                 self.windows_of(pane).into_iter().partition(|w| self.last_tick(w.end) > mark);
             for window in in_time {
@@ -253,7 +308,6 @@ impl WindowAggregate {
             }
             routed.late.push((row as u32, missed));
         }
-        routed
     }
 
     /// Input columns, and behind them what a total order of rows needs.
@@ -342,21 +396,25 @@ impl Operator for WindowAggregate {
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
         let routed = self.route(&batch);
         let columns = self.columns(&batch);
-        let n = batch.columns.num_rows();
+        let selected = batch.selected();
         let mut state = self.state.slots[slot].lock().expect("no panic holds this lock");
-        let of_panes = routed
-            .panes
-            .iter()
-            .map(|(pane, rows)| (pane, if rows.len() == n { Rows::All(n) } else { Rows::List(rows) }));
-        for (pane, rows) in routed.all.iter().map(|pane| (pane, batch.selected())).chain(of_panes) {
-            if rows.is_empty() {
-                continue;
-            }
+        for (pane, piece) in &routed.panes {
             if !state.panes.contains_key(pane) {
                 state.panes.insert(*pane, self.new_state()?);
             }
             let table = state.panes.get_mut(pane).expect("made above");
-            table.update(&columns, rows).map_err(|e| self.failed(e, None, None))?;
+            match (piece, selected) {
+                (Piece::Run(start, len), Rows::All(n)) if *len < n => {
+                    let run: Vec<ArrayRef> = columns.iter().map(|c| c.slice(*start, *len)).collect();
+                    table.update(&run, Rows::All(*len))
+                }
+                (Piece::Run(start, len), Rows::List(list)) => {
+                    table.update(&columns, Rows::List(&list[*start..start + len]))
+                }
+                (Piece::Run(..), all) => table.update(&columns, all),
+                (Piece::List(list), _) => table.update(&columns, Rows::List(list)),
+            }
+            .map_err(|e| self.failed(e, None, None))?;
         }
         for (window, rows) in &routed.sides {
             if !state.sides.contains_key(window) {

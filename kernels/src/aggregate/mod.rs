@@ -60,6 +60,12 @@ pub trait Aggregate: Send + Sync {
     /// One value per group, of `output_type()`. Does not change the states. Errors name the group.
     fn finish(&self) -> Result<ArrayRef, AggregateError>;
 
+    /// The values that `spec` wants of these states; its own spec must [cover](AggregateSpec::covers) that one.
+    fn answer(&self, spec: &AggregateSpec) -> Result<ArrayRef, AggregateError> {
+        let _ = spec;
+        self.finish()
+    }
+
     /// The type of the values.
     fn output_type(&self) -> DataType;
 
@@ -196,6 +202,32 @@ impl AggregateSpec {
             }
             _ => return Err(unsupported()),
         })
+    }
+
+    /// Whether states of this spec can [answer](Aggregate::answer) `other` too: a variance has the sum, its mean and the
+    /// count in it, a mean the sum and the count.
+    pub fn covers(&self, other: &AggregateSpec) -> bool {
+        let exact = |spec: &AggregateSpec| {
+            let floats = spec.arg_types.first().is_some_and(|t| plain_type(t).is_floating());
+            !spec.distinct && !(spec.fast_float && floats) && spec.arg_types.len() == 1
+        };
+        let rank = |spec: &AggregateSpec| {
+            use AggregateKind::*;
+            Some(match spec.kind {
+                VarSamp | VarPop | StddevSamp | StddevPop => 3,
+                Avg => 2,
+                Sum => 1,
+                Count => 0,
+                _ => return None,
+            })
+        };
+        if self.arg_types != other.arg_types || !exact(self) || !exact(other) {
+            return self == other;
+        }
+        match (rank(self), rank(other)) {
+            (Some(mine), Some(theirs)) => mine >= 2 && mine >= theirs,
+            _ => self == other,
+        }
     }
 
     /// States of no groups. Errors when the kind does not take these arguments.

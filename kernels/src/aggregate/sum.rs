@@ -1,9 +1,9 @@
 //! `SUM` and `AVG` of any number, exact.
 
 use super::arguments::{feed, numbers, plain_type};
-use super::{Aggregate, AggregateError, AggregateKind, assert_rows, same};
+use super::{Aggregate, AggregateError, AggregateKind, AggregateSpec, assert_rows, same};
 use crate::Rows;
-use crate::exact::{ExactColumn, SumCell};
+use crate::exact::{Cell, ExactColumn, SumCell};
 use arrow::array::{ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array};
 use arrow::datatypes::DataType;
 use num_bigint::BigInt;
@@ -30,7 +30,16 @@ impl Sum {
     fn kind(&self) -> &'static str {
         if self.mean { "AVG" } else { "SUM" }
     }
+}
 
+/// The answers to `SUM` or `AVG` of sums.
+struct Answers<'a, C> {
+    column: &'a ExactColumn<C>,
+    mean: bool,
+    output_type: &'a DataType,
+}
+
+impl<C: Cell> Answers<'_, C> {
     fn double(&self, group: usize) -> f64 {
         let special = self.column.specials(group).sum();
         special.unwrap_or_else(|| {
@@ -60,6 +69,44 @@ impl Sum {
         let mean: BigInt = half_away / (2 * count as i128);
         mean.to_i128()
     }
+
+    fn array(&self, arg_type: &DataType) -> Result<ArrayRef, AggregateError> {
+        let groups = || (0..self.column.groups()).map(|group| (self.column.count(group) > 0).then_some(group));
+        let overflow = |group| AggregateError::SumOverflow { group, data_type: self.output_type.clone() };
+        Ok(match (self.output_type, arg_type) {
+            (DataType::Int64, _) => {
+                let value = |group| i64::try_from(self.integer(group)?).map_err(|_| overflow(group));
+                let values = groups().map(|group| group.map(value).transpose());
+                Arc::new(values.collect::<Result<Int64Array, _>>()?)
+            }
+            (DataType::Decimal128(precision, scale), DataType::Decimal128(_, from)) => {
+                let value = |group| {
+                    let value = match self.mean {
+                        true => self.decimal_mean(group, (scale - from) as u32).ok_or_else(|| overflow(group)),
+                        false => self.integer(group),
+                    }?;
+                    if value.unsigned_abs() < 10u128.pow(38) { Ok(value) } else { Err(overflow(group)) }
+                };
+                let values = groups().map(|group| group.map(value).transpose());
+                let values = values.collect::<Result<Decimal128Array, _>>()?;
+                Arc::new(values.with_precision_and_scale(*precision, *scale)?)
+            }
+            _ => Arc::new(groups().map(|group| group.map(|group| self.double(group))).collect::<Float64Array>()),
+        })
+    }
+}
+
+/// What `spec` (`SUM`, `AVG` or `COUNT` of a plain type) wants of exact sums.
+pub(super) fn answer<C: Cell>(
+    column: &ExactColumn<C>,
+    spec: &AggregateSpec,
+    arg_type: &DataType,
+) -> Result<ArrayRef, AggregateError> {
+    if spec.kind == AggregateKind::Count {
+        return Ok(Arc::new(Int64Array::from_iter_values((0..column.groups()).map(|g| column.count(g) as i64))));
+    }
+    let mean = spec.kind == AggregateKind::Avg;
+    Answers { column, mean, output_type: &spec.output_type()? }.array(arg_type)
 }
 
 impl Aggregate for Sum {
@@ -87,28 +134,11 @@ impl Aggregate for Sum {
     }
 
     fn finish(&self) -> Result<ArrayRef, AggregateError> {
-        let groups = || (0..self.groups()).map(|group| (self.column.count(group) > 0).then_some(group));
-        let overflow = |group| AggregateError::SumOverflow { group, data_type: self.output_type.clone() };
-        Ok(match (&self.output_type, &self.arg_type) {
-            (DataType::Int64, _) => {
-                let value = |group| i64::try_from(self.integer(group)?).map_err(|_| overflow(group));
-                let values = groups().map(|group| group.map(value).transpose());
-                Arc::new(values.collect::<Result<Int64Array, _>>()?)
-            }
-            (DataType::Decimal128(precision, scale), DataType::Decimal128(_, from)) => {
-                let value = |group| {
-                    let value = match self.mean {
-                        true => self.decimal_mean(group, (scale - from) as u32).ok_or_else(|| overflow(group)),
-                        false => self.integer(group),
-                    }?;
-                    if value.unsigned_abs() < 10u128.pow(38) { Ok(value) } else { Err(overflow(group)) }
-                };
-                let values = groups().map(|group| group.map(value).transpose());
-                let values = values.collect::<Result<Decimal128Array, _>>()?;
-                Arc::new(values.with_precision_and_scale(*precision, *scale)?)
-            }
-            _ => Arc::new(groups().map(|group| group.map(|group| self.double(group))).collect::<Float64Array>()),
-        })
+        Answers { column: &self.column, mean: self.mean, output_type: &self.output_type }.array(&self.arg_type)
+    }
+
+    fn answer(&self, spec: &AggregateSpec) -> Result<ArrayRef, AggregateError> {
+        answer(&self.column, spec, &self.arg_type)
     }
 
     fn output_type(&self) -> DataType {

@@ -1,7 +1,7 @@
 //! `VAR_SAMP`, `VAR_POP`, `STDDEV_SAMP`, `STDDEV_POP` of any number: n·Σx² − (Σx)² exactly, then one rounding.
 
 use super::arguments::{feed, numbers, plain_type};
-use super::{Aggregate, AggregateError, AggregateKind, assert_rows, same};
+use super::{Aggregate, AggregateError, AggregateKind, AggregateSpec, assert_rows, same};
 use crate::Rows;
 use crate::exact::{ExactColumn, MomentCell};
 use arrow::array::{ArrayRef, BinaryArray, Float64Array};
@@ -24,13 +24,13 @@ impl Variance {
         Self { column, kind, arg_type }
     }
 
-    fn value(&self, group: usize) -> Option<f64> {
+    fn value(&self, group: usize, kind: AggregateKind) -> Option<f64> {
         let scale = match self.arg_type {
             DataType::Decimal128(_, scale) => scale,
             _ => 0,
         };
-        let variance = self.column.variance(group, is_sample(self.kind), scale)?;
-        Some(if is_root(self.kind) { variance.sqrt() } else { variance })
+        let variance = self.column.variance(group, is_sample(kind), scale)?;
+        Some(if is_root(kind) { variance.sqrt() } else { variance })
     }
 }
 
@@ -69,7 +69,16 @@ impl Aggregate for Variance {
     }
 
     fn finish(&self) -> Result<ArrayRef, AggregateError> {
-        Ok(Arc::new((0..self.groups()).map(|group| self.value(group)).collect::<Float64Array>()))
+        Ok(Arc::new((0..self.groups()).map(|group| self.value(group, self.kind)).collect::<Float64Array>()))
+    }
+
+    fn answer(&self, spec: &AggregateSpec) -> Result<ArrayRef, AggregateError> {
+        match spec.kind {
+            AggregateKind::Count | AggregateKind::Sum | AggregateKind::Avg => {
+                super::sum::answer(&self.column, spec, &self.arg_type)
+            }
+            kind => Ok(Arc::new((0..self.groups()).map(|group| self.value(group, kind)).collect::<Float64Array>())),
+        }
     }
 
     fn output_type(&self) -> DataType {

@@ -4,7 +4,8 @@
 //!
 //! - **packed**: every column takes at most 128 bits and all together at most 256. Columns are packed one at a time into
 //!   one, two or four words a row, and the words are looked up in a table of (key, id) buckets. Text and binary columns
-//!   become 32-bit ids first; a dictionary is interned once per entry used, not once per row.
+//!   become 32-bit ids first; a dictionary is interned once per entry used, not once per row. Keys of one word of which
+//!   few bits vary are found in an array before the buckets are asked.
 //! - **text**: one text or binary column. Its ids are the group ids.
 //! - **general**: anything else, in Arrow's row format, as one byte string a row.
 //!

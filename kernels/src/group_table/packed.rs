@@ -4,6 +4,8 @@ use super::columns::{self, Column};
 use super::interner::{BLOCK, IDS_MAX};
 use super::{GroupTableError, hash};
 use crate::Rows;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::{Level, level};
 use arrow::array::ArrayRef;
 
 /// Above this many bytes of buckets a block asks for its cache lines ahead.
@@ -102,6 +104,60 @@ impl<const W: usize> Buckets<W> {
     }
 }
 
+/// Keys of one word with few bits that are not always zero: small integers, ids of dictionaries. The ids lie in an array,
+/// indexed by those bits of the key side by side. The [`Buckets`] stay what is true; this finds most keys before them.
+#[derive(Default)]
+struct Direct {
+    /// The bits that some key has.
+    bits: u64,
+    /// Id + 1 by the key's bits, or 0 where the buckets have to be asked. Empty while it would not pay.
+    ids: Vec<u32>,
+    /// Rows looked up so far.
+    rows: usize,
+}
+
+/// A direct table has no more entries than 2 to this power: they stay in the second-level cache.
+const DIRECT_BITS_MAX: u32 = 16;
+
+impl Direct {
+    /// Whether a block of these keys can be looked up. Memory follows the rows: an array is made when there were as many.
+    fn takes<const W: usize>(&mut self, keys: &[[u64; W]]) -> bool {
+        if W != 1 || self.bits.count_ones() > DIRECT_BITS_MAX {
+            return false;
+        }
+        let bits = keys.iter().fold(self.bits, |bits, key| bits | key[0]);
+        self.rows += keys.len();
+        if bits != self.bits {
+            (self.bits, self.ids) = (bits, vec![]);
+        }
+        let entries = 1 << bits.count_ones().min(DIRECT_BITS_MAX + 1);
+        if bits.count_ones() > DIRECT_BITS_MAX || entries > self.rows {
+            return false;
+        }
+        self.ids.resize(entries, 0);
+        true
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "bmi2")]
+    fn find<const W: usize>(
+        &mut self,
+        buckets: &mut Buckets<W>,
+        keys: &[[u64; W]],
+        ids: &mut [u32],
+        next: &mut u32,
+    ) -> Result<(), GroupTableError> {
+        for (key, id) in keys.iter().zip(ids) {
+            let entry = &mut self.ids[std::arch::x86_64::_pext_u64(key[0], self.bits) as usize];
+            if *entry == 0 {
+                *entry = buckets.find_or_insert(key, hash::of_words(key), next)? + 1;
+            }
+            *id = *entry - 1;
+        }
+        Ok(())
+    }
+}
+
 /// Words of a key in the table beside: the packed words and the mask of its NULL columns.
 const BESIDE_WORDS: usize = 5;
 
@@ -117,6 +173,7 @@ pub struct Packed<const W: usize> {
     /// Where the NULL bits lie in the last word, or `None` if they do not fit.
     null_shift: Option<u32>,
     main: Buckets<W>,
+    direct: Direct,
     beside: Buckets<BESIDE_WORDS>,
     len: u32,
 }
@@ -127,7 +184,7 @@ impl<const W: usize> Packed<W> {
         let null_bits = columns.len() as u32;
         let null_shift = (last_bits + null_bits <= 64).then(|| 64 - null_bits.max(1));
         let last_word_free = last_bits == 0;
-        Self { columns, last_word_free, null_shift, main: Buckets::new(), beside: Buckets::new(), len: 0 }
+        Self { columns, last_word_free, null_shift, main: Buckets::new(), direct: Direct::default(), beside: Buckets::new(), len: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -136,11 +193,18 @@ impl<const W: usize> Packed<W> {
 
     pub fn memory_bytes(&self) -> usize {
         self.main.memory_bytes()
+            + self.direct.ids.capacity() * 4
             + self.beside.memory_bytes()
             + self.columns.iter().map(Column::memory_bytes).sum::<usize>()
     }
 
     pub fn intern(&mut self, arrays: &[ArrayRef], rows: Rows<'_>, ids: &mut Vec<u32>) -> Result<(), GroupTableError> {
+        if self.columns.is_empty() {
+            // No key at all: one group.
+            self.main.find_or_insert(&[0; W], hash::of_words(&[0; W]), &mut self.len)?;
+            ids.resize(rows.len(), 0);
+            return Ok(());
+        }
         let mut prepared = Vec::with_capacity(self.columns.len());
         for column in &mut self.columns {
             prepared.push(column.prepare(&arrays[column.number()], rows.len())?);
@@ -189,6 +253,11 @@ impl<const W: usize> Packed<W> {
     }
 
     fn probe_main(&mut self, keys: &[[u64; W]], ids: &mut [u32]) -> Result<(), GroupTableError> {
+        #[cfg(target_arch = "x86_64")]
+        if level() >= Level::Avx2 && self.direct.takes(keys) {
+            // SAFETY: the processor has the instructions.
+            return unsafe { self.direct.find(&mut self.main, keys, ids, &mut self.len) };
+        }
         if self.main.memory_bytes() > PREFETCH_BYTES {
             let mut hashes = [0_u64; BLOCK];
             for (key, hash) in keys.iter().zip(&mut hashes) {
