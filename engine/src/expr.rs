@@ -102,6 +102,9 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
         if let Some(shift) = crate::shift::of(binary, schema)? {
             return Ok(Transformed::yes(shift));
         }
+        if let Some(cheap) = crate::by_constant::of(binary, schema)? {
+            return Ok(Transformed::yes(cheap));
+        }
         let op = *binary.op();
         if is_comparison(op) {
             let [left, right] = one_encoding([binary.left(), binary.right()], schema)?;
@@ -110,9 +113,10 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
         }
         if matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo) {
             let float = is_float(&binary.data_type(schema)?);
-            let checked: Compiled = Arc::new(
-                BinaryExpr::new(binary.left().clone(), op, binary.right().clone()).with_fail_on_overflow(!float),
-            );
+            // Of a sum of products only the sum need be canonical: arithmetic asks no NaN for its bits.
+            let side = |e: &Compiled| if float { bare(e) } else { e.clone() };
+            let checked: Compiled =
+                Arc::new(BinaryExpr::new(side(binary.left()), op, side(binary.right())).with_fail_on_overflow(!float));
             return Ok(Transformed::yes(if float {
                 Arc::new(Canonical { inner: checked, what: Canon::Nan })
             } else {
@@ -188,6 +192,17 @@ fn obey_the_law(node: Compiled, schema: &Schema) -> datafusion_common::Result<Tr
         return Ok(Transformed::yes(Arc::new(Canonical { inner: node, what: Canon::Nan }) as Compiled));
     }
     Ok(Transformed::no(node))
+}
+
+/// Float arithmetic without what makes its NaN canonical.
+fn bare(e: &Compiled) -> Compiled {
+    let any: &dyn std::any::Any = e.as_ref();
+    match any.downcast_ref::<Canonical>() {
+        Some(Canonical { inner, what: Canon::Nan }) if (inner.as_ref() as &dyn std::any::Any).is::<BinaryExpr>() => {
+            inner.clone()
+        }
+        _ => e.clone(),
+    }
 }
 
 /// Texts of one encoding: a function of a view may answer with another one than the planner thought.

@@ -5,6 +5,7 @@
 //! (`kernels` owns it). `sql` is the only module that has seen a query string.
 
 pub mod batch;
+mod by_constant;
 pub mod by_window;
 pub mod connector;
 pub mod error;

@@ -112,6 +112,11 @@ impl Panes {
         self.zone.as_ref().map_or(end, |zone| zone.after_all_before(end))
     }
 
+    /// True if windows of one size follow each other and share panes.
+    pub fn slide_over_panes(&self) -> bool {
+        matches!(self.kind, Kind::Hop { slide, size } if slide < size && size / self.width > 2)
+    }
+
     /// Width of a pane in µs.
     pub fn width(&self) -> i64 {
         self.width

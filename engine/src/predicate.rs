@@ -19,6 +19,7 @@ use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal};
 use pelton_kernels::select::{Comparison, all_rows, keep, rows_of};
 
+use crate::by_constant::ByConstant;
 use crate::expr::{Compiled, made_canonical};
 use crate::over_dictionary::OverDictionary;
 use crate::prune::is_infallible;
@@ -109,7 +110,15 @@ fn keep_compared(e: &Compiled, batch: &RecordBatch, mask: &mut [u64]) -> bool {
     let Some(b) = as_a::<BinaryExpr>(e) else { return false };
     // The kernel knows by itself that -0.0 is 0.0.
     let left = made_canonical(b.left()).unwrap_or(b.left());
-    let (Some(column), Some(literal)) = (as_a::<Column>(left), as_a::<Literal>(b.right())) else { return false };
+    let Some(literal) = as_a::<Literal>(b.right()) else { return false };
+    let array = match (as_a::<Column>(left), as_a::<ByConstant>(left)) {
+        (Some(column), _) => batch.column(column.index()).clone(),
+        (_, Some(cheap)) => match cheap.values(batch) {
+            Ok(array) => array,
+            Err(_) => return false,
+        },
+        _ => return false,
+    };
     let op = match b.op() {
         Operator::Eq => Comparison::Eq,
         Operator::NotEq => Comparison::NotEq,
@@ -119,7 +128,6 @@ fn keep_compared(e: &Compiled, batch: &RecordBatch, mask: &mut [u64]) -> bool {
         Operator::GtEq => Comparison::GtEq,
         _ => return false,
     };
-    let array = batch.column(column.index());
     macro_rules! with {
         ($type:ty, $constant:expr) => {
             keep(array.as_primitive::<$type>().values(), op, *$constant, mask)

@@ -15,6 +15,7 @@ use datafusion_physical_expr::expressions::{
     BinaryExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NotExpr,
 };
 
+use crate::by_constant::ByConstant;
 use crate::connector::{Bound, Comparison, SkipRule};
 use crate::expr::{Compiled, made_canonical};
 use crate::graph::{Graph, Output};
@@ -159,6 +160,7 @@ fn fails_never(e: &Compiled, texts: bool) -> bool {
                 || as_a::<IsNullExpr>(e).is_some()
                 || as_a::<IsNotNullExpr>(e).is_some()
                 || as_a::<InListExpr>(e).is_some()
+                || as_a::<ByConstant>(e).is_some()
                 || as_a::<LikeExpr>(e).is_some()
                 || (texts && text_column(e).is_some())
         }

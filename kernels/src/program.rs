@@ -7,11 +7,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray};
 use arrow::datatypes::DataType;
 
 use crate::Rows;
-use crate::aggregate::{Aggregate, AggregateError, AggregateSpec};
+use crate::aggregate::{Aggregate, AggregateError, AggregateKind, AggregateSpec};
 use crate::group_table::{GroupTable, GroupTableError};
 
 /// One aggregate of a program.
@@ -120,6 +120,9 @@ pub trait GroupState: Send {
     fn update(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), ProgramError>;
     /// Folds another state of the same program in.
     fn merge(&mut self, other: &dyn GroupState) -> Result<(), ProgramError>;
+    /// Takes another state of the same program, which was merged in before, out again. Its groups stay, perhaps without
+    /// rows. False, and nothing done, where that can not be: see [`AggregateSpec::is_invertible`].
+    fn unmerge(&mut self, other: &dyn GroupState) -> Result<bool, ProgramError>;
     /// Number of groups.
     fn groups(&self) -> usize;
     /// Key columns of all groups.
@@ -149,8 +152,9 @@ impl Device for Cpu {
             spec.build().map_err(|source| ProgramError::Aggregate { index: *index, source })
         };
         let aggregates = states.iter().map(build).collect::<Result<_, _>>()?;
+        let lenders = lenders(program, &states);
         let table = GroupTable::new(&types);
-        Ok(Box::new(CpuState { program: program.clone(), table, states, aggregates, answers, ids: Vec::new() }))
+        Ok(Box::new(CpuState { program: program.clone(), table, states, aggregates, lenders, answers, ids: Vec::new() }))
     }
 }
 
@@ -161,10 +165,54 @@ struct CpuState {
     /// The calls that have states; see [`Program::states`].
     states: Vec<usize>,
     aggregates: Vec<Box<dyn Aggregate>>,
+    /// For states of `COUNT(*)`: whose counts say the same, because no NULL has come there yet. They have no states of
+    /// their own until one does.
+    lenders: Vec<Option<usize>>,
     /// Whose states answer each call.
     answers: Vec<usize>,
     /// Scratch: the group of each row of the batch at hand.
     ids: Vec<u32>,
+}
+
+/// For each state of `COUNT(*)` another that counts the rows of an argument.
+fn lenders(program: &Program, states: &[usize]) -> Vec<Option<usize>> {
+    let counts = |state: &usize| {
+        let call = &program.aggregates[*state];
+        call.filter.is_none() && call.spec.counts_rows()
+    };
+    let lender = states.iter().position(counts);
+    let is_row_count = |state: &usize| {
+        let call = &program.aggregates[*state];
+        call.spec.kind == AggregateKind::Count && call.args.is_empty() && call.filter.is_none()
+    };
+    states.iter().map(|state| lender.filter(|_| is_row_count(state))).collect()
+}
+
+impl CpuState {
+    fn failed(&self, state: usize) -> impl Fn(AggregateError) -> ProgramError + use<> {
+        let index = self.states[state];
+        move |source| ProgramError::Aggregate { index, source }
+    }
+
+    /// The rows of each group that `lender` has counted, as states of `COUNT(*)`.
+    fn counted(&self, count: usize, lender: usize) -> Result<Box<dyn Aggregate>, ProgramError> {
+        let spec = &self.program.aggregates[self.states[count]].spec;
+        let counts = self.aggregates[lender].answer(spec).map_err(self.failed(count))?;
+        let counts = counts.as_primitive::<arrow::datatypes::Int64Type>();
+        let mut states = spec.build().map_err(self.failed(count))?;
+        let saved = BinaryArray::from_iter_values(counts.values().iter().map(|count| count.to_le_bytes()));
+        states.load(&saved).map_err(self.failed(count))?;
+        Ok(states)
+    }
+
+    /// Gives `COUNT(*)` states of its own.
+    fn settle(&mut self, count: usize) -> Result<(), ProgramError> {
+        if let Some(lender) = self.lenders[count] {
+            self.aggregates[count] = self.counted(count, lender)?;
+            self.lenders[count] = None;
+        }
+        Ok(())
+    }
 }
 
 impl GroupState for CpuState {
@@ -176,7 +224,19 @@ impl GroupState for CpuState {
         self.table.intern(&keys, rows, &mut self.ids)?;
         let groups = self.table.len();
         let program = self.program.clone();
-        for (&index, aggregate) in self.states.iter().zip(&mut self.aggregates) {
+        for count in 0..self.states.len() {
+            let has_nulls = |lender: usize| {
+                let args = &program.aggregates[self.states[lender]].args;
+                args.iter().any(|arg| columns[*arg].logical_null_count() > 0)
+            };
+            if self.lenders[count].is_some_and(has_nulls) {
+                self.settle(count)?;
+            }
+        }
+        for ((&index, aggregate), lender) in self.states.iter().zip(&mut self.aggregates).zip(&self.lenders) {
+            if lender.is_some() {
+                continue;
+            }
             let call = &program.aggregates[index];
             aggregate.resize(groups);
             let args: Vec<ArrayRef> = call.args.iter().map(|a| columns[*a].clone()).collect();
@@ -194,13 +254,39 @@ impl GroupState for CpuState {
 
     fn merge(&mut self, other: &dyn GroupState) -> Result<(), ProgramError> {
         let other = other.as_any().downcast_ref::<CpuState>().expect("states of one device merge");
+        for count in 0..self.states.len() {
+            if other.lenders[count].is_none() {
+                self.settle(count)?;
+            }
+        }
         let map = self.table.absorb(&other.table)?;
         let groups = self.table.len();
-        for (&index, (mine, theirs)) in self.states.iter().zip(self.aggregates.iter_mut().zip(&other.aggregates)) {
+        for (state, theirs) in other.aggregates.iter().enumerate() {
+            let counted = match (self.lenders[state], other.lenders[state]) {
+                (Some(_), _) => continue,
+                (None, Some(lender)) => Some(other.counted(state, lender)?),
+                (None, None) => None,
+            };
+            let failed = self.failed(state);
+            let mine = &mut self.aggregates[state];
             mine.resize(groups);
-            mine.merge(theirs.as_ref(), &map).map_err(|source| ProgramError::Aggregate { index, source })?;
+            mine.merge(counted.as_deref().unwrap_or(theirs.as_ref()), &map).map_err(failed)?;
         }
         Ok(())
+    }
+
+    fn unmerge(&mut self, other: &dyn GroupState) -> Result<bool, ProgramError> {
+        let other = other.as_any().downcast_ref::<CpuState>().expect("states of one device merge");
+        let own: Vec<usize> = (0..self.states.len()).filter(|state| self.lenders[*state].is_none()).collect();
+        let can = |state: &usize| self.aggregates[*state].can_unmerge(other.aggregates[*state].as_ref());
+        if self.lenders != other.lenders || !own.iter().all(can) {
+            return Ok(false);
+        }
+        let map = self.table.absorb(&other.table)?;
+        for state in own {
+            self.aggregates[state].unmerge(other.aggregates[state].as_ref(), &map);
+        }
+        Ok(true)
     }
 
     fn groups(&self) -> usize {
@@ -215,7 +301,7 @@ impl GroupState for CpuState {
         let calls = self.program.aggregates.iter().zip(&self.answers).enumerate();
         calls
             .map(|(index, (call, state))| {
-                let answer = self.aggregates[*state].answer(&call.spec);
+                let answer = self.aggregates[self.lenders[*state].unwrap_or(*state)].answer(&call.spec);
                 answer.map_err(|source| ProgramError::Aggregate { index, source })
             })
             .collect()
@@ -233,7 +319,7 @@ impl GroupState for CpuState {
 /// The selected rows whose `filter` is true, with their groups.
 pub fn keep(filter: &BooleanArray, rows: Rows<'_>, ids: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let values = filter.values();
-    let passes = |row: usize| values.value(row) && arrow::array::Array::nulls(filter).is_none_or(|n| n.is_valid(row));
+    let passes = |row: usize| values.value(row) && filter.nulls().is_none_or(|n| n.is_valid(row));
     (0..rows.len())
         .map(|i| (rows.get(i), ids[i]))
         .filter(|(row, _)| passes(*row))
@@ -243,8 +329,54 @@ pub fn keep(filter: &BooleanArray, rows: Rows<'_>, ids: &[u32]) -> (Vec<u32>, Ve
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{Float64Array, Int64Array};
+
     use super::*;
-    use crate::aggregate::AggregateKind;
+
+    #[test]
+    fn rows_are_counted_by_a_sum_until_a_null_comes() {
+        let spec = |kind, arg_types: &[DataType]| AggregateSpec {
+            kind,
+            distinct: false,
+            arg_types: arg_types.to_vec(),
+            fast_float: false,
+        };
+        let aggregates = vec![
+            AggregateCall { spec: spec(AggregateKind::Count, &[]), args: vec![], filter: None },
+            AggregateCall { spec: spec(AggregateKind::Sum, &[DataType::Float64]), args: vec![1], filter: None },
+        ];
+        let program = Arc::new(Program { keys: vec![(0, DataType::Int64)], aggregates });
+        let fed = |rows: &[(i64, Option<f64>)]| {
+            let mut state = Cpu.state(&program).unwrap();
+            for chunk in rows.chunks(2) {
+                let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(chunk.iter().map(|r| r.0)));
+                let values: ArrayRef = Arc::new(Float64Array::from_iter(chunk.iter().map(|r| r.1)));
+                state.update(&[keys, values], Rows::All(chunk.len())).unwrap();
+            }
+            state
+        };
+        let counts = |state: &dyn GroupState| {
+            let counts = state.finish().unwrap()[0].clone();
+            counts.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+        };
+        let plain = [(7, Some(1.0)), (8, Some(2.0)), (7, Some(3.0))];
+        let holed = [(7, Some(1.0)), (8, Some(2.0)), (8, None), (9, None), (7, Some(1.0))];
+        assert_eq!(counts(fed(&plain).as_ref()), [2, 1]);
+        assert_eq!(counts(fed(&holed).as_ref()), [2, 2, 1]);
+        for (left, right, want) in [
+            (&plain[..], &plain[..], vec![4, 2]),
+            (&plain[..], &holed[..], vec![4, 3, 1]),
+            (&holed[..], &plain[..], vec![4, 3, 1]),
+            (&holed[..], &holed[..], vec![4, 4, 2]),
+        ] {
+            let (mut into, from) = (fed(left), fed(right));
+            into.merge(from.as_ref()).unwrap();
+            assert_eq!(counts(into.as_ref()), want);
+            if into.unmerge(from.as_ref()).unwrap() {
+                assert_eq!(counts(into.as_ref())[..2], counts(fed(left).as_ref())[..2]);
+            }
+        }
+    }
 
     #[test]
     fn calls_over_the_same_rows_share_states() {

@@ -10,8 +10,8 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBat
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
-use hashbrown::DefaultHashBuilder;
 use datafusion_physical_expr::expressions::Column;
+use hashbrown::DefaultHashBuilder;
 use hashbrown::HashTable;
 use pelton_kernels::Rows;
 use std::hash::BuildHasher;

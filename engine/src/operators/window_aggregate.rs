@@ -10,11 +10,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use pelton_kernels::Rows;
-use pelton_kernels::aggregate::AggregateError;
-use pelton_kernels::program::{Device, GroupState, Program, ProgramError};
+use pelton_kernels::aggregate::{AggregateError, AggregateKind, AggregateSpec};
+use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, ProgramError};
 
 use super::{Emit, Operator, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
 use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
@@ -76,6 +76,9 @@ pub struct WindowAggregate {
     pub schema: SchemaRef,
     /// How the query writes the window, for messages and letters.
     pub text: String,
+    /// Windows share panes and all aggregates can be taken out again: see [`Running`]. The program then has a count of
+    /// rows behind the query's aggregates.
+    slides: bool,
     state: State,
 }
 
@@ -94,9 +97,25 @@ struct Slot {
 /// What all workers have folded into panes that get no more rows, and how far windows are closed.
 struct Shared {
     panes: BTreeMap<i64, Box<dyn GroupState>>,
+    running: Option<Running>,
     closed: i64,
     /// The mark at which the next of their windows closes.
     next: i64,
+}
+
+impl Shared {
+    fn memory_bytes(&self) -> usize {
+        let running = self.running.iter().map(|running| &running.state);
+        self.panes.values().chain(running).map(|state| state.memory_bytes()).sum()
+    }
+}
+
+/// The window emitted last, kept to become the next: exact sums can be taken out again, so that sliding costs the pane
+/// that leaves and the one that comes, not all of them. Groups whose rows have all left stay, with a count of 0.
+struct Running {
+    state: Box<dyn GroupState>,
+    /// The panes that are in it.
+    panes: Vec<i64>,
 }
 
 /// Rows of a batch sorted by where they go.
@@ -152,6 +171,14 @@ impl Piece {
     }
 }
 
+/// The program with a count of rows behind its aggregates.
+fn with_row_count(program: &Program) -> Program {
+    let spec = AggregateSpec { kind: AggregateKind::Count, distinct: false, arg_types: vec![], fast_float: false };
+    let mut counted = program.clone();
+    counted.aggregates.push(AggregateCall { spec, args: vec![], filter: None });
+    counted
+}
+
 impl WindowAggregate {
     /// A step for `slots` workers.
     #[expect(clippy::too_many_arguments, reason = "the fields of one plan node, named at the only caller")]
@@ -168,9 +195,12 @@ impl WindowAggregate {
     ) -> Self {
         let state = State {
             slots: (0..slots).map(|_| Mutex::default()).collect(),
-            shared: Mutex::new(Shared { panes: BTreeMap::new(), closed: MARK_MIN, next: MARK_MAX }),
+            shared: Mutex::new(Shared { panes: BTreeMap::new(), running: None, closed: MARK_MIN, next: MARK_MAX }),
         };
-        WindowAggregate { program, device, assign, tick, ordered, group, schema, text, state }
+        let slides = matches!(&assign, Assign::Panes { panes, .. } if panes.slide_over_panes())
+            && program.aggregates.iter().all(|call| call.spec.is_invertible());
+        let program = if slides { Arc::new(with_row_count(&program)) } else { program };
+        WindowAggregate { program, device, assign, tick, ordered, group, schema, text, slides, state }
     }
 
     /// The last instant of a window: it is closed once the watermark has reached this.
@@ -319,6 +349,36 @@ impl WindowAggregate {
         columns
     }
 
+    /// The window that follows `running`, if it is cheaper to slide there than to start anew.
+    fn slide(
+        &self,
+        running: Option<Running>,
+        wanted: &[i64],
+        panes: &BTreeMap<i64, Box<dyn GroupState>>,
+    ) -> Result<Option<Running>, ProgramError> {
+        let Some(Running { mut state, panes: held }) = running else { return Ok(None) };
+        let size = |pane: &i64| panes.get(pane).map_or(usize::MAX / 4, |state| state.groups());
+        let (leave, come): (Vec<i64>, Vec<i64>) = (
+            held.iter().copied().filter(|pane| !wanted.contains(pane)).collect(),
+            wanted.iter().copied().filter(|pane| !held.contains(pane)).collect(),
+        );
+        let cost: usize = leave.iter().chain(&come).map(size).sum();
+        // Groups that have left make it dearer to emit.
+        let live: usize = wanted.iter().map(size).sum();
+        if cost >= live || state.groups() > 2 * live {
+            return Ok(None);
+        }
+        for pane in &leave {
+            if !state.unmerge(panes[pane].as_ref())? {
+                return Ok(None);
+            }
+        }
+        for pane in &come {
+            state.merge(panes[pane].as_ref())?;
+        }
+        Ok(Some(Running { state, panes: wanted.to_vec() }))
+    }
+
     fn new_state(&self) -> Result<Box<dyn GroupState>> {
         self.device.state(&self.program).map_err(|e| self.failed(e, None, None))
     }
@@ -349,11 +409,55 @@ impl WindowAggregate {
             .hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
     }
 
+    /// The merged panes of a window that closes.
+    fn window_state(
+        &self,
+        window: Window,
+        mine: &[i64],
+        shared: &mut Shared,
+    ) -> Result<Option<Box<dyn GroupState>>> {
+        let failed = |e| self.failed(e, Some(window), None);
+        if self.slides
+            && let Some(running) = self.slide(shared.running.take(), mine, &shared.panes).map_err(failed)?
+        {
+            return Ok(Some(running.state));
+        }
+        // A pane that no later window reads is used up; others are merged into a fresh table.
+        let only_here = |pane: i64| !self.slides && self.windows_of(pane).last() == Some(&window);
+        let mut merged: Option<Box<dyn GroupState>> = None;
+        for &pane in mine {
+            if merged.is_none() && only_here(pane) {
+                merged = shared.panes.remove(&pane);
+                continue;
+            }
+            if merged.is_none() {
+                merged = Some(self.new_state()?);
+            }
+            let table = merged.as_mut().expect("made above");
+            table.merge(shared.panes[&pane].as_ref()).map_err(failed)?;
+            if only_here(pane) {
+                shared.panes.remove(&pane);
+            }
+        }
+        Ok(merged)
+    }
+
     /// The rows of a closed window.
     fn emit(&self, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
         let keys = state.keys().map_err(|e| self.failed(e, Some(window), None))?;
-        let aggregates = state.finish().map_err(|e| self.failed(e, Some(window), Some(state)))?;
-        self.emit_columns(window, state.groups(), keys, aggregates, out)
+        let mut aggregates = state.finish().map_err(|e| self.failed(e, Some(window), Some(state)))?;
+        let (mut keys, mut groups) = (keys, state.groups());
+        if self.slides {
+            let rows = aggregates.pop().expect("the count of rows is the last");
+            let there = arrow::compute::kernels::cmp::gt(&rows, &Int64Array::new_scalar(0)).map_err(internal)?;
+            groups = there.true_count();
+            if groups < there.len() {
+                for column in keys.iter_mut().chain(&mut aggregates) {
+                    *column = arrow::compute::filter(column, &there).map_err(internal)?;
+                }
+            }
+        }
+        self.emit_columns(window, groups, keys, aggregates, out)
     }
 
     fn emit_columns(
@@ -498,32 +602,34 @@ impl Operator for WindowAggregate {
         for window in due {
             let first = self.first_pane(window);
             let end = if window.end == window.start { window.end + 1 } else { window.end };
-            // A pane that no later window reads is used up; others are merged into a fresh table.
             let mine: Vec<i64> = shared.panes.range(first..end).map(|(p, _)| *p).collect();
             let side = sides.remove(&window);
-            let only_here = |pane: i64| self.windows_of(pane).last() == Some(&window);
-            let mut merged: Option<Box<dyn GroupState>> = None;
-            for pane in mine {
-                if merged.is_none() && only_here(pane) {
-                    merged = shared.panes.remove(&pane);
-                    continue;
+            let failed = |e| self.failed(e, Some(window), None);
+            let mut merged = self.window_state(window, &mine, shared)?;
+            match (&mut merged, side) {
+                (Some(merged), Some(side)) if self.slides => {
+                    // Rows of the side belong to this window alone.
+                    let mut whole = self.new_state()?;
+                    whole.merge(merged.as_ref()).map_err(failed)?;
+                    whole.merge(side.as_ref()).map_err(failed)?;
+                    self.emit(window, whole.as_ref(), out)?;
                 }
-                if merged.is_none() {
-                    merged = Some(self.new_state()?);
-                }
-                let table = merged.as_mut().expect("made above");
-                table.merge(shared.panes[&pane].as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
-                if only_here(pane) {
-                    shared.panes.remove(&pane);
-                }
-            }
-            match (merged, side) {
-                (Some(mut merged), Some(side)) => {
-                    merged.merge(side.as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
+                (Some(merged), side) => {
+                    if let Some(side) = side {
+                        merged.merge(side.as_ref()).map_err(failed)?;
+                    }
                     self.emit(window, merged.as_ref(), out)?;
                 }
-                (Some(state), None) | (None, Some(state)) => self.emit(window, state.as_ref(), out)?,
+                (None, Some(side)) => self.emit(window, side.as_ref(), out)?,
                 (None, None) => {}
+            }
+            if self.slides {
+                shared.running = merged.map(|state| Running { state, panes: mine });
+                // A pane is let go once the running window has slid past it.
+                let held = shared.running.as_ref().map_or(&[][..], |running| &running.panes);
+                let first_held = held.first().copied().unwrap_or(i64::MAX);
+                let is_read = |pane: i64| pane >= first_held || self.windows_of(pane).last() > Some(&window);
+                shared.panes.retain(|pane, _| is_read(*pane));
             }
         }
         if mark == MARK_MAX
@@ -564,9 +670,6 @@ impl Operator for WindowAggregate {
                 .shared
                 .lock()
                 .expect("no panic holds this lock")
-                .panes
-                .values()
-                .map(|t| t.memory_bytes())
-                .sum::<usize>()
+                .memory_bytes()
     }
 }

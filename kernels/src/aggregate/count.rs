@@ -44,6 +44,16 @@ impl Aggregate for Count {
         Ok(())
     }
 
+    fn can_unmerge(&self, other: &dyn Aggregate) -> bool {
+        other.as_any().is::<Self>()
+    }
+
+    fn unmerge(&mut self, other: &dyn Aggregate, map: &[u32]) {
+        let other: &Self = same(other, "COUNT").expect("`can_unmerge` was asked");
+        assert_eq!(map.len(), other.groups(), "one target per group");
+        other.counts.iter().zip(map).for_each(|(count, &to)| self.counts[to as usize] -= count);
+    }
+
     fn finish(&self) -> Result<ArrayRef, AggregateError> {
         Ok(Arc::new(Int64Array::from(self.counts.clone())))
     }

@@ -57,6 +57,21 @@ pub trait Aggregate: Send + Sync {
     /// If `map.len() != other.groups()` or a target is not below `groups()`.
     fn merge(&mut self, other: &dyn Aggregate, map: &[u32]) -> Result<(), AggregateError>;
 
+    /// Whether [`unmerge`](Aggregate::unmerge) can take `other`, which was merged in before, out again.
+    fn can_unmerge(&self, other: &dyn Aggregate) -> bool {
+        let _ = other;
+        false
+    }
+
+    /// State `g` of `other` is taken out of state `map[g]`: what is left is what there would be without it.
+    ///
+    /// # Panics
+    /// Where [`can_unmerge`](Aggregate::can_unmerge) says no, or as `merge`.
+    fn unmerge(&mut self, other: &dyn Aggregate, map: &[u32]) {
+        let _ = (other, map);
+        unreachable!("`can_unmerge` says no");
+    }
+
     /// One value per group, of `output_type()`. Does not change the states. Errors name the group.
     fn finish(&self) -> Result<ArrayRef, AggregateError>;
 
@@ -204,12 +219,27 @@ impl AggregateSpec {
         })
     }
 
+    /// Whether states can [answer](Aggregate::answer) how many rows of their argument are not NULL.
+    pub fn counts_rows(&self) -> bool {
+        use AggregateKind::*;
+        let floats = self.arg_types.first().is_some_and(|t| plain_type(t).is_floating());
+        matches!(self.kind, Sum | Avg | VarSamp | VarPop | StddevSamp | StddevPop)
+            && !(self.distinct || self.fast_float && floats)
+    }
+
+    /// Whether states can, but for special values, be [taken out](Aggregate::unmerge) again: counts and exact sums.
+    pub fn is_invertible(&self) -> bool {
+        use AggregateKind::*;
+        let floats = self.arg_types.first().is_some_and(|t| plain_type(t).is_floating());
+        matches!(self.kind, Count | Sum | Avg) && !(self.distinct || self.fast_float && floats)
+    }
+
     /// Whether states of this spec can [answer](Aggregate::answer) `other` too: a variance has the sum, its mean and the
     /// count in it, a mean the sum and the count.
     pub fn covers(&self, other: &AggregateSpec) -> bool {
         let exact = |spec: &AggregateSpec| {
             let floats = spec.arg_types.first().is_some_and(|t| plain_type(t).is_floating());
-            !spec.distinct && !(spec.fast_float && floats) && spec.arg_types.len() == 1
+            !(spec.distinct || spec.fast_float && floats) && spec.arg_types.len() == 1
         };
         let rank = |spec: &AggregateSpec| {
             use AggregateKind::*;

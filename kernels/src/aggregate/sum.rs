@@ -133,6 +133,15 @@ impl Aggregate for Sum {
         Ok(())
     }
 
+    fn can_unmerge(&self, other: &dyn Aggregate) -> bool {
+        same::<Self>(other, self.kind()).is_ok_and(|other| self.column.can_unmerge(&other.column))
+    }
+
+    fn unmerge(&mut self, other: &dyn Aggregate, map: &[u32]) {
+        let other: &Self = same(other, self.kind()).expect("`can_unmerge` was asked");
+        self.column.unmerge(&other.column, map);
+    }
+
     fn finish(&self) -> Result<ArrayRef, AggregateError> {
         Answers { column: &self.column, mean: self.mean, output_type: &self.output_type }.array(&self.arg_type)
     }

@@ -22,6 +22,8 @@ pub trait Cell: Copy + Default + Send + Sync + 'static {
     fn from_parts(count: u64, parts: [(bool, [u64; 4]); 2]) -> Self;
     /// Adds another cell at the same scale.
     fn merge(&mut self, other: &Self);
+    /// Takes out a cell at the same scale that was added; only of single sums.
+    fn unmerge(&mut self, other: &Self);
     /// A measure that every part's room is counted in: stays below 2^126.
     fn magnitude(&self) -> u128;
     /// The same values at a scale finer by 2^by, or `None` where they would pass 2^122.
@@ -112,6 +114,12 @@ impl Cell for SumCell {
     }
 
     #[inline(always)]
+    fn unmerge(&mut self, other: &Self) {
+        self.sum = split(join(self.sum).wrapping_sub(join(other.sum)));
+        self.count -= other.count;
+    }
+
+    #[inline(always)]
     fn magnitude(&self) -> u128 {
         join(self.sum).unsigned_abs()
     }
@@ -161,6 +169,10 @@ impl Cell for MomentCell {
         self.sum = split(join(self.sum).wrapping_add(join(other.sum)));
         add_limbs(&mut self.squares, other.squares);
         self.count += other.count;
+    }
+
+    fn unmerge(&mut self, _: &Self) {
+        unreachable!("squares may lie in the wide form: `can_unmerge` says no");
     }
 
     #[inline(always)]

@@ -184,7 +184,15 @@ impl<const W: usize> Packed<W> {
         let null_bits = columns.len() as u32;
         let null_shift = (last_bits + null_bits <= 64).then(|| 64 - null_bits.max(1));
         let last_word_free = last_bits == 0;
-        Self { columns, last_word_free, null_shift, main: Buckets::new(), direct: Direct::default(), beside: Buckets::new(), len: 0 }
+        Self {
+            columns,
+            last_word_free,
+            null_shift,
+            main: Buckets::new(),
+            direct: Direct::default(),
+            beside: Buckets::new(),
+            len: 0,
+        }
     }
 
     pub fn len(&self) -> usize {
