@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::print::printer;
 use crate::progress::Progress;
-use crate::report::{Answer, Failure, chain, grouped, note, render, say, say_json, short};
+use crate::report::{Answer, Failure, chain, columns, grouped, note, render, say, say_json, short};
 use crate::signals;
 use crate::text::{HowArgs, Text, TextArgs};
 
@@ -21,6 +21,9 @@ pub struct RunArgs {
     text: TextArgs,
     #[command(flatten)]
     how: HowArgs,
+    /// Say at the end where the time went: decode, each step, closing windows, sinks.
+    #[arg(long)]
+    profile: bool,
 }
 
 /// Runs a pipeline.
@@ -28,6 +31,7 @@ pub fn run(args: &RunArgs, json: bool) -> Answer {
     let text = args.text.load()?;
     let registry = pelton_io::registry();
     let mut options = args.how.options();
+    options.profile = args.profile;
     let mut script = text.script(&registry, &options)?;
     args.how.complete(&mut options, &script);
     if is_blank(&text.content) {
@@ -48,6 +52,9 @@ pub fn run(args: &RunArgs, json: bool) -> Answer {
     if !json {
         note(&summary_text(&summary));
         letters_hint(&summary, script.settings.get("dead-letters.path"));
+        if args.profile {
+            note(&profile_text(&summary));
+        }
     }
     let code = report_broken(&summary, Some(&text));
     if json {
@@ -106,6 +113,26 @@ pub fn summary_text(summary: &Summary) -> String {
     text + &digest_lines("digest", &summary.digests)
 }
 
+/// A line for each part of the run that took a hundredth of the time or more; times are of all workers together.
+fn profile_text(summary: &Summary) -> String {
+    let total: f64 = summary.profile.iter().map(|part| part.seconds).sum();
+    let shown = summary.profile.iter().filter(|part| part.seconds * 100.0 >= total);
+    let rows: Vec<Vec<String>> = shown
+        .map(|part| {
+            let per_second = if part.rows > 0 { short(part.rows as f64 / part.seconds) } else { String::new() };
+            let name: String = part.name.chars().take(80).collect();
+            vec![
+                format!("{:.3}", part.seconds),
+                format!("{:.0} %", 100.0 * part.seconds / total.max(f64::MIN_POSITIVE)),
+                grouped(part.rows),
+                per_second,
+                name,
+            ]
+        })
+        .collect();
+    columns(&["worker seconds", "share", "rows", "rows/s", "part"], &rows)
+}
+
 /// A line for each sink.
 fn digest_lines(what: &str, digests: &BTreeMap<String, String>) -> String {
     let width = digests.keys().map(|n| n.chars().count()).max().unwrap_or(0);
@@ -158,6 +185,9 @@ pub fn summary_json(summary: &Summary) -> Value {
         "digests": digests,
         "p50_us": at(0.5),
         "p99_us": at(0.99),
+        "profile": summary.profile.iter().map(|part| {
+            json!({ "part": part.name, "seconds": part.seconds, "rows": part.rows })
+        }).collect::<Vec<_>>(),
         "ended": summary.ended,
         "broken": summary.broken.iter().map(|e| chain(e).join(": ")).collect::<Vec<_>>(),
     })

@@ -442,6 +442,41 @@ fn every_processor_level_gives_one_digest() {
 }
 
 #[test]
+fn sliding_windows_are_those_merged_anew() {
+    let place = Place::new();
+    // A filter on a bound makes a row per window, which knows nothing of panes.
+    let hop = |name: &str, filter: &str| {
+        format!(
+            "CREATE TABLE {name} WITH ('connector' = 'blackhole') AS SELECT terminal_id, window_start, window_end,\n\
+             COUNT(*) AS n, COUNT(odd) AS o, SUM(amount) AS s, AVG(odd) AS a, SUM(card_id) AS i\n\
+             FROM HOP(payments, event_time, INTERVAL '1' HOUR, INTERVAL '12' HOUR) {filter}\n\
+             GROUP BY terminal_id, window_start, window_end;\n"
+        )
+    };
+    for odd in ["NULLIF(amount, 7.5)", "CASE WHEN card_id = 3 THEN CAST('NaN' AS DOUBLE) ELSE amount END"] {
+        let source = "CREATE VIEW payments AS SELECT *, ODD AS odd FROM raw;\n".replace("ODD", odd);
+        let table = "CREATE TABLE raw WITH ('connector' = 'fraud', 'cards' = '60', 'days' = '5');\n";
+        let filter = "WHERE window_end > TIMESTAMP '1970-01-01 00:00:00'";
+        place.write("q.sql", format!("{table}{source}{}{}", hop("slid", ""), hop("anew", filter)));
+        let json = place.pelton(&["run", "--json", "--threads", "2", "--batch-rows", "500", "q.sql"]).json();
+        let digests = &json["digests"];
+        assert!(json["rows_out"].as_u64() > Some(1000), "{json}");
+        assert_eq!(digests["slid"], digests["anew"], "{odd}: {json}");
+    }
+}
+
+#[test]
+fn a_profile_says_where_the_time_went() {
+    let place = Place::new();
+    place.write("in.parquet", parquet(&payments(0, 25)));
+    place.write("q.sql", WINDOWS);
+    let ran = place.pelton(&["run", "--profile", "q.sql"]);
+    ran.says(0, &["worker seconds", "Decode", "WindowAggregate TUMBLE", "rows/s"]);
+    let json = place.pelton(&["run", "--profile", "--json", "q.sql"]).json();
+    assert!(json["profile"].as_array().unwrap().iter().any(|p| p["part"] == "Decode" && p["rows"] == 25), "{json}");
+}
+
+#[test]
 fn keeping_changes_no_answer() {
     let place = Place::new();
     place.write("in.json", "{\"a\":1,\"s\":\"x\"}\n{\"a\":\"seven\",\"s\":\"y\"}\n{\"a\":3,\"s\":\"z\"}\n");

@@ -8,7 +8,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, RecordBatchOptions};
+use arrow::buffer::NullBuffer;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Int64Type, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
@@ -19,6 +20,7 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{ColumnarValue, Expr, Operator};
 use datafusion_physical_expr::expressions::{BinaryExpr, CaseExpr, Column, InListExpr, Literal, NegativeExpr, in_list};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr, create_physical_expr};
+use pelton_kernels::numbers::{Arithmetic, Side, arithmetic};
 
 use crate::batch::{MicroBatch, internal};
 use crate::connector::{DeadLetter, LetterKind, dictionary_type};
@@ -289,6 +291,11 @@ impl PhysicalExpr for Canonical {
     }
 
     fn evaluate(&self, batch: &RecordBatch) -> datafusion_common::Result<ColumnarValue> {
+        if self.what == Canon::Nan
+            && let Some(array) = double_arithmetic(&self.inner, batch)?
+        {
+            return Ok(ColumnarValue::Array(array));
+        }
         Ok(match self.inner.evaluate(batch)? {
             ColumnarValue::Array(array) => ColumnarValue::Array(match &self.what {
                 Canon::Nan => pelton_kernels::canonical::canonical_floats(&array),
@@ -334,6 +341,47 @@ impl PhysicalExpr for Canonical {
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt_sql(f)
     }
+}
+
+/// Arithmetic of doubles, canonical; `None` if it is none, or not over a column.
+fn double_arithmetic(e: &Compiled, batch: &RecordBatch) -> datafusion_common::Result<Option<ArrayRef>> {
+    let any: &dyn std::any::Any = e.as_ref();
+    let Some(binary) = any.downcast_ref::<BinaryExpr>() else { return Ok(None) };
+    let op = match binary.op() {
+        Operator::Plus => Arithmetic::Add,
+        Operator::Minus => Arithmetic::Subtract,
+        Operator::Multiply => Arithmetic::Multiply,
+        Operator::Divide => Arithmetic::Divide,
+        _ => return Ok(None),
+    };
+    let value = |e: &Compiled| -> datafusion_common::Result<ColumnarValue> {
+        // What is below may itself be such arithmetic, whose NaN nobody sees.
+        match double_arithmetic(e, batch)? {
+            Some(array) => Ok(ColumnarValue::Array(array)),
+            None => e.evaluate(batch),
+        }
+    };
+    if binary.data_type(batch.schema_ref())? != DataType::Float64 {
+        return Ok(None);
+    }
+    let (left, right) = (value(binary.left())?, value(binary.right())?);
+    fn side(value: &ColumnarValue) -> Option<(Side<'_>, Option<&NullBuffer>)> {
+        Some(match value {
+            ColumnarValue::Array(array) => {
+                let array = array.as_primitive_opt::<Float64Type>()?;
+                (Side::Column(array.values()), array.nulls())
+            }
+            ColumnarValue::Scalar(ScalarValue::Float64(Some(value))) => (Side::Constant(*value), None),
+            ColumnarValue::Scalar(_) => return None,
+        })
+    }
+    let (Some((a, a_nulls)), Some((b, b_nulls))) = (side(&left), side(&right)) else { return Ok(None) };
+    if matches!((a, b), (Side::Constant(_), Side::Constant(_))) {
+        return Ok(None);
+    }
+    let (values, has_nan) = arithmetic(op, a, b);
+    let array: ArrayRef = Arc::new(Float64Array::new(values.into(), NullBuffer::union(a_nulls, b_nulls)));
+    Ok(Some(if has_nan { pelton_kernels::canonical::canonical_floats(&array) } else { array }))
 }
 
 /// A literal that is a whole expression. Unlike DataFusion's it shows its type, as plans tell expressions by their text.

@@ -19,6 +19,7 @@ pub mod panes;
 pub mod pipeline;
 pub mod plan;
 mod predicate;
+pub mod profile;
 mod prune;
 pub mod run;
 mod shift;

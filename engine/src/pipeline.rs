@@ -20,6 +20,7 @@ use crate::history::{
 use crate::intake::Intake;
 use crate::operators::LookupTable;
 use crate::plan::{TimeRange, plan};
+use crate::profile::PartTime;
 use crate::prune::skip_rule;
 use crate::run::{Collect, Counters, End, Execution, OpenSource, Outcome, run_graph};
 use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
@@ -50,6 +51,8 @@ pub struct RunOptions {
     pub digests: bool,
     /// A replay may replace files that are there.
     pub overwrite: bool,
+    /// Time the parts of the run: [`Summary::profile`].
+    pub profile: bool,
 }
 
 impl Default for RunOptions {
@@ -65,6 +68,7 @@ impl Default for RunOptions {
             range: TimeRange::default(),
             digests: true,
             overwrite: false,
+            profile: false,
         }
     }
 }
@@ -92,6 +96,8 @@ pub struct Summary {
     pub ended: bool,
     /// Microseconds from release to end of computation of micro-batches, a sample.
     pub latencies_us: Vec<u64>,
+    /// Where the time went, if it was asked for.
+    pub profile: Vec<PartTime>,
 }
 
 /// Puts the options' variables into the text.
@@ -335,6 +341,7 @@ impl Pipeline<'_> {
             counters: self.options.counters.clone(),
             digests: self.options.digests,
             by_window: false,
+            profile: self.options.profile,
         }
     }
 
@@ -382,6 +389,7 @@ impl Pipeline<'_> {
             broken: outcome.broken,
             ended: outcome.ended,
             latencies_us: outcome.latencies_us,
+            profile: outcome.profile,
         };
         Ok(Ran { summary, tables, windows })
     }

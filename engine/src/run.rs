@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Input, Output};
 use crate::intake::{Intake, PreparedChunk};
 use crate::operators::Emit;
+use crate::profile::{Part, PartTime, Profile};
 
 /// What a run counts, readable while it runs.
 #[derive(Debug, Default)]
@@ -104,6 +105,8 @@ pub struct Execution {
     pub digests: bool,
     /// Digests are wanted by window too.
     pub by_window: bool,
+    /// The parts of the run are to be timed.
+    pub profile: bool,
 }
 
 /// What a run left behind.
@@ -123,6 +126,8 @@ pub struct Outcome {
     pub ended: bool,
     /// Time from the release of a micro-batch to the end of its computation, µs, a sample.
     pub latencies_us: Vec<u64>,
+    /// Where the time went, if asked for.
+    pub profile: Vec<PartTime>,
 }
 
 /// How far a partition came.
@@ -248,6 +253,7 @@ struct Runner<'g> {
     queue_max: usize,
     /// Every sink has what its `LIMIT` asks for, and only stopping would end the run.
     enough: AtomicBool,
+    profile: Option<Profile>,
 }
 
 /// Runs a graph to its end (or until told to stop). Sinks are committed if it succeeds, and thrown away if not.
@@ -327,6 +333,7 @@ pub fn run_graph(
         chunks_max: 2 * execution.threads + 1,
         queue_max: 4 * execution.threads,
         enough: AtomicBool::new(false),
+        profile: execution.profile.then(|| Profile::new(graph)),
     };
     std::thread::scope(|scope| {
         for slot in 1..execution.threads {
@@ -375,11 +382,23 @@ pub fn run_graph(
             .collect(),
         marks: state.announced,
         ended: !state.stopping,
+        profile: runner.profile.map(|profile| profile.times()).unwrap_or_default(),
         latencies_us: state.latencies_us,
     })
 }
 
 impl Runner<'_> {
+    /// Now, if time is measured.
+    fn clock(&self) -> Option<Instant> {
+        self.profile.as_ref().map(|_| Instant::now())
+    }
+
+    fn timed(&self, part: Part, start: Option<Instant>, rows: usize) {
+        if let (Some(profile), Some(start)) = (&self.profile, start) {
+            profile.add(part, start, rows);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -542,11 +561,16 @@ impl Runner<'_> {
         }
         drop(state);
         self.wake.notify_all();
+        let start = self.clock();
         let decoded = chunk.decode();
+        let rows = decoded.records as usize;
+        self.timed(Part::Decode, start, rows);
+        let start = self.clock();
         let prepared = match intake {
             Some(intake) => intake.prepare(decoded, index, base, wall_clock_us()),
             None => Ok(constant_chunk(decoded)),
         };
+        self.timed(Part::Intake, start, rows);
         let mut state = self.lock();
         if serial {
             // Otherwise another worker may be at the reader by now.
@@ -677,6 +701,7 @@ impl Runner<'_> {
         for output in outputs {
             match output {
                 Output::Sink(sink) => {
+                    let start = self.clock();
                     let batch = batch.dense()?;
                     let end = self.graph.sinks[*sink].window_end.filter(|_| self.execution.by_window);
                     let (digest, windows) = match end {
@@ -689,12 +714,15 @@ impl Runner<'_> {
                             (digest, vec![])
                         }
                     };
+                    self.timed(Part::Digest, start, batch.rows());
                     done.rows.push(SinkRows { sink: *sink, rows: batch.columns.clone(), digest, windows });
                 }
-                Output::Node(node) => {
-                    let node = &self.graph.nodes[*node];
+                Output::Node(index) => {
+                    let node = &self.graph.nodes[*index];
                     let mut emit = Emit::default();
+                    let (start, rows) = (self.clock(), batch.rows());
                     node.operator.push(slot, batch.clone(), &mut emit)?;
+                    self.timed(Part::Step(*index), start, rows);
                     self.take(slot, &node.outputs, emit, done)?;
                 }
             }
@@ -802,7 +830,9 @@ impl Runner<'_> {
                 continue;
             }
             let mut emit = Emit::default();
+            let start = self.clock();
             let after = node.operator.advance(mark, &mut emit)?;
+            self.timed(Part::Close(index), start, emit.batches.iter().map(MicroBatch::rows).sum());
             let mut done = Done::default();
             self.take(slot, &node.outputs, emit, &mut done)?;
             self.flush(serial, done)?;
@@ -822,6 +852,13 @@ impl Runner<'_> {
     }
 
     fn flush(&self, serial: &mut Serial, done: Done) -> Result<()> {
+        let (start, rows) = (self.clock(), done.rows.iter().map(|sink| sink.rows.num_rows()).sum());
+        let flushed = self.write(serial, done);
+        self.timed(Part::Write, start, rows);
+        flushed
+    }
+
+    fn write(&self, serial: &mut Serial, done: Done) -> Result<()> {
         self.keep_letters(serial, &done.letters)?;
         for SinkRows { sink, rows, digest, windows } in done.rows {
             self.execution.counters.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
@@ -950,6 +987,7 @@ mod tests {
             counters: Arc::default(),
             digests: true,
             by_window: false,
+            profile: false,
         };
         let kept = Collect::default();
         let sources = vec![OpenSource::constant(Some(rows))];

@@ -39,6 +39,36 @@ for_each_level! {
     shifted, shifted_plain, (values: &[i64], by: i64) -> Option<Vec<i64>>
 }
 
+/// One side of [`arithmetic`].
+#[derive(Clone, Copy, Debug)]
+pub enum Side<'a> {
+    /// A number a row.
+    Column(&'a [f64]),
+    /// The same for all rows.
+    Constant(f64),
+}
+
+/// An operation on doubles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "their names say it")]
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+}
+
+for_each_level! {
+    /// The results of an operation, and whether a NaN is among them: seen while they are in the first-level cache. One side
+    /// at least is a column, and two are of one length.
+    arithmetic, arithmetic_plain, (op: Arithmetic, left: Side<'_>, right: Side<'_>) -> (Vec<f64>, bool)
+}
+
+for_each_level! {
+    /// Whether a NaN is among some doubles.
+    has_nan, has_nan_plain, (values: &[f64]) -> bool
+}
+
 for_each_level! {
     /// The remainders by a divisor that is neither 0 nor -1; their signs are the numbers'.
     remainders, remainders_plain, (values: &[i64], by: i64) -> Vec<i64>
@@ -68,6 +98,54 @@ fn remainders_plain(values: &[i64], by: i64) -> Vec<i64> {
         if *value < 0 { -rest } else { rest }
     };
     values.iter().map(remainder).collect()
+}
+
+#[inline(always)]
+fn arithmetic_plain(op: Arithmetic, left: Side<'_>, right: Side<'_>) -> (Vec<f64>, bool) {
+    match op {
+        Arithmetic::Add => by_chunks(left, right, |a, b| a + b),
+        Arithmetic::Subtract => by_chunks(left, right, |a, b| a - b),
+        Arithmetic::Multiply => by_chunks(left, right, |a, b| a * b),
+        Arithmetic::Divide => by_chunks(left, right, |a, b| a / b),
+    }
+}
+
+#[inline(always)]
+fn by_chunks(left: Side<'_>, right: Side<'_>, op: impl Fn(f64, f64) -> f64) -> (Vec<f64>, bool) {
+    const CHUNK: usize = 1024;
+    let (mut results, mut found) = (vec![], false);
+    match (left, right) {
+        (Side::Column(left), Side::Column(right)) => {
+            assert_eq!(left.len(), right.len(), "two columns of one batch");
+            results.reserve_exact(left.len());
+            for (left, right) in left.chunks(CHUNK).zip(right.chunks(CHUNK)) {
+                results.extend(left.iter().zip(right).map(|(a, b)| op(*a, *b)));
+                found |= has_nan_plain(&results[results.len() - left.len()..]);
+            }
+        }
+        (Side::Column(left), Side::Constant(b)) => {
+            results.reserve_exact(left.len());
+            for left in left.chunks(CHUNK) {
+                results.extend(left.iter().map(|a| op(*a, b)));
+                found |= has_nan_plain(&results[results.len() - left.len()..]);
+            }
+        }
+        (Side::Constant(a), Side::Column(right)) => {
+            results.reserve_exact(right.len());
+            for right in right.chunks(CHUNK) {
+                results.extend(right.iter().map(|b| op(a, *b)));
+                found |= has_nan_plain(&results[results.len() - right.len()..]);
+            }
+        }
+        (Side::Constant(_), Side::Constant(_)) => unreachable!("one side is a column"),
+    }
+    (results, found)
+}
+
+#[inline(always)]
+fn has_nan_plain(values: &[f64]) -> bool {
+    // No exit inside a chunk, so that it is vectorised.
+    values.chunks(1024).any(|chunk| chunk.iter().fold(false, |found, value| found | value.is_nan()))
 }
 
 #[inline(always)]
@@ -117,6 +195,32 @@ mod tests {
             prop_assert_eq!(shifted_plain(&values, by), want);
             let products_want: Vec<i128> = values.iter().map(|v| i128::from(*v) * i128::from(by)).collect();
             prop_assert_eq!(products(&values, by), products_want);
+        }
+
+        #[test]
+        fn arithmetic_is_that_of_doubles(
+            pairs in prop::collection::vec((any::<f64>(), prop_oneof![any::<f64>(), -2.0_f64..2.0]), 1..2500),
+            constant in prop_oneof![any::<f64>(), Just(0.0), Just(f64::NAN), -2.0_f64..2.0],
+        ) {
+            let (a, b): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+            let bits = |values: &[f64]| values.iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect::<Vec<_>>();
+            for (op, apply) in [
+                (Arithmetic::Add, (|a, b| a + b) as fn(f64, f64) -> f64),
+                (Arithmetic::Subtract, |a, b| a - b),
+                (Arithmetic::Multiply, |a, b| a * b),
+                (Arithmetic::Divide, |a, b| a / b),
+            ] {
+                for (left, right, want) in [
+                    (Side::Column(&a), Side::Column(&b), a.iter().zip(&b).map(|(a, b)| apply(*a, *b)).collect::<Vec<_>>()),
+                    (Side::Column(&a), Side::Constant(constant), a.iter().map(|a| apply(*a, constant)).collect()),
+                    (Side::Constant(constant), Side::Column(&b), b.iter().map(|b| apply(constant, *b)).collect()),
+                ] {
+                    for (got, nan) in [arithmetic(op, left, right), arithmetic_plain(op, left, right)] {
+                        prop_assert_eq!(bits(&got), bits(&want));
+                        prop_assert_eq!(nan, want.iter().any(|v| v.is_nan()));
+                    }
+                }
+            }
         }
 
         #[test]

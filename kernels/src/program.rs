@@ -154,7 +154,15 @@ impl Device for Cpu {
         let aggregates = states.iter().map(build).collect::<Result<_, _>>()?;
         let lenders = lenders(program, &states);
         let table = GroupTable::new(&types);
-        Ok(Box::new(CpuState { program: program.clone(), table, states, aggregates, lenders, answers, ids: Vec::new() }))
+        Ok(Box::new(CpuState {
+            program: program.clone(),
+            table,
+            states,
+            aggregates,
+            lenders,
+            answers,
+            ids: Vec::new(),
+        }))
     }
 }
 

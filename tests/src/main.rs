@@ -1,8 +1,9 @@
 //! `pelton-matrix`: the determinism matrix. Runs every SQL case in every cell and demands one digest.
 //!
-//! `pelton-matrix --data DIR --out DIR [--case NAME] [--full] [--limit-s N]`. `tests/data.py` makes the data. The sinks'
+//! `pelton-matrix --data DIR --out DIR [--case NAME] [--full] [--limit-s N] [--like REPORT]`. `tests/data.py` makes the data. The sinks'
 //! files of each case's first cell and `report.json` stay in the output folder for `tests/compare.py`, which asks DuckDB
-//! whether the one answer is the right one.
+//! whether the one answer is the right one. With `--like`, each case runs in one cell, and its digests must be those in the
+//! report of another run: `PELTON_CPU` makes it one with other instructions.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,10 +29,13 @@ struct Arguments {
     filter: String,
     full: bool,
     limit: Duration,
+    /// The report of another run, whose digests are wanted.
+    like: Option<PathBuf>,
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let (mut data, mut out, mut filter, mut full, mut limit_s) = (None, None, String::new(), false, 240);
+    let (mut data, mut out, mut filter, mut full, mut limit_s, mut like) =
+        (None, None, String::new(), false, 240, None);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -40,6 +44,7 @@ fn arguments() -> Result<Arguments, String> {
             "--out" => out = Some(PathBuf::from(value()?)),
             "--case" => filter = value()?,
             "--full" => full = true,
+            "--like" => like = Some(PathBuf::from(value()?)),
             "--limit-s" => limit_s = value()?.parse().map_err(|_| "--limit-s needs seconds".to_string())?,
             _ => return Err(format!("unknown argument {word}")),
         }
@@ -54,6 +59,7 @@ fn arguments() -> Result<Arguments, String> {
         filter,
         full,
         limit: Duration::from_secs(limit_s),
+        like,
     })
 }
 
@@ -88,9 +94,18 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let cells = if arguments.full { cells::full() } else { cells::pairwise() };
+    let mut cells = if arguments.full { cells::full() } else { cells::pairwise() };
+    if arguments.like.is_some() {
+        cells.truncate(1);
+    }
     let started = Instant::now();
-    let verdicts = run_all(&cases, &cells, &arguments);
+    let mut verdicts = run_all(&cases, &cells, &arguments);
+    if let Some(report) = &arguments.like
+        && let Err(error) = compare(report, &cases, &mut verdicts)
+    {
+        eprintln!("pelton-matrix: {}: {error}", report.display());
+        return ExitCode::FAILURE;
+    }
 
     let runs: usize = verdicts.iter().map(|v| v.runs).sum();
     let failed = verdicts.iter().filter(|v| !v.errors.is_empty()).count();
@@ -99,8 +114,12 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let same = if failed == 0 { "one digest each" } else { "not one digest each" };
+    for (case, verdict) in cases.iter().zip(&verdicts).filter(|_| arguments.like.is_some()) {
+        verdict.errors.iter().for_each(|error| eprintln!("{}: {error}", case.name));
+    }
+    let level = pelton_kernels::cpu::level().name();
     println!(
-        "{} cases × {} cells: {runs} runs, {same}, {:.0} s",
+        "{} cases × {} cells: {runs} runs, {same}, {:.0} s, kernels: {level}",
         cases.len(),
         cells.len(),
         started.elapsed().as_secs_f64()
@@ -281,6 +300,19 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// `report.json`: per case the digests and counts of its first cell.
+/// Holds the digests against those of another run's report.
+fn compare(report: &Path, cases: &[Case], verdicts: &mut [Verdict]) -> Result<(), Box<dyn std::error::Error>> {
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report)?)?;
+    for (case, verdict) in cases.iter().zip(verdicts) {
+        let Some(summary) = &verdict.summary else { continue };
+        let (wanted, found) = (&report["cases"][&case.name]["digests"], json!(summary.digests));
+        if *wanted != found {
+            verdict.errors.push(format!("digests {found}, with other instructions {wanted}"));
+        }
+    }
+    Ok(())
+}
+
 fn write_report(out: &Path, cases: &[Case], verdicts: &[Verdict]) -> std::io::Result<()> {
     let entries: serde_json::Map<_, _> = cases
         .iter()

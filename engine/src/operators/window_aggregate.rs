@@ -410,12 +410,7 @@ impl WindowAggregate {
     }
 
     /// The merged panes of a window that closes.
-    fn window_state(
-        &self,
-        window: Window,
-        mine: &[i64],
-        shared: &mut Shared,
-    ) -> Result<Option<Box<dyn GroupState>>> {
+    fn window_state(&self, window: Window, mine: &[i64], shared: &mut Shared) -> Result<Option<Box<dyn GroupState>>> {
         let failed = |e| self.failed(e, Some(window), None);
         if self.slides
             && let Some(running) = self.slide(shared.running.take(), mine, &shared.panes).map_err(failed)?
@@ -664,12 +659,6 @@ impl Operator for WindowAggregate {
                 s.panes.values().chain(s.sides.values()).map(|t| t.memory_bytes()).sum::<usize>()
             })
             .sum();
-        slots
-            + self
-                .state
-                .shared
-                .lock()
-                .expect("no panic holds this lock")
-                .memory_bytes()
+        slots + self.state.shared.lock().expect("no panic holds this lock").memory_bytes()
     }
 }

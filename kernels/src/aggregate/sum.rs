@@ -42,7 +42,8 @@ struct Answers<'a, C> {
 impl<C: Cell> Answers<'_, C> {
     fn double(&self, group: usize) -> f64 {
         let special = self.column.specials(group).sum();
-        special.unwrap_or_else(|| {
+        let quick = || self.column.quick_sum(group).filter(|_| !self.mean);
+        special.or_else(quick).unwrap_or_else(|| {
             self.column.number(group, 0, |sum| match self.mean {
                 true => sum.divided_by(self.column.count(group)),
                 false => sum.to_f64(),

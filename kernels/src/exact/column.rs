@@ -152,6 +152,19 @@ impl<C: Cell> ExactColumn<C> {
         }
     }
 
+    /// The sum over `group` as a double, where the processor's own rounding of an integer does it: the usual case, ten
+    /// times as fast as [`ExactColumn::number`]. Special values are left out.
+    pub fn quick_sum(&self, group: usize) -> Option<f64> {
+        let low = self.low();
+        // Scaling by a power of two is exact between normal doubles.
+        if !(-1022..=890).contains(&low) || (!self.wide.is_empty() && self.wide.contains_key(&(group as u32))) {
+            return None;
+        }
+        let (negative, limbs) = self.cells[group].part(0);
+        let magnitude = (limbs[0] as u128 | (limbs[1] as u128) << 64) as f64 * power_of_two(low);
+        Some(if negative { -magnitude } else { magnitude })
+    }
+
     /// Adds `values[i]` to group `ids[i]`.
     ///
     /// # Panics
@@ -1014,6 +1027,9 @@ mod tests {
                 values.extend(run);
             }
             prop_assert_eq!(whole.number(0, 0, |sum| sum.to_f64()).to_bits(), reference::sum(&values).to_bits());
+            if let Some(quick) = whole.quick_sum(0) {
+                prop_assert_eq!(quick.to_bits(), reference::sum(&values).to_bits());
+            }
             prop_assert_eq!(whole.save(true), merged.save(true));
             let mut loaded = ExactColumn::<MomentCell>::doubles();
             loaded.load(&whole.save(true), true).unwrap();
