@@ -455,7 +455,8 @@ fn sliding_windows_are_those_merged_anew() {
     };
     for odd in ["NULLIF(amount, 7.5)", "CASE WHEN card_id = 3 THEN CAST('NaN' AS DOUBLE) ELSE amount END"] {
         let source = "CREATE VIEW payments AS SELECT *, ODD AS odd FROM raw;\n".replace("ODD", odd);
-        let table = "CREATE TABLE raw WITH ('connector' = 'fraud', 'cards' = '60', 'days' = '5');\n";
+        let table = "CREATE TABLE raw (WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND)\n\
+             WITH ('connector' = 'fraud', 'cards' = '60', 'days' = '5');\n";
         let filter = "WHERE window_end > TIMESTAMP '1970-01-01 00:00:00'";
         place.write("q.sql", format!("{table}{source}{}{}", hop("slid", ""), hop("anew", filter)));
         let json = place.pelton(&["run", "--json", "--threads", "2", "--batch-rows", "500", "q.sql"]).json();

@@ -144,28 +144,49 @@ impl Panes {
 
     /// All windows that hold the pane starting at `pane`, by (end, start).
     pub fn windows(&self, pane: i64) -> Vec<Window> {
-        match self.kind {
-            Kind::Tumble => vec![Window { start: pane, end: pane + self.width }],
+        self.windows_after(pane, i64::MIN).collect()
+    }
+
+    /// Those of them that end after `end` (in cut time), in the same order. Costs nothing for those before.
+    pub fn windows_after(&self, pane: i64, end: i64) -> impl Iterator<Item = Window> + use<> {
+        // The first window, how far it is to the next, and how many there are.
+        let (first, start_step, end_step, last) = match self.kind {
+            Kind::Tumble => (Window { start: pane, end: pane + self.width }, 0, self.width, pane + self.width),
             Kind::Hop { slide, size } => {
+                let start = floor_to(pane + self.width - size + slide - 1, slide, self.offset);
                 let last = floor_to(pane, slide, self.offset);
-                let mut windows = vec![];
-                let mut start = last;
-                while start + size > pane {
-                    windows.push(Window { start, end: start + size });
-                    start -= slide;
-                }
-                windows.reverse();
-                windows
+                (Window { start, end: start + size }, slide, slide, last + size)
             }
             Kind::Cumulate { size } => {
                 let start = floor_to(pane, size, self.offset);
-                let ends = (1..)
-                    .map(|k| start + k * self.width)
-                    .skip_while(|end| *end <= pane)
-                    .take_while(|end| *end <= start + size);
-                ends.map(|end| Window { start, end }).collect()
+                (Window { start, end: pane + self.width }, 0, self.width, start + size)
+            }
+        };
+        let missed = if end < first.end { 0 } else { end.saturating_sub(first.end) / end_step + 1 };
+        let count = (last - first.end).div_euclid(end_step) + 1;
+        (missed..count).map(move |k| Window { start: first.start + k * start_step, end: first.end + k * end_step })
+    }
+
+    /// The last window that holds the pane, if one does.
+    pub fn last_window(&self, pane: i64) -> Option<Window> {
+        match self.kind {
+            Kind::Tumble => Some(Window { start: pane, end: pane + self.width }),
+            Kind::Hop { slide, size } => {
+                let start = floor_to(pane, slide, self.offset);
+                (start + size > pane).then_some(Window { start, end: start + size })
+            }
+            Kind::Cumulate { size } => {
+                let start = floor_to(pane, size, self.offset);
+                Some(Window { start, end: start + size })
             }
         }
+    }
+
+    /// A time before which no window ends that ends after `instant`, in cut time.
+    pub fn ends_after(&self, instant: i64) -> i64 {
+        // Clocks are never put back by more than a day.
+        const DAY: i64 = 86_400_000_000;
+        self.zone.as_ref().map_or(instant, |zone| zone.wall(instant).saturating_sub(DAY))
     }
 }
 
@@ -218,6 +239,12 @@ mod tests {
                 let want = brute(&spec, t);
                 assert_eq!(panes.windows(panes.pane_of(t)), want, "{spec:?} at {t}");
                 assert_eq!(panes.first_end(t), want.first().map(|w| w.end), "{spec:?} at {t}");
+                assert_eq!(panes.last_window(panes.pane_of(t)), want.last().copied(), "{spec:?} at {t}");
+                for end in -100..100 {
+                    let after: Vec<Window> = want.iter().copied().filter(|w| w.end > end).collect();
+                    let got: Vec<Window> = panes.windows_after(panes.pane_of(t), end).collect();
+                    assert_eq!(got, after, "{spec:?} at {t} after {end}");
+                }
             }
         }
     }

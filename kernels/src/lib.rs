@@ -5,6 +5,7 @@
 //! device versions are tested against it.
 
 pub mod aggregate;
+mod ahead;
 pub mod canonical;
 pub mod cpu;
 pub mod digest;

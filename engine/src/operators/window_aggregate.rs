@@ -8,6 +8,7 @@
 //! only when its rows come out: at a stage watermark of at least `end - 1 tick`, no row still to come can count in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
@@ -114,8 +115,10 @@ impl Shared {
 /// that leaves and the one that comes, not all of them. Groups whose rows have all left stay, with a count of 0.
 struct Running {
     state: Box<dyn GroupState>,
-    /// The panes that are in it.
-    panes: Vec<i64>,
+    /// The panes that start in this stretch are in it.
+    panes: Range<i64>,
+    /// Their groups, added up.
+    groups: usize,
 }
 
 /// Rows of a batch sorted by where they go.
@@ -226,6 +229,26 @@ impl WindowAggregate {
         }
     }
 
+    /// Of them, those whose last tick is after `mark`, by (end, start).
+    fn windows_after(&self, pane: i64, mark: i64) -> impl Iterator<Item = Window> {
+        let (sliding, single) = match &self.assign {
+            Assign::Panes { panes, .. } => (Some(panes.windows_after(pane, panes.ends_after(mark))), None),
+            Assign::Carried { .. } => (None, Some(Window { start: pane, end: pane })),
+            Assign::Whole => (None, Some(Window { start: MARK_MIN, end: MARK_MAX })),
+        };
+        let all = sliding.into_iter().flatten().chain(single);
+        all.filter(move |w| self.last_tick(w.end) > mark || mark == MARK_MIN)
+    }
+
+    /// The last window that reads the pane.
+    fn last_window(&self, pane: i64) -> Option<Window> {
+        match &self.assign {
+            Assign::Panes { panes, .. } => panes.last_window(pane),
+            Assign::Carried { .. } => Some(Window { start: pane, end: pane }),
+            Assign::Whole => Some(Window { start: MARK_MIN, end: MARK_MAX }),
+        }
+    }
+
     /// End of the first window that reads the pane.
     fn first_end(&self, pane: i64) -> i64 {
         match &self.assign {
@@ -297,7 +320,7 @@ impl WindowAggregate {
         &self,
         batch: &MicroBatch,
         (column, add, panes): (&ArrayRef, i64, Option<&Panes>),
-        block: std::ops::Range<usize>,
+        block: Range<usize>,
         routed: &mut Routed,
     ) {
         let rows = batch.selected();
@@ -349,34 +372,33 @@ impl WindowAggregate {
         columns
     }
 
-    /// The window that follows `running`, if it is cheaper to slide there than to start anew.
+    /// The window over `wanted` that follows `running`, if it is cheaper to slide there than to start anew.
     fn slide(
         &self,
         running: Option<Running>,
-        wanted: &[i64],
+        wanted: Range<i64>,
         panes: &BTreeMap<i64, Box<dyn GroupState>>,
     ) -> Result<Option<Running>, ProgramError> {
-        let Some(Running { mut state, panes: held }) = running else { return Ok(None) };
-        let size = |pane: &i64| panes.get(pane).map_or(usize::MAX / 4, |state| state.groups());
-        let (leave, come): (Vec<i64>, Vec<i64>) = (
-            held.iter().copied().filter(|pane| !wanted.contains(pane)).collect(),
-            wanted.iter().copied().filter(|pane| !held.contains(pane)).collect(),
-        );
-        let cost: usize = leave.iter().chain(&come).map(size).sum();
-        // Groups that have left make it dearer to emit.
-        let live: usize = wanted.iter().map(size).sum();
-        if cost >= live || state.groups() > 2 * live {
+        let Some(Running { mut state, panes: held, groups }) = running else { return Ok(None) };
+        if wanted.start < held.start || wanted.end < held.end || held.end < wanted.start {
             return Ok(None);
         }
-        for pane in &leave {
-            if !state.unmerge(panes[pane].as_ref())? {
+        let leave = || panes.range(held.start..wanted.start).map(|(_, pane)| pane.as_ref());
+        let come = || panes.range(held.end..wanted.end).map(|(_, pane)| pane.as_ref());
+        let left: usize = leave().map(|pane| pane.groups()).sum();
+        let new: usize = come().map(|pane| pane.groups()).sum();
+        let groups = groups - left + new;
+        // Groups that have left make it dearer to emit.
+        if left + new >= groups || state.groups() > 2 * groups {
+            return Ok(None);
+        }
+        for pane in leave() {
+            if !state.unmerge(pane)? {
                 return Ok(None);
             }
         }
-        for pane in &come {
-            state.merge(panes[pane].as_ref())?;
-        }
-        Ok(Some(Running { state, panes: wanted.to_vec() }))
+        come().try_for_each(|pane| state.merge(pane))?;
+        Ok(Some(Running { state, panes: wanted, groups }))
     }
 
     fn new_state(&self) -> Result<Box<dyn GroupState>> {
@@ -409,18 +431,21 @@ impl WindowAggregate {
             .hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
     }
 
-    /// The merged panes of a window that closes.
-    fn window_state(&self, window: Window, mine: &[i64], shared: &mut Shared) -> Result<Option<Box<dyn GroupState>>> {
+    /// The merged panes of a window that closes, those that start in `panes`.
+    fn window_state(&self, window: Window, panes: Range<i64>, shared: &mut Shared) -> Result<Option<Running>> {
         let failed = |e| self.failed(e, Some(window), None);
         if self.slides
-            && let Some(running) = self.slide(shared.running.take(), mine, &shared.panes).map_err(failed)?
+            && let Some(running) = self.slide(shared.running.take(), panes.clone(), &shared.panes).map_err(failed)?
         {
-            return Ok(Some(running.state));
+            return Ok(Some(running));
         }
+        let mine: Vec<i64> = shared.panes.range(panes.clone()).map(|(pane, _)| *pane).collect();
+        let mut groups = 0;
         // A pane that no later window reads is used up; others are merged into a fresh table.
-        let only_here = |pane: i64| !self.slides && self.windows_of(pane).last() == Some(&window);
+        let only_here = |pane: i64| !self.slides && self.last_window(pane) == Some(window);
         let mut merged: Option<Box<dyn GroupState>> = None;
-        for &pane in mine {
+        for pane in mine {
+            groups += shared.panes[&pane].groups();
             if merged.is_none() && only_here(pane) {
                 merged = shared.panes.remove(&pane);
                 continue;
@@ -434,7 +459,7 @@ impl WindowAggregate {
                 shared.panes.remove(&pane);
             }
         }
-        Ok(merged)
+        Ok(merged.map(|state| Running { state, panes, groups }))
     }
 
     /// The rows of a closed window.
@@ -589,42 +614,39 @@ impl Operator for WindowAggregate {
         }
         let mut due: BTreeSet<Window> = sides.keys().copied().collect();
         for pane in shared.panes.keys() {
-            due.extend(self.windows_of(*pane).into_iter().filter(|w| {
-                let last = self.last_tick(w.end);
-                last <= mark && (last > shared.closed || shared.closed == MARK_MIN)
-            }));
+            due.extend(self.windows_after(*pane, shared.closed).take_while(|w| self.last_tick(w.end) <= mark));
         }
         for window in due {
             let first = self.first_pane(window);
             let end = if window.end == window.start { window.end + 1 } else { window.end };
-            let mine: Vec<i64> = shared.panes.range(first..end).map(|(p, _)| *p).collect();
             let side = sides.remove(&window);
             let failed = |e| self.failed(e, Some(window), None);
-            let mut merged = self.window_state(window, &mine, shared)?;
+            let mut merged = self.window_state(window, first..end, shared)?;
             match (&mut merged, side) {
-                (Some(merged), Some(side)) if self.slides => {
+                (Some(Running { state, .. }), Some(side)) if self.slides => {
                     // Rows of the side belong to this window alone.
                     let mut whole = self.new_state()?;
-                    whole.merge(merged.as_ref()).map_err(failed)?;
+                    whole.merge(state.as_ref()).map_err(failed)?;
                     whole.merge(side.as_ref()).map_err(failed)?;
                     self.emit(window, whole.as_ref(), out)?;
                 }
-                (Some(merged), side) => {
+                (Some(Running { state, .. }), side) => {
                     if let Some(side) = side {
-                        merged.merge(side.as_ref()).map_err(failed)?;
+                        state.merge(side.as_ref()).map_err(failed)?;
                     }
-                    self.emit(window, merged.as_ref(), out)?;
+                    self.emit(window, state.as_ref(), out)?;
                 }
                 (None, Some(side)) => self.emit(window, side.as_ref(), out)?,
                 (None, None) => {}
             }
             if self.slides {
-                shared.running = merged.map(|state| Running { state, panes: mine });
                 // A pane is let go once the running window has slid past it.
-                let held = shared.running.as_ref().map_or(&[][..], |running| &running.panes);
-                let first_held = held.first().copied().unwrap_or(i64::MAX);
-                let is_read = |pane: i64| pane >= first_held || self.windows_of(pane).last() > Some(&window);
-                shared.panes.retain(|pane, _| is_read(*pane));
+                let held = merged.as_ref().map_or(i64::MAX, |running| running.panes.start);
+                let is_read = |pane: i64| pane >= held || self.last_window(pane) > Some(window);
+                while shared.panes.first_key_value().is_some_and(|(pane, _)| !is_read(*pane)) {
+                    shared.panes.pop_first();
+                }
+                shared.running = merged;
             }
         }
         if mark == MARK_MAX
@@ -637,10 +659,8 @@ impl Operator for WindowAggregate {
             self.emit_columns(Window { start: MARK_MIN, end: MARK_MAX }, 1, vec![], row, out)?;
         }
         shared.closed = shared.closed.max(mark);
-        let next = shared
-            .panes
-            .keys()
-            .filter_map(|p| self.windows_of(*p).into_iter().map(|w| self.last_tick(w.end)).find(|last| *last > mark));
+        let next =
+            shared.panes.keys().filter_map(|p| self.windows_after(*p, mark).next().map(|w| self.last_tick(w.end)));
         shared.next = next.min().unwrap_or(MARK_MAX);
         Ok(mark)
     }

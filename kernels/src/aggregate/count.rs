@@ -3,6 +3,7 @@
 use super::arguments::valid_rows;
 use super::{Aggregate, AggregateError, assert_rows, same};
 use crate::Rows;
+use crate::ahead::for_each;
 use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array};
 use arrow::datatypes::DataType;
 use std::any::Any;
@@ -33,14 +34,17 @@ impl Aggregate for Count {
             *only += ids.len() as i64;
             return Ok(());
         }
-        valid_rows(nulls.as_ref(), rows, ids, |id, _| self.counts[id] += 1);
+        match nulls {
+            None => for_each(&mut self.counts, ids, ids.iter(), |count, _, _| *count += 1),
+            nulls => valid_rows(nulls.as_ref(), rows, ids, |id, _| self.counts[id] += 1),
+        }
         Ok(())
     }
 
     fn merge(&mut self, other: &dyn Aggregate, map: &[u32]) -> Result<(), AggregateError> {
         let other: &Self = same(other, "COUNT")?;
         assert_eq!(map.len(), other.groups(), "one target per group");
-        other.counts.iter().zip(map).for_each(|(count, &to)| self.counts[to as usize] += count);
+        for_each(&mut self.counts, map, other.counts.iter(), |mine, _, theirs| *mine += theirs);
         Ok(())
     }
 
@@ -51,7 +55,7 @@ impl Aggregate for Count {
     fn unmerge(&mut self, other: &dyn Aggregate, map: &[u32]) {
         let other: &Self = same(other, "COUNT").expect("`can_unmerge` was asked");
         assert_eq!(map.len(), other.groups(), "one target per group");
-        other.counts.iter().zip(map).for_each(|(count, &to)| self.counts[to as usize] -= count);
+        for_each(&mut self.counts, map, other.counts.iter(), |mine, _, theirs| *mine -= theirs);
     }
 
     fn finish(&self) -> Result<ArrayRef, AggregateError> {

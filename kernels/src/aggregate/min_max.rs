@@ -4,6 +4,7 @@ use super::arguments::{Native, by_layout, layout, logical, numbers, squeezed, va
 use super::values::{ByteStrings, Values};
 use super::{Aggregate, AggregateError, assert_rows, same};
 use crate::Rows;
+use crate::ahead::for_each;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, PrimitiveArray};
 use arrow::datatypes::DataType;
 use std::any::Any;
@@ -64,11 +65,10 @@ where
                         *only = values.iter().fold(*only, |best, value| $better(best, value.key()));
                         *seen |= !ids.is_empty() as u8;
                     } else {
-                        for (value, &id) in values.iter().zip(ids) {
-                            let id = id as usize;
-                            keys[id] = $better(keys[id], value.key());
+                        for_each(keys, ids, values.iter(), |key, id, value| {
+                            *key = $better(*key, value.key());
                             seen[id] = 1;
-                        }
+                        });
                     }
                 })
             };
@@ -88,11 +88,11 @@ where
             return Err(AggregateError::WrongMerge { kind });
         }
         assert_eq!(map.len(), other.groups(), "one target per group");
-        for ((&key, &seen), &to) in other.keys.iter().zip(&other.seen).zip(map) {
-            let to = to as usize;
-            self.keys[to] = if self.greatest { self.keys[to].max(key) } else { self.keys[to].min(key) };
-            self.seen[to] |= seen;
-        }
+        let (greatest, seen_here) = (self.greatest, &mut self.seen);
+        for_each(&mut self.keys, map, other.keys.iter().zip(&other.seen), |mine, to, (&key, &seen)| {
+            *mine = if greatest { (*mine).max(key) } else { (*mine).min(key) };
+            seen_here[to] |= seen;
+        });
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::cells::{Cell, LARGE_BITS, LIMIT_BITS};
 use super::number::{Number, OwnedNumber, ratio};
 use super::scan::{Exponents, scan, unit};
 use super::wide::Wide;
+use crate::ahead::for_each;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::{Level, level};
 use arrow::array::{Array, BinaryArray, BinaryBuilder};
@@ -24,11 +25,6 @@ const SHIFT_MAX: i32 = 56;
 const ROW_BITS_MAX: u32 = 53 + SHIFT_MAX as u32;
 /// How often a column may drop its window for one that more rows fit.
 const MOVES_MAX: u32 = 8;
-
-/// Cells of more bytes are asked for ahead of time.
-const CACHED_BYTES: usize = 1 << 20;
-/// How many rows ahead.
-const AHEAD: usize = 24;
 
 const ANY_ROW: u8 = 1;
 const NAN: u8 = 2;
@@ -266,17 +262,17 @@ impl<C: Cell> ExactColumn<C> {
         debug_assert!(self.can_unmerge(other));
         let low = self.low();
         let by = other.window.map_or(0, |window| window.low - low) as u32;
-        for (cell, &to) in other.cells.iter().zip(map) {
-            let into = &mut self.cells[to as usize];
+        let Self { cells, wide, bound, .. } = self;
+        for_each(cells, map, other.cells.iter(), |into, to, cell| {
             let scaled = if by == 0 { Some(*cell) } else { cell.finer(by) };
             into.unmerge(&scaled.expect("`can_unmerge` was asked"));
             let magnitude = into.magnitude();
             if magnitude >= 1 << LIMIT_BITS {
-                spill(into, low, &mut self.wide, to);
+                spill(into, low, wide, to as u32);
             } else {
-                self.bound = self.bound.max(magnitude);
+                *bound = (*bound).max(magnitude);
             }
-        }
+        });
     }
 
     /// The variance of `group`: n·Σx² − (Σx)² exactly, over n² or with `sample` n·(n − 1), rounded once. Rows are integers
@@ -499,25 +495,23 @@ impl<C: Cell> ExactColumn<C> {
     /// Merges cells; those that `scaled` can not bring to this column's scale go to the wide form.
     fn merge_cells(&mut self, other: &Self, map: &[u32], scaled: impl Fn(&C) -> Option<C>) {
         let low = self.low();
-        for (cell, &to) in other.cells.iter().zip(map) {
-            let into = &mut self.cells[to as usize];
-            match scaled(cell) {
-                Some(cell) => {
-                    into.merge(&cell);
-                    let magnitude = into.magnitude();
-                    if magnitude >= 1 << LIMIT_BITS {
-                        spill(into, low, &mut self.wide, to);
-                    } else {
-                        self.bound = self.bound.max(magnitude);
-                    }
-                }
-                None => {
-                    into.add_count(cell.count());
-                    let mut cell = *cell;
-                    spill(&mut cell, other.low(), &mut self.wide, to);
+        let Self { cells, wide, bound, .. } = self;
+        for_each(cells, map, other.cells.iter(), |into, to, cell| match scaled(cell) {
+            Some(cell) => {
+                into.merge(&cell);
+                let magnitude = into.magnitude();
+                if magnitude >= 1 << LIMIT_BITS {
+                    spill(into, low, wide, to as u32);
+                } else {
+                    *bound = (*bound).max(magnitude);
                 }
             }
-        }
+            None => {
+                into.add_count(cell.count());
+                let mut cell = *cell;
+                spill(&mut cell, other.low(), wide, to as u32);
+            }
+        });
     }
 }
 
@@ -837,25 +831,6 @@ fn total_plain(values: &[f64], low: i32) -> i128 {
     total as i128
 }
 
-/// Asks for memory that a row some steps ahead will want.
-#[inline(always)]
-fn prefetch<T>(items: &[T], index: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let first = items.as_ptr().wrapping_add(index).cast::<i8>();
-        // SAFETY: a prefetch reads nothing and can not fault, whatever the address.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(first);
-            if size_of::<T>() > 32 {
-                _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(size_of::<T>() - 1));
-            }
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (items, index);
-}
-
 fn fold_integers<C: Cell, N: Copy + Into<i128>>(cells: &mut [C], values: &[N], ids: &[u32]) {
     fold(cells, values, ids, |value| value.into())
 }
@@ -868,17 +843,8 @@ fn fold<C: Cell, T: Copy>(cells: &mut [C], values: &[T], ids: &[u32], fixed: imp
         let mut cell = *only;
         values.iter().for_each(|&value| cell.add(fixed(value)));
         *only = cell;
-    } else if size_of_val(cells) > CACHED_BYTES {
-        // The processor's own window reaches only some rows ahead when each takes 20 steps.
-        let ahead = ids[AHEAD.min(ids.len())..].iter().chain(std::iter::repeat(&0));
-        for ((&value, &id), &later) in values.iter().zip(ids).zip(ahead) {
-            prefetch(cells, later as usize);
-            cells[id as usize].add(fixed(value));
-        }
     } else {
-        for (&value, &id) in values.iter().zip(ids) {
-            cells[id as usize].add(fixed(value));
-        }
+        for_each(cells, ids, values.iter(), |cell, _, value| cell.add(fixed(*value)));
     }
 }
 
