@@ -456,8 +456,7 @@ pub trait Storage: Send + Sync {
 
 /// Opens the places that are named by settings rather than by a table.
 pub trait Places: Send + Sync {
-    /// A dead letter table at this path. Letters committed longer ago than `retention` are removed, now and with each
-    /// commit.
+    /// A dead letter table at this path. Letters committed longer ago than `retention` are removed now.
     fn dead_letters(&self, path: &str, retention: Option<Duration>) -> Result<Box<dyn DeadLetterStore>>;
     /// A storage at this path, made if it is not there.
     fn storage(&self, path: &str) -> Result<Arc<dyn Storage>>;

@@ -131,7 +131,9 @@ impl Graph {
             inputs.iter().all(|input| matches!(input, Input::Node(n) if enough[*n])) && !inputs.is_empty()
         };
         for node in &self.nodes {
-            enough.push(node.operator.has_enough() || all(&node.inputs, &enough));
+            // A step with state still has to give what it holds.
+            let passes = node.operator.is_stateless() && all(&node.inputs, &enough);
+            enough.push(node.operator.has_enough() || passes);
         }
         self.sinks.iter().all(|sink| all(&sink.inputs, &enough))
     }

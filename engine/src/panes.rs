@@ -55,6 +55,13 @@ fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// Whether the window of `CUMULATE` before this one, with the same start, ends at the same instant: clocks were put forward
+/// over both ends.
+fn is_repeated(zone: &Zone, window: &Window, step: i64) -> bool {
+    let before = window.end - step;
+    before > window.start && zone.after_all_before(before) == zone.after_all_before(window.end)
+}
+
 /// The greatest multiple of `step` (shifted by `offset`) that is not above `t`.
 #[inline]
 pub fn floor_to(t: i64, step: i64, offset: i64) -> i64 {
@@ -164,7 +171,11 @@ impl Panes {
         };
         let missed = if end < first.end { 0 } else { end.saturating_sub(first.end) / end_step + 1 };
         let count = (last - first.end).div_euclid(end_step) + 1;
-        (missed..count).map(move |k| Window { start: first.start + k * start_step, end: first.end + k * end_step })
+        let all =
+            (missed..count).map(move |k| Window { start: first.start + k * start_step, end: first.end + k * end_step });
+        let cumulates = matches!(self.kind, Kind::Cumulate { .. });
+        let (zone, width) = (self.zone.clone().filter(|_| cumulates), self.width);
+        all.filter(move |w| zone.as_ref().is_none_or(|zone| !is_repeated(zone, w, width)))
     }
 
     /// The last window that holds the pane, if one does.
@@ -177,7 +188,11 @@ impl Panes {
             }
             Kind::Cumulate { size } => {
                 let start = floor_to(pane, size, self.offset);
-                Some(Window { start, end: start + size })
+                let mut last = Window { start, end: start + size };
+                while self.zone.as_ref().is_some_and(|zone| is_repeated(zone, &last, self.width)) {
+                    last.end -= self.width;
+                }
+                Some(last)
             }
         }
     }

@@ -285,14 +285,22 @@ impl GroupState for CpuState {
 
     fn unmerge(&mut self, other: &dyn GroupState) -> Result<bool, ProgramError> {
         let other = other.as_any().downcast_ref::<CpuState>().expect("states of one device merge");
+        let mut counted: Vec<Option<Box<dyn Aggregate>>> = vec![];
+        for state in 0..self.states.len() {
+            counted.push(match (self.lenders[state], other.lenders[state]) {
+                (None, Some(lender)) => Some(other.counted(state, lender)?),
+                (Some(_), None) => return Ok(false),
+                _ => None,
+            });
+        }
         let own: Vec<usize> = (0..self.states.len()).filter(|state| self.lenders[*state].is_none()).collect();
-        let can = |state: &usize| self.aggregates[*state].can_unmerge(other.aggregates[*state].as_ref());
-        if self.lenders != other.lenders || !own.iter().all(can) {
+        let theirs = |state: usize| counted[state].as_deref().unwrap_or(other.aggregates[state].as_ref());
+        if !own.iter().all(|state| self.aggregates[*state].can_unmerge(theirs(*state))) {
             return Ok(false);
         }
         let map = self.table.absorb(&other.table)?;
         for state in own {
-            self.aggregates[state].unmerge(other.aggregates[state].as_ref(), &map);
+            self.aggregates[state].unmerge(theirs(state), &map);
         }
         Ok(true)
     }

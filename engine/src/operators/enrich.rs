@@ -261,6 +261,10 @@ impl Enrich {
         if self.kind != JoinKind::Inner || self.filter.is_some() || !table.unique || table.rows.num_rows() == 0 {
             return Ok(None);
         }
+        // Rows without a partner get some row's values: cheap only where all values have one small size.
+        if !table.rows.columns().iter().all(|column| column.data_type().is_primitive()) {
+            return Ok(None);
+        }
         let n = batch.columns.num_rows();
         let Some((partners, found)) = table.find(batch.columns.column(key.index()), batch.selected()) else {
             return Ok(None);

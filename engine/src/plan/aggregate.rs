@@ -139,6 +139,7 @@ impl Planner<'_> {
             operator: "GROUP BY".to_string(),
         };
         let before = self.graph.add(Box::new(SelectStep(select)), input.from.clone());
+        let closing = sessions.is_some() || !matches!(assign, Some(Assign::Whole));
         let operator: Box<dyn Operator> = match (sessions, assign) {
             (Some(sessions), _) => {
                 Box::new(SessionAggregate::new(program, sessions, tick, ordered, group, schema, text, self.slots)?)
@@ -185,6 +186,7 @@ impl Planner<'_> {
             pending: None,
             bounded: input.bounded,
             ordered: false,
+            closing,
         })
     }
 
@@ -192,10 +194,10 @@ impl Planner<'_> {
     /// window.
     fn expand_for(&mut self, input: Relation, groups: &[Expr], calls: &[Expr]) -> Result<Relation> {
         let Some(pending) = &input.pending else { return Ok(input) };
-        let cumulates = matches!(pending.spec, WindowSpec::Cumulate { .. });
+        // A start alone names a window where all have one size; a session's key has one session that starts there.
         let names_window = groups.iter().any(|e| match meaning(&input, e) {
             Meaning::WindowEnd { .. } | Meaning::WindowTime { .. } => true,
-            Meaning::WindowStart { .. } => !cumulates,
+            Meaning::WindowStart { size, .. } => size.is_some() || pending.is_session(),
             _ => false,
         });
         let looked_at = calls.iter().any(|e| input.uses_virtual(e))

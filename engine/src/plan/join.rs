@@ -185,6 +185,8 @@ impl Planner<'_> {
             });
         }
         let mut all = all.ok_or_else(|| Error::user("UNION of nothing"))?;
+        // One branch may be ahead of the others.
+        all.closing &= from.len() == 1;
         all.from = from;
         Ok(all)
     }

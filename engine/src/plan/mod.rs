@@ -274,6 +274,7 @@ impl<'a> Planner<'a> {
             pending: None,
             bounded: true,
             ordered: true,
+            closing: false,
         })
     }
 
@@ -321,6 +322,7 @@ impl<'a> Planner<'a> {
             pending: None,
             bounded: table.bounded,
             ordered: true,
+            closing: false,
         })
     }
 
@@ -375,6 +377,8 @@ impl<'a> Planner<'a> {
         let input = if exprs.iter().any(|e| computes(&input, e)) { self.expand(input)? } else { input };
         let df = input.df()?;
         let (mut places, mut meanings, mut columns, mut physical) = (vec![], vec![], vec![], vec![]);
+        // Physical columns that are passed on as they are: where from, where to.
+        let mut passed: Vec<(usize, usize)> = vec![];
         for (i, expr) in exprs.iter().enumerate() {
             let source = input.column(expr);
             meanings.push(source.map_or(Meaning::Plain, |s| input.meanings[s]));
@@ -391,13 +395,20 @@ impl<'a> Planner<'a> {
             let nullable = true;
             let made = Arc::new(Field::new(field.name(), data_type, nullable));
             let made = match source.map(|s| input.places[s]) {
-                Some(Place::Column(c)) => as_coded(made, &input.physical[c].1),
+                Some(Place::Column(c)) => {
+                    passed.push((c, columns.len() - 1));
+                    as_coded(made, &input.physical[c].1)
+                }
                 _ => made,
             };
             physical.push((qualifier.cloned(), made));
         }
         let mut pending = input.pending.clone();
         for at in pending.iter_mut().flat_map(Pending::carried) {
+            if let Some((_, place)) = passed.iter().find(|(column, _)| column == at) {
+                *at = *place;
+                continue;
+            }
             let (i, field) = (*at, &input.physical[*at].1);
             *at = columns.len();
             columns.push(Arc::new(Column::new(field.name(), i)) as Compiled);
@@ -447,7 +458,7 @@ impl<'a> Planner<'a> {
         };
         let n = input.physical.len();
         let bounds = [GroupColumn::WindowStart, GroupColumn::WindowEnd, GroupColumn::WindowTime];
-        let mut relation = Relation { pending: None, ..input };
+        let mut relation = Relation { pending: None, closing: false, ..input };
         for (b, bound) in bounds.iter().enumerate() {
             let mut named =
                 (None, Arc::new(Field::new(format!("__window_{n}_{b}"), pending.bound_type.clone(), false)));
@@ -523,7 +534,7 @@ impl<'a> Planner<'a> {
             session_filter: None,
             span: tvf.span,
         };
-        Ok(Relation { schema: tvf.schema.clone(), places, meanings, pending: Some(pending), ..input })
+        Ok(Relation { schema: tvf.schema.clone(), places, meanings, pending: Some(pending), closing: false, ..input })
     }
 }
 

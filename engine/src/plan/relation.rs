@@ -109,6 +109,8 @@ pub(super) struct Relation {
     pub(super) bounded: bool,
     /// True if each row still is one row of a source partition.
     pub(super) ordered: bool,
+    /// True if rows come out as their windows close: those that come later are of later windows.
+    pub(super) closing: bool,
 }
 
 impl Relation {

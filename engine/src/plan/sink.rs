@@ -32,12 +32,12 @@ impl Planner<'_> {
             Some((
                 Meaning::WindowStart { size: Some(_), .. } | Meaning::WindowEnd { .. } | Meaning::WindowTime { .. },
                 true,
-            )) => true,
+            )) if input.closing => true,
             _ if input.bounded => false,
             _ => {
                 return Err(Error::user("ORDER BY and LIMIT over an unbounded source never end")
                     .at(self.order_by)
-                    .hint("ORDER BY window_start or window_end first, ascending (LIMIT then counts from the first window), or bound the source"));
+                    .hint("ORDER BY window_start or window_end first, ascending (LIMIT then counts from the first window), or bound the source; rows must come from one GROUP BY of windows"));
             }
         };
         let df = input.df()?;

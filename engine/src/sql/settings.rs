@@ -89,7 +89,7 @@ pub const KNOWN: &[Known] = &[
         key: "dead-letters.retention",
         shape: Shape::Duration,
         default: "for ever",
-        doc: "Letters committed longer ago than this are removed when a run starts and ends.",
+        doc: "Letters committed longer ago than this are removed when a run starts.",
     },
     Known {
         key: "pipeline.name",
