@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{
-    DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    DataType, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType,
 };
 
 use pelton_kernels::Rows;
 use pelton_kernels::numbers::range;
 
-use crate::batch::MicroBatch;
+use crate::batch::{MicroBatch, internal};
 use crate::connector::DeadLetter;
 use crate::error::Result;
 use crate::expr::Compiled;
@@ -163,6 +163,19 @@ fn order_columns(batch: &MicroBatch) -> [ArrayRef; 3] {
         Arc::new(UInt32Array::from(vec![batch.partition; n])),
         Arc::new(Int64Array::from_iter_values((0..n).map(|i| batch.offsets.get(i) as i64))),
     ]
+}
+
+/// `n` rows of closed windows, in the types of the output.
+fn closed_rows(columns: Vec<ArrayRef>, schema: &SchemaRef, n: usize) -> Result<MicroBatch> {
+    let columns = columns
+        .into_iter()
+        .zip(schema.fields())
+        .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) })
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(internal)?;
+    let options = RecordBatchOptions::new().with_row_count(Some(n));
+    let rows = RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(internal)?;
+    Ok(MicroBatch::derived(rows))
 }
 
 /// A timestamp column of type `data_type` (second to microsecond) from times in µs.

@@ -12,14 +12,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
 use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{Aggregate, AggregateError};
 use pelton_kernels::group_table::GroupTable;
 use pelton_kernels::program::{Program, keep};
 
-use super::{Emit, GroupColumn, Operator, order_columns, show_time, times_us, timestamps};
+use super::{Emit, GroupColumn, Operator, closed_rows, order_columns, show_time, times_us, timestamps};
 use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
@@ -273,15 +273,7 @@ impl SessionAggregate {
         for state in &states {
             columns.push(state.finish().map_err(|e| self.failed(e))?);
         }
-        let columns = columns
-            .into_iter()
-            .zip(self.schema.fields())
-            .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(internal)?;
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(bounds.len()));
-        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?;
-        out.batches.push(MicroBatch::derived(rows));
+        out.batches.push(closed_rows(columns, &self.schema, bounds.len())?);
         Ok(())
     }
 

@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{AggregateError, AggregateKind, AggregateSpec};
 use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, ProgramError};
 
-use super::{Emit, Operator, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
+use super::{Emit, Operator, closed_rows, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
 use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
@@ -503,15 +503,7 @@ impl WindowAggregate {
             });
         }
         columns.extend(aggregates);
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(n));
-        let columns = columns
-            .into_iter()
-            .zip(self.schema.fields())
-            .map(|(c, f)| if c.data_type() == f.data_type() { Ok(c) } else { arrow::compute::cast(&c, f.data_type()) })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(internal)?;
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?;
-        out.batches.push(MicroBatch::derived(batch));
+        out.batches.push(closed_rows(columns, &self.schema, n)?);
         Ok(())
     }
 }

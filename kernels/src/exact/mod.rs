@@ -10,6 +10,7 @@
 
 mod cells;
 mod column;
+mod lanes;
 mod number;
 pub mod reference;
 mod scan;
