@@ -305,6 +305,12 @@ impl Pipeline<'_> {
         def.table.options.get("history.path")
     }
 
+    /// Whether any table keeps a history, which then says what the bounded tables beside it held: finding that out may
+    /// mean reading them.
+    fn keeps_history(&self) -> bool {
+        self.script.tables.iter().any(|table| self.history_path(table).is_some())
+    }
+
     /// The last runs in the histories of all tables that keep one.
     fn histories(&self) -> Result<BTreeMap<String, History>> {
         let mut all = BTreeMap::new();
@@ -459,9 +465,10 @@ impl Pipeline<'_> {
                     .map_err(|e| or_unknown_option(e, options).at(def.span))?,
             };
             if def.bounded
-                && let Some(fingerprint) = source.fingerprint()
+                && self.keeps_history()
                 && !histories.contains_key(&def.table.name)
                 && self.history_path(def).is_none()
+                && let Some(fingerprint) = source.fingerprint()
             {
                 tables.insert(def.table.name.clone(), fingerprint);
             }
@@ -591,7 +598,9 @@ impl Pipeline<'_> {
                     .of(&def.table.options)?
                     .source(&def.table, &intake.request)
                     .map_err(|e| e.at(def.span))?;
-                if let Some(fingerprint) = source.fingerprint() {
+                if self.keeps_history()
+                    && let Some(fingerprint) = source.fingerprint()
+                {
                     tables.insert(def.table.name.clone(), fingerprint);
                 }
                 let readers = source.partitions().map_err(|e| e.at(def.span))?;
