@@ -330,7 +330,7 @@ pub fn run_graph(
             histories,
             letters,
         }),
-        chunks_max: 2 * execution.threads + 1,
+        chunks_max: execution.threads + 1,
         queue_max: 4 * execution.threads,
         enough: AtomicBool::new(false),
         profile: execution.profile.then(|| Profile::new(graph)),

@@ -4,7 +4,15 @@
 //! the longest prefix of rows that still decodes in all wanted columns is delivered, found by halving so that it does not
 //! depend on the batch size; the offsets of later row groups stay what they would have been. A row group that no query
 //! needs, by its statistics, is not read at all.
+//!
+//! Plain columns are read by [`flat`], the others by the crate's Arrow reader; it is the reference, and reads all columns of
+//! a piece in which something is wrong.
 
+mod blocks;
+mod flat;
+mod hybrid;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -13,13 +21,18 @@ use datafusion_common::ScalarValue;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelector,
 };
 use parquet::arrow::arrow_writer::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use pelton_engine::connector::{Decoded, SkipRule, Skipped};
 use pelton_engine::error::{Error, Result};
+
+use blocks::Blocks;
+use flat::FlatColumn;
 
 use super::convert::Origin;
 use super::{InputFile, Out, Piece, PieceReader, Rows, Wanted, WriteError, find_column, guarded, locate, row_as_json};
@@ -47,6 +60,15 @@ struct Shared {
     metadata: ArrowReaderMetadata,
     /// The column of the file for each wanted column.
     places: Vec<Option<usize>>,
+}
+
+/// Who reads columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// [`flat`], where it can.
+    Pages,
+    /// The crate's Arrow reader, all of them.
+    ArrowReader,
 }
 
 /// Rows of one row group.
@@ -177,39 +199,78 @@ impl Shared {
         &self,
         slice: Slice,
         rows: usize,
+        by: By,
         mut take: impl FnMut(Vec<Option<ArrayRef>>, usize) -> Result<(), String>,
     ) -> Result<(), String> {
-        let found: Vec<usize> = self.places.iter().flatten().copied().collect();
-        if found.is_empty() {
-            // Nothing but a number of rows, which the footer knows.
-            let step = self.wanted.decode_rows();
-            return (0..rows).step_by(step).try_for_each(|at| take(vec![None; self.places.len()], step.min(rows - at)));
+        let step = self.wanted.decode_rows();
+        let found: BTreeSet<usize> = self.places.iter().flatten().copied().collect();
+        let group = self.metadata.metadata().row_group(slice.group);
+        let file = std::fs::File::open(&self.file.path).map_err(|e| e.to_string())?;
+        let chunks = group.columns().iter().map(|chunk| {
+            let (start, length) = chunk.byte_range();
+            start..start.saturating_add(length)
+        });
+        let blocks = Blocks::new(file, chunks).map_err(|e| e.to_string())?;
+        let mut flat: BTreeMap<usize, Box<dyn FlatColumn>> = match by {
+            By::Pages => found.iter().filter_map(|place| Some((*place, self.flat(&blocks, group, *place)?))).collect(),
+            By::ArrowReader => BTreeMap::new(),
+        };
+        flat.values_mut().try_for_each(|column| column.skip(slice.start))?;
+        let others: Vec<usize> = found.iter().copied().filter(|place| !flat.contains_key(place)).collect();
+        let mut reader = match others.is_empty() {
+            true => None,
+            false => Some(self.arrow_reader(blocks, slice, rows, &others)?),
+        };
+        let mut got = 0;
+        while got < rows {
+            let mut count = step.min(rows - got);
+            let mut columns: BTreeMap<usize, ArrayRef> = BTreeMap::new();
+            if let Some(reader) = &mut reader {
+                let batch = reader.next().ok_or_else(|| format!("{got} rows instead of {rows}"))?;
+                let batch = batch.map_err(|e| e.to_string())?;
+                count = batch.num_rows();
+                // The reader leaves out columns and keeps the file's order.
+                columns.extend(others.iter().copied().zip(batch.columns().iter().cloned()));
+            }
+            for (place, column) in &mut flat {
+                columns.insert(*place, column.read(count)?);
+            }
+            let column = |place: &Option<usize>| place.map(|place| columns[&place].clone());
+            take(self.places.iter().map(column).collect(), count)?;
+            got += count;
         }
-        let opened = std::fs::File::open(&self.file.path).map_err(|e| e.to_string())?;
-        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), found.iter().copied());
-        let selection = RowSelection::from(vec![RowSelector::skip(slice.start), RowSelector::select(rows)]);
-        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, self.metadata.clone())
+        match reader.is_some_and(|mut reader| reader.next().is_some()) {
+            true => Err(format!("more than {rows} rows")),
+            false => Ok(()),
+        }
+    }
+
+    /// The top-level column `place` of the file, if it is plain enough.
+    fn flat(&self, blocks: &Blocks, group: &RowGroupMetaData, place: usize) -> Option<Box<dyn FlatColumn>> {
+        let schema = self.metadata.parquet_schema();
+        let mut leaves = (0..schema.num_columns()).filter(|leaf| schema.get_column_root_idx(*leaf) == place);
+        let leaf = leaves.next()?;
+        flat::open(blocks, group, leaf, self.metadata.schema().field(place).data_type())
+    }
+
+    /// The crate's reader of the top-level columns `places`.
+    fn arrow_reader(
+        &self,
+        blocks: Blocks,
+        slice: Slice,
+        rows: usize,
+        places: &[usize],
+    ) -> Result<ParquetRecordBatchReader, String> {
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), places.iter().copied());
+        let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(blocks, self.metadata.clone())
             .with_row_groups(vec![slice.group])
             .with_projection(mask)
             .with_batch_size(self.wanted.decode_rows().min(rows.max(1)));
-        let whole = slice.start == 0 && rows == self.rows_of(slice.group);
-        if !whole {
-            reader = reader.with_row_selection(selection);
+        if slice.start > 0 || rows < self.rows_of(slice.group) {
+            let selection = vec![RowSelector::skip(slice.start), RowSelector::select(rows)];
+            reader = reader.with_row_selection(RowSelection::from(selection));
         }
-        let mut got = 0;
-        // The reader leaves out columns and keeps the file's order: where is each one now?
-        let mut order = found.clone();
-        order.sort_unstable();
-        order.dedup();
-        for batch in reader.build().map_err(|e| e.to_string())? {
-            let batch = batch.map_err(|e| e.to_string())?;
-            let column = |place: &Option<usize>| {
-                place.map(|place| batch.column(order.binary_search(&place).expect("the mask holds it")).clone())
-            };
-            got += batch.num_rows();
-            take(self.places.iter().map(column).collect(), batch.num_rows())?;
-        }
-        if got == rows { Ok(()) } else { Err(format!("{got} rows instead of {rows}")) }
+        reader.build().map_err(|e| e.to_string())
     }
 
     fn rows_of(&self, group: usize) -> usize {
@@ -224,11 +285,11 @@ impl Piece for ParquetPiece {
 
     fn decode(self: Box<Self>) -> Decoded {
         let ParquetPiece { shared, slice } = *self;
-        let read = |rows: usize| -> (Out<'_>, Result<(), String>) {
+        let read = |rows: usize, by: By| -> (Out<'_>, Result<(), String>) {
             let mut out = Out::new(&shared.wanted);
             let mut at = 0;
             let done = guarded(|| {
-                shared.read(slice, rows, |columns, count| {
+                shared.read(slice, rows, by, |columns, count| {
                     let kept = columns.clone();
                     let place = |record: u32| format!("row {} of '{}'", slice.number + record as u64, shared.file);
                     let bytes = |row: usize| row_as_json(&shared.wanted.schema, &kept, row);
@@ -239,17 +300,20 @@ impl Piece for ParquetPiece {
             });
             (out, done)
         };
-        let (out, done) = read(slice.rows);
+        let (mut out, mut done) = read(slice.rows, By::Pages);
+        if done.is_err() {
+            (out, done) = read(slice.rows, By::ArrowReader);
+        }
         let Err(cause) = done else { return out.done(slice.rows as u64, None) };
         // Damaged. Good prefixes of rows are good at every shorter length: halve for the longest.
         drop(out);
-        let fits = |rows: usize| guarded(|| shared.read(slice, rows, |_, _| Ok(()))).is_ok();
+        let fits = |rows: usize| guarded(|| shared.read(slice, rows, By::ArrowReader, |_, _| Ok(()))).is_ok();
         let (mut good, mut bad) = (0, slice.rows);
         while bad - good > 1 {
             let middle = good + (bad - good) / 2;
             if fits(middle) { good = middle } else { bad = middle }
         }
-        let (out, again) = if good > 0 { read(good) } else { (Out::new(&shared.wanted), Ok(())) };
+        let (out, again) = if good > 0 { read(good, By::ArrowReader) } else { (Out::new(&shared.wanted), Ok(())) };
         let out = if again.is_ok() { out } else { Out::new(&shared.wanted) };
         let lost = format!("rows {} to {}", slice.number + good as u64, slice.number + slice.rows as u64 - 1);
         let error: Error =
@@ -301,6 +365,7 @@ mod tests {
     use super::*;
     use arrow::array::*;
     use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
+    use parquet::file::properties::WriterVersion;
 
     fn rows(from: i64, count: usize) -> RecordBatch {
         let ids: Int64Array = (from..from + count as i64).map(Some).collect();
@@ -394,6 +459,99 @@ mod tests {
         assert!(got.rows.last().unwrap().starts_with("89999: 89999|"), "later row groups keep their offsets");
         let broken = got.broken.unwrap();
         assert!(broken.contains("is corrupt in row group 1: rows ") && broken.contains(&case.shown()), "{broken}");
+    }
+
+    /// A column of each type that pages are read for, with every `gap`-th row NULL (0: none), and one that they are not.
+    fn of_every_type(count: usize, gap: usize) -> RecordBatch {
+        let some = |i: &usize| gap == 0 || i % gap != 0;
+        let numbers = || (0..count).map(move |i| some(&i).then_some(i as i64 * 7919 % 3001 - 900));
+        let text = |n: i64| ["", "a", "bcd", "é"][(n & 3) as usize];
+        let words: DictionaryArray<Int32Type> = numbers().map(|n| n.map(text)).collect();
+        let longs: Int64Array = numbers().collect();
+        let time = |unit: TimeUnit| arrow::compute::cast(&longs, &DataType::Timestamp(unit, None)).unwrap();
+        RecordBatch::try_from_iter_with_nullable([
+            ("int", Arc::new(numbers().map(|n| n.map(|n| n as i32)).collect::<Int32Array>()) as ArrayRef, true),
+            ("date", Arc::new(numbers().map(|n| n.map(|n| n as i32)).collect::<Date32Array>()), true),
+            ("millis", time(TimeUnit::Millisecond), true),
+            ("micros", time(TimeUnit::Microsecond), true),
+            ("nanos", time(TimeUnit::Nanosecond), true),
+            ("float", Arc::new(numbers().map(|n| n.map(|n| n as f32 / 3.0)).collect::<Float32Array>()), true),
+            ("double", Arc::new(numbers().map(|n| n.map(|n| n as f64 / 3.0)).collect::<Float64Array>()), true),
+            ("word", Arc::new(words), true),
+            ("text", Arc::new(numbers().map(|n| n.map(text)).collect::<StringArray>()), true),
+            ("required", Arc::new((0..count as i64).map(|i| i / 50).collect::<Int64Array>()), false),
+            ("long", Arc::new(longs), true),
+        ])
+        .unwrap()
+    }
+
+    /// What one of the readers makes of a stretch of the first row group.
+    fn read_by(case: &Case, by: By, start: usize, rows: usize) -> Result<Vec<Vec<Option<ArrayRef>>>, String> {
+        let pieces = ParquetPieces::open(&case.file(), &case.wanted(1000)).map_err(|e| e.to_string())?;
+        let mut batches = vec![];
+        let slice = Slice { group: 0, start, rows, number: 1 };
+        guarded(|| {
+            pieces.shared.read(slice, rows, by, |columns, _| {
+                batches.push(columns);
+                Ok(())
+            })
+        })?;
+        Ok(batches)
+    }
+
+    #[test]
+    fn pages_say_what_the_arrow_reader_says() {
+        let versions = [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0];
+        let settings = versions.into_iter().flat_map(|v| [(v, true), (v, false)]);
+        for ((version, dictionary), gap) in settings.flat_map(|s| [0, 1, 7, 1000].map(|gap| (s, gap))) {
+            let all = of_every_type(20_000, gap);
+            let properties = WriterProperties::builder()
+                .set_writer_version(version)
+                .set_dictionary_enabled(dictionary)
+                .set_data_page_row_count_limit(3_000)
+                .set_write_batch_size(500)
+                .set_compression(if gap == 7 {
+                    Compression::UNCOMPRESSED
+                } else {
+                    Compression::ZSTD(Default::default())
+                })
+                .build();
+            let mut bytes = vec![];
+            let mut writer = ArrowWriter::try_new(&mut bytes, all.schema(), Some(properties)).unwrap();
+            writer.write(&all).unwrap();
+            writer.close().unwrap();
+            let case = Case::new("a.parquet", &bytes, Format::Parquet).declare(all.schema().as_ref().clone());
+            for (start, rows) in [(0, 20_000), (0, 1), (3_500, 9_000), (3_000, 17_000), (19_999, 1)] {
+                let want = read_by(&case, By::ArrowReader, start, rows).unwrap();
+                // Version 2 without dictionaries writes deltas, which are the Arrow reader's.
+                match read_by(&case, By::Pages, start, rows) {
+                    Ok(got) => assert_eq!(got, want, "{version:?} {dictionary} {gap} {start} {rows}"),
+                    Err(why) => assert!(!dictionary && why.contains("values as "), "{why}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_pages_are_errors_or_what_the_arrow_reader_says() {
+        let all = of_every_type(3_000, 7);
+        let bytes = parquet_file(&all, 3_000);
+        let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+        let (mut both, mut none) = (0, 0);
+        for i in 0..400_usize {
+            let mut damaged = bytes.clone();
+            damaged[4 + i.wrapping_mul(2_654_435_761) % (bytes.len() - footer - 16)] ^= 1 << (i % 8);
+            let case = Case::new("a.parquet", &damaged, Format::Parquet).declare(all.schema().as_ref().clone());
+            match (read_by(&case, By::Pages, 0, 3_000), read_by(&case, By::ArrowReader, 0, 3_000)) {
+                (Ok(got), Ok(want)) => {
+                    assert_eq!(got, want, "damage {i}");
+                    both += 1;
+                }
+                (Err(_), Err(_)) => none += 1,
+                _ => {}
+            }
+        }
+        assert!(both > 20 && none > 20, "{both} {none}");
     }
 
     mod bytes {
