@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use pelton_kernels::Rows;
+use pelton_kernels::numbers::range;
 
 use crate::error::{Error, Result};
+use crate::operators;
 
 /// "No watermark yet": below every event time.
 pub const MARK_MIN: i64 = i64::MIN;
@@ -70,55 +72,110 @@ pub struct Marks {
     rows: Option<UInt32Array>,
 }
 
+/// The watermark of each row alone: times, and how many of their ticks the watermarks are off them.
+#[derive(Clone, Debug)]
+pub struct Watermarks {
+    times: ArrayRef,
+    ticks: i64,
+    /// Least and greatest of the times, in ticks, if known.
+    range: Option<(i64, i64)>,
+}
+
+impl Watermarks {
+    /// Watermarks that are written down. NULL says nothing.
+    pub fn of(watermarks: ArrayRef) -> Self {
+        Watermarks { times: watermarks, ticks: 0, range: None }
+    }
+
+    /// Watermarks `ticks` off the times, of which none is NULL; `None` if one of them would leave the type.
+    pub fn off(times: ArrayRef, ticks: i64) -> Option<Self> {
+        debug_assert_eq!(times.null_count(), 0, "rows without an event time are refused before");
+        let (low, high) = range(operators::ticks(&times))?;
+        low.checked_add(ticks)?;
+        high.checked_add(ticks)?;
+        Some(Watermarks { times, ticks, range: Some((low, high)) })
+    }
+
+    /// Those of a run of rows.
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        let range = self.range.filter(|_| len == self.times.len());
+        Watermarks { times: self.times.slice(start, len), range, ..*self }
+    }
+
+    /// A number of ticks as a watermark in µs.
+    fn us(&self, time: i64) -> i64 {
+        operators::in_us(time + self.ticks, self.times.data_type())
+    }
+
+    /// The greatest, in µs.
+    fn max(&self) -> Option<i64> {
+        match self.range {
+            Some((_, high)) => Some(self.us(high)),
+            None if self.times.null_count() > 0 => operators::max_us(&self.times),
+            None => range(operators::ticks(&self.times)).map(|(_, high)| self.us(high)),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Local {
-    watermarks: ArrayRef,
-    /// Exclusive running maximum.
-    before: OnceLock<Vec<i64>>,
+    watermarks: Watermarks,
     /// Running maximum of blocks of [`BLOCK`] rows, NULLs' values included.
     blocks: OnceLock<Vec<i64>>,
+    /// Exclusive running maximum, block by block: rows are asked for one by one where a window ends in their block.
+    before: Vec<OnceLock<Vec<i64>>>,
 }
 
 /// Rows that are looked at together where one answer may do for all.
 pub const BLOCK: usize = 1024;
 
 impl Local {
-    fn new(watermarks: ArrayRef) -> Self {
-        Local { watermarks, before: OnceLock::new(), blocks: OnceLock::new() }
+    fn new(watermarks: Watermarks) -> Self {
+        let blocks = watermarks.times.len().div_ceil(BLOCK);
+        Local { watermarks, blocks: OnceLock::new(), before: (0..blocks).map(|_| OnceLock::new()).collect() }
     }
 
     /// At least the marks before every row up to `row`.
     fn bound(&self, row: usize) -> i64 {
-        if let Some(before) = self.before.get() {
-            return before[row];
-        }
         let blocks = self.blocks.get_or_init(|| {
             let mut top = MARK_MIN;
-            let n = self.watermarks.len();
-            let highest = |start: usize| {
-                let (_, high) = crate::operators::range_of(&self.watermarks, start, BLOCK.min(n - start))?;
-                top = top.max(high);
+            let highest = |times: &[i64]| {
+                let (_, high) = range(times)?;
+                top = top.max(self.watermarks.us(high));
                 Some(top)
             };
-            (0..n).step_by(BLOCK).map_while(highest).collect()
+            operators::ticks(&self.watermarks.times).chunks(BLOCK).map_while(highest).collect()
         });
         blocks[row / BLOCK]
     }
 
-    fn before(&self) -> &[i64] {
-        self.before.get_or_init(|| {
-            let mut top = MARK_MIN;
-            let nulls = self.watermarks.nulls();
-            let mut exclusive = Vec::with_capacity(self.watermarks.len());
-            for (row, &mark) in crate::operators::times_us(&self.watermarks).iter().enumerate() {
-                exclusive.push(top);
-                // A NULL watermark says nothing.
-                if nulls.is_none_or(|n| n.is_valid(row)) {
-                    top = top.max(mark);
-                }
-            }
-            exclusive
-        })
+    /// The greatest watermark of the rows before `row`.
+    fn before(&self, row: usize) -> i64 {
+        let (block, nulls) = (row / BLOCK, self.watermarks.times.nulls());
+        let exclusive = self.before[block].get_or_init(|| {
+            let first = block * BLOCK;
+            let mut top = match block.checked_sub(1) {
+                None => MARK_MIN,
+                Some(_) if nulls.is_none() => self.bound(first - 1),
+                Some(_) => self.before(first - 1).max(self.own(first - 1)),
+            };
+            let last = (first + BLOCK).min(self.watermarks.times.len());
+            let mut before = |row| {
+                let highest = top;
+                top = top.max(self.own(row));
+                highest
+            };
+            (first..last).map(&mut before).collect()
+        });
+        exclusive[row % BLOCK]
+    }
+
+    /// The watermark of a row alone. NULL says nothing.
+    fn own(&self, row: usize) -> i64 {
+        match self.watermarks.times.is_valid(row) {
+            true => self.watermarks.us(operators::ticks(&self.watermarks.times)[row]),
+            false => MARK_MIN,
+        }
     }
 }
 
@@ -127,12 +184,21 @@ impl Marks {
     pub const NONE: Marks = Marks { carry: MARK_MIN, top: MARK_MIN, local: None, rows: None };
 
     /// Marks of rows with these watermarks, in a partition that stands at `carry`.
-    pub fn of(carry: i64, watermarks: Option<ArrayRef>) -> Self {
-        let highest = watermarks.as_ref().and_then(crate::operators::max_us).unwrap_or(MARK_MIN);
+    pub fn of(carry: i64, watermarks: Option<Watermarks>) -> Self {
+        let highest = watermarks.as_ref().and_then(Watermarks::max).unwrap_or(MARK_MIN);
         // Where no row raises the watermark, one number says all.
         let local = watermarks.filter(|_| highest > carry);
         let local = local.map(|watermarks| Arc::new(Local::new(watermarks)));
         Marks { carry, top: carry.max(highest), local, rows: None }
+    }
+
+    /// The least and the greatest of the times in `column`, in µs, if the watermarks are off just these.
+    pub fn range_of(&self, column: &ArrayRef) -> Option<(i64, i64)> {
+        let watermarks = &self.local.as_ref()?.watermarks;
+        let (low, high) = watermarks.range.filter(|_| watermarks.times.data_type() == column.data_type())?;
+        let (ours, theirs) = (operators::ticks(&watermarks.times), operators::ticks(column));
+        let same = std::ptr::eq(ours, theirs);
+        same.then(|| (operators::in_us(low, column.data_type()), operators::in_us(high, column.data_type())))
     }
 
     /// Watermark of the partition before the batch, in µs.
@@ -145,8 +211,8 @@ impl Marks {
     pub fn before(&self, i: usize) -> i64 {
         match (&self.local, &self.rows) {
             (None, _) => self.carry,
-            (Some(local), None) => self.carry.max(local.before()[i]),
-            (Some(local), Some(rows)) => self.carry.max(local.before()[rows.value(i) as usize]),
+            (Some(local), None) => self.carry.max(local.before(i)),
+            (Some(local), Some(rows)) => self.carry.max(local.before(rows.value(i) as usize)),
         }
     }
 
@@ -177,9 +243,11 @@ impl Marks {
         let halves = [left, right];
         let before: Vec<i64> = halves.iter().flat_map(|(marks, n)| (0..*n).map(|i| marks.before(i))).collect();
         let top = left.0.top.max(right.0.top);
-        let watermarks = arrow::array::new_empty_array(&arrow::datatypes::DataType::Null);
-        let local = Some(Arc::new(Local { before: OnceLock::from(before), ..Local::new(watermarks) }));
-        Marks { carry: left.0.carry, top, local, rows: None }
+        // A row's mark is the watermark of the row before it.
+        let first = before.first().copied().unwrap_or(MARK_MIN);
+        let watermarks = TimestampMicrosecondArray::from_iter_values(before.into_iter().skip(1).chain([top]));
+        let local = Some(Arc::new(Local::new(Watermarks::of(Arc::new(watermarks)))));
+        Marks { carry: left.0.carry.max(first), top, local, rows: None }
     }
 }
 

@@ -14,7 +14,7 @@ use datafusion_expr::Expr;
 use datafusion_expr::execution_props::ExecutionProps;
 use pelton_kernels::canonical::canonical_floats;
 
-use crate::batch::{MARK_MIN, MicroBatch, Offsets, internal};
+use crate::batch::{MARK_MIN, MicroBatch, Offsets, Watermarks, internal};
 use crate::connector::{DeadLetter, Decoded, LetterKind, ReadRequest, SkipRule};
 use crate::error::{Error, Result};
 use crate::expr::{CODED, Compiled, Select, coded, compile, letter};
@@ -35,6 +35,8 @@ pub struct Intake {
     raw: SchemaRef,
     /// Makes the emitted columns (and behind them the raw ones, for history and letters) of the raw ones.
     select: Select,
+    /// The same without the watermark, where that is so many ticks off the event time: then no row's is written down.
+    select_by_time: Option<(Select, i64)>,
     /// How many of the selected columns are emitted.
     emitted: usize,
     schema: SchemaRef,
@@ -61,7 +63,7 @@ pub struct Prepared {
     /// Offsets within the chunk.
     pub offsets: Offsets,
     /// The watermark of each row alone; `None` without a watermark.
-    pub watermarks: Option<ArrayRef>,
+    pub watermarks: Option<Watermarks>,
 }
 
 /// A chunk that passed the intake.
@@ -228,28 +230,35 @@ impl Intake {
                 Some(())
             }
         };
-        let watermark = watermark.map(|()| columns[emitted].clone());
+        let watermark: Option<Compiled> = watermark.map(|()| columns[emitted].clone());
+        let time = def.watermark.as_ref().and_then(|m| source.columns.iter().position(|c| *c == m.column));
+        let ticks = watermark.as_ref().zip(time).and_then(|(mark, time)| crate::shift::between(&columns[time], mark));
         if keep_raw {
             for (i, field) in raw.fields().iter().enumerate() {
                 columns.push(Arc::new(datafusion_physical_expr::expressions::Column::new(field.name(), i)));
                 out_fields.push(field.as_ref().clone());
             }
         }
-        let select = Select {
+        let select = |columns: Vec<Compiled>, fields: Vec<Field>| Select {
             predicate: None,
             columns: Some(columns),
             schema: Arc::new(Schema::new(
-                out_fields.into_iter().enumerate().map(|(i, f)| f.with_name(format!("{i}"))).collect::<Vec<_>>(),
+                fields.into_iter().enumerate().map(|(i, f)| f.with_name(format!("{i}"))).collect::<Vec<_>>(),
             )),
             operator: format!("computed columns of {}", def.table.name),
         };
+        let select_by_time = ticks.map(|ticks| {
+            let (mut columns, mut fields) = (columns.clone(), out_fields.clone());
+            (columns.remove(emitted), fields.remove(emitted));
+            (select(columns, fields), ticks)
+        });
+        let select = select(columns, out_fields);
         let required = source
             .columns
             .iter()
             .enumerate()
             .filter(|(_, c)| !def.columns[**c].nullable || def.watermark.as_ref().is_some_and(|m| m.column == **c));
         let required = required.map(|(at, _)| at).collect();
-        let time = def.watermark.as_ref().and_then(|m| source.columns.iter().position(|c| *c == m.column));
         Ok(Intake {
             name: def.table.name.as_str().into(),
             request: ReadRequest {
@@ -266,6 +275,7 @@ impl Intake {
             },
             raw,
             select,
+            select_by_time,
             emitted,
             schema,
             required,
@@ -319,7 +329,12 @@ impl Intake {
             let raw =
                 self.raw_columns(&batch.batch, &decoded.metadata, &decoded.metadata_rows, partition, base, &offsets)?;
             let rows = MicroBatch { partition, offsets, ..MicroBatch::derived(raw) };
-            self.prepare_batch(rows, partition, now_us, &mut out)?;
+            let letters = out.letters.len();
+            let by_time = self.select_by_time.as_ref();
+            if !self.prepare_batch(&rows, partition, now_us, by_time, &mut out)? {
+                out.letters.truncate(letters);
+                self.prepare_batch(&rows, partition, now_us, None, &mut out)?;
+            }
         }
         for letter in &mut out.letters {
             letter.source = self.name.to_string();
@@ -400,10 +415,19 @@ impl Intake {
         RecordBatch::try_new_with_options(self.raw.clone(), columns, &options).map_err(internal)
     }
 
-    fn prepare_batch(&self, rows: MicroBatch, partition: u32, now_us: i64, out: &mut PreparedChunk) -> Result<()> {
+    /// False if the watermarks `by_time` do not exist for all rows.
+    fn prepare_batch(
+        &self,
+        rows: &MicroBatch,
+        partition: u32,
+        now_us: i64,
+        by_time: Option<&(Select, i64)>,
+        out: &mut PreparedChunk,
+    ) -> Result<bool> {
         let raw_rows = rows.columns.clone();
         let raw_offsets = rows.offsets.clone();
-        let mut selected = self.select.run(&rows, &mut out.letters)?;
+        let select = by_time.map_or(&self.select, |(select, _)| select);
+        let mut selected = select.run(rows, &mut out.letters)?;
         let refuse = |selected: MicroBatch,
                       keep: BooleanArray,
                       kind: LetterKind,
@@ -453,12 +477,18 @@ impl Intake {
             }
         }
         if selected.rows() == 0 {
-            return Ok(());
+            return Ok(true);
         }
         let all = selected.columns.columns();
         let n = selected.rows();
-        let watermarks = self.watermark.as_ref().map(|_| all[self.emitted].clone());
-        let first_raw = self.emitted + usize::from(self.watermark.is_some());
+        let (watermarks, first_raw) = match (by_time, self.time) {
+            (Some((_, ticks)), Some(time)) => match Watermarks::off(all[time].clone(), *ticks) {
+                None => return Ok(false),
+                watermarks => (watermarks, self.emitted),
+            },
+            _ if self.watermark.is_some() => (Some(Watermarks::of(all[self.emitted].clone())), self.emitted + 1),
+            _ => (None, self.emitted),
+        };
         let options = RecordBatchOptions::new().with_row_count(Some(n));
         let raw = if self.keep_raw {
             Some(
@@ -480,6 +510,6 @@ impl Intake {
             (raw, _) => (*raw).clone(),
         };
         out.batches.push(Prepared { columns, raw, shown, offsets: selected.offsets, watermarks });
-        Ok(())
+        Ok(true)
     }
 }

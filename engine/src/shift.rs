@@ -56,6 +56,12 @@ pub fn of(binary: &BinaryExpr, schema: &Schema) -> Result<Option<Arc<dyn Physica
     Ok(Some(Arc::new(Shift { inner: binary.left().clone(), ticks, text: binary.to_string() })))
 }
 
+/// If `expr` moves what `inner` gives by a constant number of ticks: how many.
+pub fn between(inner: &Arc<dyn PhysicalExpr>, expr: &Arc<dyn PhysicalExpr>) -> Option<i64> {
+    let shift = (expr.as_ref() as &dyn std::any::Any).downcast_ref::<Shift>()?;
+    shift.inner.eq(inner).then_some(shift.ticks)
+}
+
 impl Shift {
     fn shift(&self, array: &ArrayRef) -> Result<ArrayRef> {
         let ticks = cast(array, &DataType::Int64)?;

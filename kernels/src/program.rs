@@ -4,10 +4,12 @@
 //! it. All devices give the same bits, so states of different devices merge through `save`d bytes. The processor is the
 //! one device today; CUDA and wgpu come in beside it behind the same trait.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::DataType;
 
 use crate::Rows;
@@ -110,8 +112,8 @@ pub enum ProgramError {
 pub trait Device: Send + Sync {
     /// `cpu`, `cuda:0`, `wgpu:0`.
     fn name(&self) -> String;
-    /// An empty state of a program.
-    fn state(&self, program: &Arc<Program>) -> Result<Box<dyn GroupState>, ProgramError>;
+    /// An empty state of a program. A state that grows to many groups makes room for `expected` of them at once.
+    fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError>;
 }
 
 /// Groups and their aggregate states: a commutative monoid whose merge is exact.
@@ -144,7 +146,7 @@ impl Device for Cpu {
         "cpu".to_string()
     }
 
-    fn state(&self, program: &Arc<Program>) -> Result<Box<dyn GroupState>, ProgramError> {
+    fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError> {
         let types: Vec<DataType> = program.keys.iter().map(|(_, t)| t.clone()).collect();
         let (states, answers) = program.states();
         let build = |index: &usize| {
@@ -153,7 +155,7 @@ impl Device for Cpu {
         };
         let aggregates = states.iter().map(build).collect::<Result<_, _>>()?;
         let lenders = lenders(program, &states);
-        let table = GroupTable::new(&types);
+        let table = GroupTable::new(&types).expecting(expected);
         Ok(Box::new(CpuState {
             program: program.clone(),
             table,
@@ -213,6 +215,21 @@ impl CpuState {
         Ok(states)
     }
 
+    /// The selected rows of number columns that several states want, side by side: gathered once, not by each.
+    fn squeezed(&self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<BTreeMap<usize, ArrayRef>, ProgramError> {
+        let Rows::List(list) = rows else { return Ok(BTreeMap::new()) };
+        let calls = || self.states.iter().map(|state| &self.program.aggregates[*state]);
+        let alone = || calls().filter(|call| call.args.len() == 1 && call.filter.is_none()).map(|call| call.args[0]);
+        let wanted = |column: &usize| {
+            columns[*column].data_type().is_primitive() && alone().filter(|other| other == column).count() > 1
+        };
+        let wanted: BTreeSet<usize> = alone().filter(wanted).collect();
+        let list = UInt32Array::from(if wanted.is_empty() { vec![] } else { list.to_vec() });
+        let gathered =
+            |column: usize| Ok((column, take(&columns[column], &list, None).map_err(GroupTableError::from)?));
+        wanted.into_iter().map(gathered).collect()
+    }
+
     /// Gives `COUNT(*)` states of its own.
     fn settle(&mut self, count: usize) -> Result<(), ProgramError> {
         if let Some(lender) = self.lenders[count] {
@@ -241,12 +258,20 @@ impl GroupState for CpuState {
                 self.settle(count)?;
             }
         }
+        let squeezed = self.squeezed(columns, rows)?;
         for ((&index, aggregate), lender) in self.states.iter().zip(&mut self.aggregates).zip(&self.lenders) {
             if lender.is_some() {
                 continue;
             }
             let call = &program.aggregates[index];
             aggregate.resize(groups);
+            if let ([arg], None) = (&call.args[..], call.filter)
+                && let Some(column) = squeezed.get(arg)
+            {
+                let folded = aggregate.update(std::slice::from_ref(column), Rows::All(rows.len()), &self.ids);
+                folded.map_err(|source| ProgramError::Aggregate { index, source })?;
+                continue;
+            }
             let args: Vec<ArrayRef> = call.args.iter().map(|a| columns[*a].clone()).collect();
             let folded = match call.filter {
                 None => aggregate.update(&args, rows, &self.ids),
@@ -363,7 +388,7 @@ mod tests {
         ];
         let program = Arc::new(Program { keys: vec![(0, DataType::Int64)], aggregates });
         let fed = |rows: &[(i64, Option<f64>)]| {
-            let mut state = Cpu.state(&program).unwrap();
+            let mut state = Cpu.state(&program, 0).unwrap();
             for chunk in rows.chunks(2) {
                 let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(chunk.iter().map(|r| r.0)));
                 let values: ArrayRef = Arc::new(Float64Array::from_iter(chunk.iter().map(|r| r.1)));

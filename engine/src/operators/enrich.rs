@@ -6,7 +6,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array, UInt32Builder};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, UInt32Array,
+    UInt32Builder, downcast_primitive,
+};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use arrow::row::{RowConverter, SortField};
@@ -120,32 +123,18 @@ impl LookupTable {
         Ok(LookupTable { rows, index, unique })
     }
 
-    /// Of a dense index without repeated keys: the table row of each selected stream row, by its place among all rows
-    /// (0 for the others), and the selected rows that have one. `None` if the key is none of small integers.
+    /// Of a dense index without repeated keys: the selected stream rows that have a partner, and the partners. `None` if the
+    /// key is none of small integers, or may be NULL.
     fn find(&self, key: &ArrayRef, rows: Rows<'_>) -> Option<(Vec<u32>, Vec<u32>)> {
         let Index::Dense { min, first, .. } = &self.index else { return None };
-        let mut partners = vec![0; key.len()];
-        let mut found = Vec::with_capacity(rows.len());
-        let nulls = key.nulls().filter(|nulls| nulls.null_count() > 0);
-        let mut find = |row: usize, value: i64| {
-            let at = usize::try_from(value.wrapping_sub(*min)).ok().and_then(|i| first.get(i)).copied().unwrap_or(END);
-            if at != END && nulls.is_none_or(|nulls| nulls.is_valid(row)) {
-                partners[row] = at;
-                found.push(row as u32);
-            }
-        };
-        match key.data_type() {
-            DataType::Int32 => {
-                let values = key.as_primitive::<Int32Type>().values();
-                (0..rows.len()).map(|i| rows.get(i)).for_each(|row| find(row, i64::from(values[row])));
-            }
-            DataType::Int64 => {
-                let values = key.as_primitive::<Int64Type>().values();
-                (0..rows.len()).map(|i| rows.get(i)).for_each(|row| find(row, values[row]));
-            }
-            _ => return None,
+        if key.null_count() > 0 {
+            return None;
         }
-        Some((partners, found))
+        match key.data_type() {
+            DataType::Int32 => Some(find(key.as_primitive::<Int32Type>().values(), rows, *min, first)),
+            DataType::Int64 => Some(find(key.as_primitive::<Int64Type>().values(), rows, *min, first)),
+            _ => None,
+        }
     }
 
     /// Pairs of (stream row, table row) in stream order; for `Left`, a missing partner is NULL.
@@ -216,6 +205,51 @@ fn plain(array: &ArrayRef) -> Result<ArrayRef> {
     Ok(plain)
 }
 
+/// The selected rows whose key `first` has, and what it has for them.
+fn find<K: Copy + Into<i64>>(keys: &[K], rows: Rows<'_>, min: i64, first: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let (mut found, mut partners) = (vec![0; rows.len()], vec![0; rows.len()]);
+    let mut count = 0;
+    let mut look = |row: usize| {
+        let at = keys[row].into().wrapping_sub(min) as u64;
+        let partner = if at < first.len() as u64 { first[at as usize] } else { END };
+        // Written always and kept if there is a partner: no branch to guess wrong.
+        (found[count], partners[count]) = (row as u32, partner);
+        count += usize::from(partner != END);
+    };
+    match rows {
+        Rows::All(n) => (0..n).for_each(look),
+        Rows::List(list) => list.iter().for_each(|row| look(*row as usize)),
+    }
+    found.truncate(count);
+    partners.truncate(count);
+    (found, partners)
+}
+
+/// For a column of `n` rows: the values of the table's rows `partners` at its rows `found`, anything at the others. `None` if
+/// that is not as simple as it sounds.
+fn beside(column: &ArrayRef, n: usize, found: &[u32], partners: &[u32]) -> Option<ArrayRef> {
+    fn scattered<T: ArrowPrimitiveType>(column: &ArrayRef, n: usize, found: &[u32], partners: &[u32]) -> ArrayRef {
+        let (values, mut beside) = (column.as_primitive::<T>().values(), vec![T::Native::default(); n]);
+        for (row, partner) in found.iter().zip(partners) {
+            beside[*row as usize] = values[*partner as usize];
+        }
+        let beside = PrimitiveArray::<T>::new(beside.into(), None);
+        Arc::new(beside.with_data_type(column.data_type().clone()))
+    }
+    if column.null_count() > 0 {
+        return None;
+    }
+    macro_rules! scattered {
+        ($t:ty) => {
+            Some(scattered::<$t>(column, n, found, partners))
+        };
+    }
+    downcast_primitive! {
+        column.data_type() => (scattered),
+        _ => None
+    }
+}
+
 /// See the module.
 pub struct Enrich {
     /// Keys over the stream's columns.
@@ -261,19 +295,13 @@ impl Enrich {
         if self.kind != JoinKind::Inner || self.filter.is_some() || !table.unique || table.rows.num_rows() == 0 {
             return Ok(None);
         }
-        // Rows without a partner get some row's values: cheap only where all values have one small size.
-        if !table.rows.columns().iter().all(|column| column.data_type().is_primitive()) {
-            return Ok(None);
-        }
         let n = batch.columns.num_rows();
-        let Some((partners, found)) = table.find(batch.columns.column(key.index()), batch.selected()) else {
+        let Some((found, partners)) = table.find(batch.columns.column(key.index()), batch.selected()) else {
             return Ok(None);
         };
-        let partners = UInt32Array::from(partners);
-        let mut columns = batch.columns.columns().to_vec();
-        for column in table.rows.columns() {
-            columns.push(take(column, &partners, None).map_err(internal)?);
-        }
+        let besides = table.rows.columns().iter().map(|column| beside(column, n, &found, &partners));
+        let Some(besides) = besides.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let columns = batch.columns.columns().iter().cloned().chain(besides).collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(n));
         let columns = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(internal)?;
         let selection = if found.len() == batch.rows() { batch.selection.clone() } else { Some(found.into()) };

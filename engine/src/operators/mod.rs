@@ -108,7 +108,7 @@ pub fn max_us(column: &ArrayRef) -> Option<i64> {
 }
 
 /// A value of a timestamp type in µs.
-fn in_us(value: i64, data_type: &DataType) -> i64 {
+pub(crate) fn in_us(value: i64, data_type: &DataType) -> i64 {
     match data_type {
         DataType::Timestamp(TimeUnit::Second, _) => value.saturating_mul(1_000_000),
         DataType::Timestamp(TimeUnit::Millisecond, _) => value.saturating_mul(1000),
@@ -138,7 +138,7 @@ pub(crate) fn range_of(column: &ArrayRef, start: usize, len: usize) -> Option<(i
 }
 
 /// The values of a timestamp column, of any unit. NULL lanes hold anything.
-fn ticks(column: &ArrayRef) -> &[i64] {
+pub(crate) fn ticks(column: &ArrayRef) -> &[i64] {
     match column.data_type() {
         DataType::Timestamp(TimeUnit::Second, _) => column.as_primitive::<TimestampSecondType>().values(),
         DataType::Timestamp(TimeUnit::Millisecond, _) => column.as_primitive::<TimestampMillisecondType>().values(),

@@ -93,6 +93,8 @@ struct State {
 struct Slot {
     panes: BTreeMap<i64, Box<dyn GroupState>>,
     sides: BTreeMap<Window, Box<dyn GroupState>>,
+    /// Groups of the pane that has left last: as many are expected of the next.
+    groups: usize,
 }
 
 /// What all workers have folded into panes that get no more rows, and how far windows are closed.
@@ -294,7 +296,7 @@ impl WindowAggregate {
             Some(panes) => panes.only_pane(low, high).filter(|pane| panes.first_end(*pane).is_some()),
             None => (low == high).then_some(low + add),
         };
-        if let Some(pane) = range_us(column, rows).and_then(only)
+        if let Some(pane) = batch.marks.range_of(column).or_else(|| range_us(column, rows)).and_then(only)
             && is_open(pane, batch.marks.max())
         {
             routed.run(pane, rows, 0, rows.len());
@@ -401,8 +403,8 @@ impl WindowAggregate {
         Ok(Some(Running { state, panes: wanted, groups }))
     }
 
-    fn new_state(&self) -> Result<Box<dyn GroupState>> {
-        self.device.state(&self.program).map_err(|e| self.failed(e, None, None))
+    fn new_state(&self, expected: usize) -> Result<Box<dyn GroupState>> {
+        self.device.state(&self.program, expected).map_err(|e| self.failed(e, None, None))
     }
 
     fn failed(&self, error: ProgramError, window: Option<Window>, state: Option<&dyn GroupState>) -> Error {
@@ -451,7 +453,7 @@ impl WindowAggregate {
                 continue;
             }
             if merged.is_none() {
-                merged = Some(self.new_state()?);
+                merged = Some(self.new_state(0)?);
             }
             let table = merged.as_mut().expect("made above");
             table.merge(shared.panes[&pane].as_ref()).map_err(failed)?;
@@ -516,7 +518,8 @@ impl Operator for WindowAggregate {
         let mut state = self.state.slots[slot].lock().expect("no panic holds this lock");
         for (pane, piece) in &routed.panes {
             if !state.panes.contains_key(pane) {
-                state.panes.insert(*pane, self.new_state()?);
+                let expected = state.groups;
+                state.panes.insert(*pane, self.new_state(expected)?);
             }
             let table = state.panes.get_mut(pane).expect("made above");
             match (piece, selected) {
@@ -534,7 +537,7 @@ impl Operator for WindowAggregate {
         }
         for (window, rows) in &routed.sides {
             if !state.sides.contains_key(window) {
-                state.sides.insert(*window, self.new_state()?);
+                state.sides.insert(*window, self.new_state(0)?);
             }
             let table = state.sides.get_mut(window).expect("made above");
             table.update(&columns, Rows::List(rows)).map_err(|e| self.failed(e, Some(*window), None))?;
@@ -584,6 +587,7 @@ impl Operator for WindowAggregate {
                     break;
                 }
                 let state = entry.remove();
+                slot.groups = state.groups();
                 match shared.panes.entry(pane) {
                     std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
                     std::collections::btree_map::Entry::Occupied(mut old) => {
@@ -617,7 +621,7 @@ impl Operator for WindowAggregate {
             match (&mut merged, side) {
                 (Some(Running { state, .. }), Some(side)) if self.slides => {
                     // Rows of the side belong to this window alone.
-                    let mut whole = self.new_state()?;
+                    let mut whole = self.new_state(0)?;
                     whole.merge(state.as_ref()).map_err(failed)?;
                     whole.merge(side.as_ref()).map_err(failed)?;
                     self.emit(window, whole.as_ref(), out)?;

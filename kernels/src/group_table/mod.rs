@@ -110,6 +110,17 @@ impl GroupTable {
         Self { types, layout }
     }
 
+    /// Once it has grown past some hundred groups, the table makes room for so many at once. (Only packed ones need it.)
+    pub fn expecting(mut self, groups: usize) -> Self {
+        match &mut self.layout {
+            Layout::One(table) => table.expect(groups),
+            Layout::Two(table) => table.expect(groups),
+            Layout::Four(table) => table.expect(groups),
+            Layout::Text(_) | Layout::General(_) => {}
+        }
+        self
+    }
+
     /// Writes to `ids` (cleared first) one id per row of `rows`. New keys get the next ids in row order.
     ///
     /// - `keys`: one array per key column, of the type given to `new`. Dictionaries may stand for their values and the

@@ -11,6 +11,9 @@ use arrow::array::ArrayRef;
 /// Above this many bytes of buckets a block asks for its cache lines ahead.
 const PREFETCH_BYTES: usize = 1 << 18;
 
+/// A table of more keys may believe that there will be as many as expected: memory follows the rows.
+const EXPECTED_MIN: usize = 512;
+
 #[derive(Clone, Copy)]
 struct Bucket<const W: usize> {
     key: [u64; W],
@@ -30,11 +33,13 @@ impl<const W: usize> Bucket<W> {
 struct Buckets<const W: usize> {
     buckets: Vec<Bucket<W>>,
     used: usize,
+    /// How many keys are expected.
+    expected: usize,
 }
 
 impl<const W: usize> Buckets<W> {
     const fn new() -> Self {
-        Self { buckets: Vec::new(), used: 0 }
+        Self { buckets: Vec::new(), used: 0, expected: 0 }
     }
 
     #[inline(always)]
@@ -70,7 +75,8 @@ impl<const W: usize> Buckets<W> {
             return Err(GroupTableError::TooManyGroups);
         }
         if (self.used + 1) * 3 > self.buckets.len() * 2 {
-            let n = super::grown(self.buckets.len());
+            let room = if self.used > EXPECTED_MIN { (self.expected * 3 / 2 + 1).next_power_of_two() } else { 0 };
+            let n = super::grown(self.buckets.len()).max(room);
             let old = std::mem::replace(&mut self.buckets, vec![Bucket { key: [0; W], id_plus_one: 0 }; n]);
             for bucket in old {
                 if bucket.id_plus_one != 0 {
@@ -193,6 +199,11 @@ impl<const W: usize> Packed<W> {
             beside: Buckets::new(),
             len: 0,
         }
+    }
+
+    /// Makes room for so many keys once there are some.
+    pub fn expect(&mut self, groups: usize) {
+        self.main.expected = groups;
     }
 
     pub fn len(&self) -> usize {
