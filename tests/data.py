@@ -12,7 +12,7 @@ of 700 rows, which no batch size divides.
   late_parts/    two files, each displaced and partly late (column `part`)
   events_nullts  500 rows, some without event time
   old            400 rows around 1970-01-01 and before
-  ticks          20,000 trades: symbol, price, quantity
+  ticks          20,000 trades: symbol, price, quantity; `ticks_whole` has them in one row group, so that batches are large
   bids           3,000 Nexmark bids
   payments       2,500 payments, with the bounded tables cards, terminals, merchants, rates
   simple.*       a few plain columns as JSON lines, CSV, Arrow IPC, some compressed
@@ -292,7 +292,9 @@ def main(out):
     ts = pa.compute.if_else(gone, pa.scalar(None, pa.timestamp("ms")), some["ts"])
     write("events_nullts", some.set_column(2, "ts", ts))
     write("old", old(rng))
-    write("ticks", ticks(rng))
+    trades = ticks(rng)
+    write("ticks", trades)
+    pq.write_table(trades, out / "ticks_whole.parquet", compression="zstd")
     write("bids", bids(rng))
     for name, table in payments_and_dims(rng):
         write(name, table)

@@ -249,7 +249,8 @@ impl Intake {
         };
         let select_by_time = ticks.map(|ticks| {
             let (mut columns, mut fields) = (columns.clone(), out_fields.clone());
-            (columns.remove(emitted), fields.remove(emitted));
+            columns.remove(emitted);
+            fields.remove(emitted);
             (select(columns, fields), ticks)
         });
         let select = select(columns, out_fields);

@@ -1,7 +1,7 @@
 //! Loops over states in the order of group ids, which jump about in memory.
 
-/// States of more bytes are asked for ahead of time.
-const CACHED_BYTES: usize = 1 << 20;
+/// States of more bytes are asked for ahead of time: with those of other aggregates and panes they fill the second-level cache.
+const CACHED_BYTES: usize = 1 << 18;
 /// How many steps ahead: the processor's own window reaches only some.
 const AHEAD: usize = 24;
 

@@ -15,5 +15,6 @@ pub mod numbers;
 pub mod program;
 mod rows;
 pub mod select;
+pub mod shared;
 
 pub use rows::Rows;

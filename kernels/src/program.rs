@@ -131,6 +131,8 @@ pub trait GroupState: Send {
     fn keys(&self) -> Result<Vec<ArrayRef>, ProgramError>;
     /// One column per aggregate, in the order of the groups.
     fn finish(&self) -> Result<Vec<ArrayRef>, ProgramError>;
+    /// States without a common key that this one consists of; itself, if it is in one piece.
+    fn parts(&self) -> Vec<&dyn GroupState>;
     /// Bytes held.
     fn memory_bytes(&self) -> usize;
     /// For merging between states of one device.
@@ -238,6 +240,53 @@ impl CpuState {
         }
         Ok(())
     }
+
+    fn merge_part(&mut self, other: &CpuState) -> Result<(), ProgramError> {
+        for count in 0..self.states.len() {
+            if other.lenders[count].is_none() {
+                self.settle(count)?;
+            }
+        }
+        let map = self.table.absorb(&other.table)?;
+        let groups = self.table.len();
+        for (state, theirs) in other.aggregates.iter().enumerate() {
+            let counted = match (self.lenders[state], other.lenders[state]) {
+                (Some(_), _) => continue,
+                (None, Some(lender)) => Some(other.counted(state, lender)?),
+                (None, None) => None,
+            };
+            let failed = self.failed(state);
+            let mine = &mut self.aggregates[state];
+            mine.resize(groups);
+            mine.merge(counted.as_deref().unwrap_or(theirs.as_ref()), &map).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn unmerge_part(&mut self, other: &CpuState) -> Result<bool, ProgramError> {
+        let mut counted: Vec<Option<Box<dyn Aggregate>>> = vec![];
+        for state in 0..self.states.len() {
+            counted.push(match (self.lenders[state], other.lenders[state]) {
+                (None, Some(lender)) => Some(other.counted(state, lender)?),
+                (Some(_), None) => return Ok(false),
+                _ => None,
+            });
+        }
+        let own: Vec<usize> = (0..self.states.len()).filter(|state| self.lenders[*state].is_none()).collect();
+        let theirs = |state: usize| counted[state].as_deref().unwrap_or(other.aggregates[state].as_ref());
+        if !own.iter().all(|state| self.aggregates[*state].can_unmerge(theirs(*state))) {
+            return Ok(false);
+        }
+        let map = self.table.absorb(&other.table)?;
+        for state in own {
+            self.aggregates[state].unmerge(theirs(state), &map);
+        }
+        Ok(true)
+    }
+}
+
+fn of_cpu(state: &dyn GroupState) -> &CpuState {
+    state.as_any().downcast_ref().expect("states of one device merge")
 }
 
 impl GroupState for CpuState {
@@ -286,46 +335,16 @@ impl GroupState for CpuState {
     }
 
     fn merge(&mut self, other: &dyn GroupState) -> Result<(), ProgramError> {
-        let other = other.as_any().downcast_ref::<CpuState>().expect("states of one device merge");
-        for count in 0..self.states.len() {
-            if other.lenders[count].is_none() {
-                self.settle(count)?;
-            }
-        }
-        let map = self.table.absorb(&other.table)?;
-        let groups = self.table.len();
-        for (state, theirs) in other.aggregates.iter().enumerate() {
-            let counted = match (self.lenders[state], other.lenders[state]) {
-                (Some(_), _) => continue,
-                (None, Some(lender)) => Some(other.counted(state, lender)?),
-                (None, None) => None,
-            };
-            let failed = self.failed(state);
-            let mine = &mut self.aggregates[state];
-            mine.resize(groups);
-            mine.merge(counted.as_deref().unwrap_or(theirs.as_ref()), &map).map_err(failed)?;
-        }
-        Ok(())
+        other.parts().into_iter().try_for_each(|part| self.merge_part(of_cpu(part)))
     }
 
     fn unmerge(&mut self, other: &dyn GroupState) -> Result<bool, ProgramError> {
-        let other = other.as_any().downcast_ref::<CpuState>().expect("states of one device merge");
-        let mut counted: Vec<Option<Box<dyn Aggregate>>> = vec![];
-        for state in 0..self.states.len() {
-            counted.push(match (self.lenders[state], other.lenders[state]) {
-                (None, Some(lender)) => Some(other.counted(state, lender)?),
-                (Some(_), None) => return Ok(false),
-                _ => None,
-            });
-        }
-        let own: Vec<usize> = (0..self.states.len()).filter(|state| self.lenders[*state].is_none()).collect();
-        let theirs = |state: usize| counted[state].as_deref().unwrap_or(other.aggregates[state].as_ref());
-        if !own.iter().all(|state| self.aggregates[*state].can_unmerge(theirs(*state))) {
-            return Ok(false);
-        }
-        let map = self.table.absorb(&other.table)?;
-        for state in own {
-            self.aggregates[state].unmerge(theirs(state), &map);
+        let parts = other.parts();
+        for (done, part) in parts.iter().enumerate() {
+            if !self.unmerge_part(of_cpu(*part))? {
+                parts[..done].iter().try_for_each(|part| self.merge_part(of_cpu(*part)))?;
+                return Ok(false);
+            }
         }
         Ok(true)
     }
@@ -346,6 +365,10 @@ impl GroupState for CpuState {
                 answer.map_err(|source| ProgramError::Aggregate { index, source })
             })
             .collect()
+    }
+
+    fn parts(&self) -> Vec<&dyn GroupState> {
+        vec![self]
     }
 
     fn memory_bytes(&self) -> usize {

@@ -1,21 +1,25 @@
 //! `WindowAggregate`: groups and aggregates per window, emitted when the window closes.
 //!
 //! State: per worker, one group table a pane; plus one a window for rows that come too late for some of their windows
-//! (they may not enter a pane that an already closed window reads). Lets go: a pane leaves with its last window.
+//! (they may not enter a pane that an already closed window reads). A pane of many groups has one table that all workers
+//! share. Lets go: a pane leaves with its last window.
 //!
 //! Why the result does not depend on threads or batches: whether a row counts in a window is decided by the row's own
 //! watermark (its partition's, just before it), and folding is a commutative monoid. When a window is merged decides
 //! only when its rows come out: at a stage watermark of at least `end - 1 tick`, no row still to come can count in it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, SchemaRef};
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{AggregateError, AggregateKind, AggregateSpec};
 use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, ProgramError};
+use pelton_kernels::shared::SharedState;
 
 use super::{Emit, Operator, closed_rows, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
 use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
@@ -58,6 +62,10 @@ pub enum GroupColumn {
     WindowTime,
 }
 
+/// A pane in which one worker has more groups is folded by all workers into one state. Fewer groups stay in the caches of
+/// each, and are merged quickly.
+const WIDE_MIN: usize = 16_384;
+
 /// See the module.
 pub struct WindowAggregate {
     /// Keys and aggregates over the input columns. Columns beyond the input's last are event time in µs, partition
@@ -85,6 +93,10 @@ pub struct WindowAggregate {
 
 struct State {
     slots: Vec<Mutex<Slot>>,
+    /// Panes of so many groups that the workers share them.
+    wide: RwLock<BTreeMap<i64, Arc<SharedState>>>,
+    /// Groups of the pane that has left the workers last, all of them together: as many are expected of the next.
+    expected: AtomicUsize,
     shared: Mutex<Shared>,
 }
 
@@ -200,6 +212,8 @@ impl WindowAggregate {
     ) -> Self {
         let state = State {
             slots: (0..slots).map(|_| Mutex::default()).collect(),
+            wide: RwLock::default(),
+            expected: AtomicUsize::new(0),
             shared: Mutex::new(Shared { panes: BTreeMap::new(), running: None, closed: MARK_MIN, next: MARK_MAX }),
         };
         let slides = matches!(&assign, Assign::Panes { panes, .. } if panes.slide_over_panes())
@@ -274,7 +288,7 @@ impl WindowAggregate {
             let slot = slot.lock().expect("no panic holds this lock");
             slot.panes.first_key_value().is_some_and(|(p, _)| self.last_tick(self.first_end(*p)) <= mark)
                 || slot.sides.first_key_value().is_some_and(|(w, _)| self.last_tick(w.end) <= mark)
-        })
+        }) || self.wide().first_key_value().is_some_and(|(p, _)| self.last_tick(self.first_end(*p)) <= mark)
     }
 
     /// Sorts rows by pane, and late ones out. Block by block, since nearly always a block's rows go to one pane and none
@@ -403,6 +417,41 @@ impl WindowAggregate {
         Ok(Some(Running { state, panes: wanted, groups }))
     }
 
+    fn wide(&self) -> RwLockReadGuard<'_, BTreeMap<i64, Arc<SharedState>>> {
+        self.state.wide.read().expect("no panic holds this lock")
+    }
+
+    /// The state of a pane that the workers share, if they do: where the pane before had many groups, or the first rows look
+    /// like it, or one worker (which has so many `alone`) has come to them. What a worker has folded alone until then stays
+    /// with it and is merged in when the pane closes.
+    fn shared_pane(
+        &self,
+        pane: i64,
+        alone: Option<usize>,
+        columns: &[ArrayRef],
+        rows: Rows<'_>,
+    ) -> Result<Option<Arc<SharedState>>> {
+        // One slot is the serial part's.
+        let workers = self.state.slots.len() - 1;
+        if let Some(shared) = self.wide().get(&pane) {
+            return Ok(Some(shared.clone()));
+        }
+        let expected = self.state.expected.load(Ordering::Relaxed);
+        let many = || match alone {
+            Some(groups) => groups > WIDE_MIN,
+            None => expected > WIDE_MIN || SharedState::is_worth_it(&self.program, columns, rows),
+        };
+        if workers < 2 || !SharedState::is_possible(&self.program) || !many() {
+            return Ok(None);
+        }
+        let mut wide = self.state.wide.write().expect("no panic holds this lock");
+        if !wide.contains_key(&pane) {
+            let shared = SharedState::new(self.device.as_ref(), &self.program, workers, expected);
+            wide.insert(pane, Arc::new(shared.map_err(|e| self.failed(e, None, None))?));
+        }
+        Ok(wide.get(&pane).cloned())
+    }
+
     fn new_state(&self, expected: usize) -> Result<Box<dyn GroupState>> {
         self.device.state(&self.program, expected).map_err(|e| self.failed(e, None, None))
     }
@@ -431,6 +480,39 @@ impl WindowAggregate {
         };
         Error::world(format!("{text}: {what}"))
             .hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
+    }
+
+    /// Puts what workers have folded into a pane with what others have.
+    fn gather(
+        &self,
+        pane: i64,
+        state: Box<dyn GroupState>,
+        panes: &mut BTreeMap<i64, Box<dyn GroupState>>,
+    ) -> Result<()> {
+        match panes.entry(pane) {
+            Entry::Vacant(free) => drop(free.insert(state)),
+            Entry::Occupied(mut old) => {
+                old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, None, None))?;
+            }
+        }
+        self.state.expected.store(panes[&pane].groups(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes the panes that all workers fold into, up to those whose first window closes at `mark`.
+    fn take_wide(&self, mark: i64, panes: &mut BTreeMap<i64, Box<dyn GroupState>>) -> Result<()> {
+        loop {
+            let shared = {
+                let mut wide = self.state.wide.write().expect("no panic holds this lock");
+                let Some(entry) = wide.first_entry().filter(|e| self.last_tick(self.first_end(*e.key())) <= mark)
+                else {
+                    return Ok(());
+                };
+                entry.remove_entry()
+            };
+            let state = Arc::into_inner(shared.1).expect("no batch at hand has rows of a pane that closes");
+            self.gather(shared.0, state.into_state(), panes)?;
+        }
     }
 
     /// The merged panes of a window that closes, those that start in `panes`.
@@ -466,6 +548,10 @@ impl WindowAggregate {
 
     /// The rows of a closed window.
     fn emit(&self, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
+        state.parts().into_iter().try_for_each(|part| self.emit_part(window, part, out))
+    }
+
+    fn emit_part(&self, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
         let keys = state.keys().map_err(|e| self.failed(e, Some(window), None))?;
         let mut aggregates = state.finish().map_err(|e| self.failed(e, Some(window), Some(state)))?;
         let (mut keys, mut groups) = (keys, state.groups());
@@ -517,23 +603,28 @@ impl Operator for WindowAggregate {
         let selected = batch.selected();
         let mut state = self.state.slots[slot].lock().expect("no panic holds this lock");
         for (pane, piece) in &routed.panes {
-            if !state.panes.contains_key(pane) {
-                let expected = state.groups;
-                state.panes.insert(*pane, self.new_state(expected)?);
-            }
-            let table = state.panes.get_mut(pane).expect("made above");
-            match (piece, selected) {
+            let run: Vec<ArrayRef>;
+            let (columns, rows) = match (piece, selected) {
                 (Piece::Run(start, len), Rows::All(n)) if *len < n => {
-                    let run: Vec<ArrayRef> = columns.iter().map(|c| c.slice(*start, *len)).collect();
-                    table.update(&run, Rows::All(*len))
+                    run = columns.iter().map(|c| c.slice(*start, *len)).collect();
+                    (&run, Rows::All(*len))
                 }
-                (Piece::Run(start, len), Rows::List(list)) => {
-                    table.update(&columns, Rows::List(&list[*start..start + len]))
+                (Piece::Run(start, len), Rows::List(list)) => (&columns, Rows::List(&list[*start..start + len])),
+                (Piece::Run(..), all) => (&columns, all),
+                (Piece::List(list), _) => (&columns, Rows::List(list)),
+            };
+            let alone = state.panes.get(pane).map(|table| table.groups());
+            let updated = match self.shared_pane(*pane, alone, columns, rows)? {
+                Some(shared) => shared.update(columns, rows),
+                None => {
+                    if alone.is_none() {
+                        let expected = state.groups;
+                        state.panes.insert(*pane, self.new_state(expected)?);
+                    }
+                    state.panes.get_mut(pane).expect("made above").update(columns, rows)
                 }
-                (Piece::Run(..), all) => table.update(&columns, all),
-                (Piece::List(list), _) => table.update(&columns, Rows::List(list)),
-            }
-            .map_err(|e| self.failed(e, None, None))?;
+            };
+            updated.map_err(|e| self.failed(e, None, None))?;
         }
         for (window, rows) in &routed.sides {
             if !state.sides.contains_key(window) {
@@ -588,12 +679,7 @@ impl Operator for WindowAggregate {
                 }
                 let state = entry.remove();
                 slot.groups = state.groups();
-                match shared.panes.entry(pane) {
-                    std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
-                    std::collections::btree_map::Entry::Occupied(mut old) => {
-                        old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, None, None))?;
-                    }
-                }
+                self.gather(pane, state, &mut shared.panes)?;
             }
             while let Some(entry) = slot.sides.first_entry() {
                 if self.last_tick(entry.key().end) > mark {
@@ -601,13 +687,14 @@ impl Operator for WindowAggregate {
                 }
                 let (window, state) = entry.remove_entry();
                 match sides.entry(window) {
-                    std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
-                    std::collections::btree_map::Entry::Occupied(mut old) => {
+                    Entry::Vacant(free) => drop(free.insert(state)),
+                    Entry::Occupied(mut old) => {
                         old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
                     }
                 }
             }
         }
+        self.take_wide(mark, &mut shared.panes)?;
         let mut due: BTreeSet<Window> = sides.keys().copied().collect();
         for pane in shared.panes.keys() {
             due.extend(self.windows_after(*pane, shared.closed).take_while(|w| self.last_tick(w.end) <= mark));
@@ -675,6 +762,7 @@ impl Operator for WindowAggregate {
                 s.panes.values().chain(s.sides.values()).map(|t| t.memory_bytes()).sum::<usize>()
             })
             .sum();
-        slots + self.state.shared.lock().expect("no panic holds this lock").memory_bytes()
+        let wide: usize = self.wide().values().map(|shared| shared.memory_bytes()).sum();
+        slots + wide + self.state.shared.lock().expect("no panic holds this lock").memory_bytes()
     }
 }

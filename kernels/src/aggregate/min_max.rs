@@ -19,7 +19,7 @@ pub(super) fn build(greatest: bool, arg_type: &DataType, output_type: DataType) 
             Box::new(MinMaxBytes { greatest, arg_type: output_type, values, seen })
         }
         Some(layout) => by_layout!(layout, T => {
-            Box::new(MinMax::<T> { greatest, arg_type: output_type, keys: vec![], seen: vec![] })
+            Box::new(MinMax::<T> { greatest, arg_type: output_type, keys: vec![], seen: None })
         }),
         None => unreachable!("no state for {arg_type}"),
     }
@@ -29,7 +29,7 @@ fn kind(greatest: bool) -> &'static str {
     if greatest { "MAX" } else { "MIN" }
 }
 
-/// States of numbers: the value's size and a byte a group. Saved as nothing, or 1 and the little-endian value.
+/// States of numbers: the value's size a group. Saved as nothing, or 1 and the little-endian value.
 struct MinMax<T: ArrowPrimitiveType>
 where
     T::Native: Native,
@@ -37,8 +37,52 @@ where
     greatest: bool,
     arg_type: DataType,
     keys: Vec<<T::Native as Native>::Key>,
-    seen: Vec<u8>,
+    /// Whether a group has seen a value; `None` while no value was the identity itself: then a group whose key is not the
+    /// identity has.
+    seen: Option<Vec<bool>>,
 }
+
+impl<T: ArrowPrimitiveType> MinMax<T>
+where
+    T::Native: Native,
+{
+    /// The key of no value.
+    fn identity(&self) -> <T::Native as Native>::Key {
+        if self.greatest { T::Native::LEAST } else { T::Native::GREATEST }
+    }
+
+    fn has_seen(&self, group: usize) -> bool {
+        self.seen.as_ref().map_or(self.keys[group] != self.identity(), |seen| seen[group])
+    }
+
+    /// Writes down which groups have seen a value.
+    fn seen(&mut self) -> &mut Vec<bool> {
+        let identity = self.identity();
+        self.seen.get_or_insert_with(|| self.keys.iter().map(|key| *key != identity).collect())
+    }
+
+    fn fold(&mut self, values: &[T::Native], ids: &[u32], better: impl Fn(Key<T>, Key<T>) -> Key<T>) {
+        let identity = self.identity();
+        let mut met_identity = false;
+        if let [only] = &mut self.keys[..] {
+            assert!(ids.iter().all(|&id| id == 0), "a group id past the one group");
+            *only = values.iter().fold(*only, |best, value| better(best, value.key()));
+            met_identity = values.iter().any(|value| value.key() == identity);
+        } else {
+            for_each(&mut self.keys, ids, values.iter(), |best, _, value| {
+                let key = value.key();
+                met_identity |= key == identity;
+                *best = better(*best, key);
+            });
+        }
+        if met_identity || self.seen.is_some() {
+            let seen = self.seen();
+            ids.iter().for_each(|id| seen[*id as usize] = true);
+        }
+    }
+}
+
+type Key<T> = <<T as ArrowPrimitiveType>::Native as Native>::Key;
 
 impl<T: ArrowPrimitiveType> Aggregate for MinMax<T>
 where
@@ -49,35 +93,19 @@ where
     }
 
     fn resize(&mut self, groups: usize) {
-        self.keys.resize(groups, if self.greatest { T::Native::LEAST } else { T::Native::GREATEST });
-        self.seen.resize(groups, 0);
+        self.keys.resize(groups, self.identity());
+        if let Some(seen) = &mut self.seen {
+            seen.resize(groups, false);
+        }
     }
 
     fn update(&mut self, args: &[ArrayRef], rows: Rows<'_>, ids: &[u32]) -> Result<(), AggregateError> {
         assert_rows(args, rows, ids);
         let array = numbers(&args[0], &self.arg_type)?;
-        let (keys, seen) = (&mut self.keys, &mut self.seen);
-        macro_rules! fold {
-            ($better:expr) => {
-                squeezed(array.as_primitive::<T>(), rows, ids, |values, ids| {
-                    if let ([only], [seen]) = (&mut keys[..], &mut seen[..]) {
-                        assert!(ids.iter().all(|&id| id == 0), "a group id past the one group");
-                        *only = values.iter().fold(*only, |best, value| $better(best, value.key()));
-                        *seen |= !ids.is_empty() as u8;
-                    } else {
-                        for_each(keys, ids, values.iter(), |key, id, value| {
-                            *key = $better(*key, value.key());
-                            seen[id] = 1;
-                        });
-                    }
-                })
-            };
-        }
-        if self.greatest {
-            fold!(Ord::max)
-        } else {
-            fold!(Ord::min)
-        }
+        squeezed(array.as_primitive::<T>(), rows, ids, |values, ids| match self.greatest {
+            true => self.fold(values, ids, Ord::max),
+            false => self.fold(values, ids, Ord::min),
+        });
         Ok(())
     }
 
@@ -88,17 +116,20 @@ where
             return Err(AggregateError::WrongMerge { kind });
         }
         assert_eq!(map.len(), other.groups(), "one target per group");
-        let (greatest, seen_here) = (self.greatest, &mut self.seen);
-        for_each(&mut self.keys, map, other.keys.iter().zip(&other.seen), |mine, to, (&key, &seen)| {
+        if self.seen.is_some() || other.seen.is_some() {
+            let seen = self.seen();
+            map.iter().enumerate().for_each(|(of, to)| seen[*to as usize] |= other.has_seen(of));
+        }
+        let greatest = self.greatest;
+        for_each(&mut self.keys, map, other.keys.iter(), |mine, _, &key| {
             *mine = if greatest { (*mine).max(key) } else { (*mine).min(key) };
-            seen_here[to] |= seen;
         });
         Ok(())
     }
 
     fn finish(&self) -> Result<ArrayRef, AggregateError> {
-        let values = self.keys.iter().zip(&self.seen);
-        let values = values.map(|(&key, &seen)| (seen != 0).then(|| T::Native::of_key(key)));
+        let values = self.keys.iter().enumerate();
+        let values = values.map(|(group, &key)| self.has_seen(group).then(|| T::Native::of_key(key)));
         logical(Arc::new(values.collect::<PrimitiveArray<T>>()), &self.arg_type)
     }
 
@@ -107,9 +138,9 @@ where
     }
 
     fn save(&self) -> BinaryArray {
-        BinaryArray::from_iter_values(self.keys.iter().zip(&self.seen).map(|(&key, &seen)| {
+        BinaryArray::from_iter_values(self.keys.iter().enumerate().map(|(group, &key)| {
             let mut bytes = vec![];
-            if seen != 0 {
+            if self.has_seen(group) {
                 bytes.push(1);
                 T::Native::of_key(key).put(&mut bytes);
             }
@@ -118,21 +149,26 @@ where
     }
 
     fn load(&mut self, saved: &BinaryArray) -> Result<(), AggregateError> {
-        self.keys.clear();
-        self.seen.clear();
+        (self.keys, self.seen) = (vec![], None);
         self.resize(saved.len());
         for group in 0..saved.len() {
             if let Some((tag, bytes)) = saved.value(group).split_first() {
                 let bad = AggregateError::BadState { group, kind: kind(self.greatest) };
                 let value = T::Native::take(bytes).filter(|_| *tag == 1).ok_or(bad)?;
-                (self.keys[group], self.seen[group]) = (value.key(), 1);
+                if value.key() == self.identity() {
+                    self.seen()[group] = true;
+                }
+                self.keys[group] = value.key();
+                if let Some(seen) = &mut self.seen {
+                    seen[group] = true;
+                }
             }
         }
         Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of_val(&self.keys[..]) + self.seen.capacity()
+        size_of_val(&self.keys[..]) + self.seen.as_ref().map_or(0, Vec::capacity)
     }
 
     fn as_any(&self) -> &dyn Any {

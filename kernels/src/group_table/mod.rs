@@ -14,7 +14,7 @@
 
 mod columns;
 mod general;
-mod hash;
+pub(crate) mod hash;
 mod interner;
 mod packed;
 #[cfg(test)]

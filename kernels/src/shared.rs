@@ -1,0 +1,414 @@
+//! `SharedState`: groups that several workers fold into at once.
+//!
+//! Plain idea: each worker folds into a state of its own, and these are merged. Departure: with many groups that keeps most
+//! of them once a worker, in memory and in caches, and merging them costs as much as folding. So groups are cut into parts by
+//! a hash of their keys, each with a lock; a worker sorts the rows of a batch by part and takes the parts that are free.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::concat;
+use arrow::datatypes::*;
+
+use crate::Rows;
+use crate::canonical::canonical_key_floats;
+use crate::group_table::{GroupTableError, hash};
+use crate::program::{Device, GroupState, Program, ProgramError};
+
+/// Rows that are looked at to guess how many groups there will be.
+const SAMPLE: usize = 4096;
+
+/// See the module.
+pub struct SharedState {
+    /// Columns of the key.
+    keys: Vec<usize>,
+    parts: Vec<Mutex<Box<dyn GroupState>>>,
+    /// The part that the next update begins with, so that workers begin apart.
+    next: AtomicUsize,
+}
+
+impl SharedState {
+    /// Whether the keys of a program have a hash.
+    pub fn is_possible(program: &Program) -> bool {
+        !program.keys.is_empty() && program.keys.iter().all(|(_, data_type)| has_hash(data_type))
+    }
+
+    /// Whether the first rows of a batch are so many and so different that most groups are still to come.
+    pub fn is_worth_it(program: &Program, columns: &[ArrayRef], rows: Rows<'_>) -> bool {
+        let sample: Vec<u32> = (0..rows.len().min(SAMPLE)).map(|i| rows.get(i) as u32).collect();
+        if sample.len() < SAMPLE || !Self::is_possible(program) {
+            return false;
+        }
+        let mut hashes = vec![0; SAMPLE];
+        program.keys.iter().for_each(|(key, _)| mix(&columns[*key], Rows::List(&sample), &mut hashes));
+        hashes.sort_unstable();
+        hashes.dedup();
+        hashes.len() > SAMPLE / 2
+    }
+
+    /// An empty state for some workers, of about `expected` groups.
+    pub fn new(
+        device: &dyn Device,
+        program: &Arc<Program>,
+        workers: usize,
+        expected: usize,
+    ) -> Result<Self, ProgramError> {
+        let parts = 4 * workers;
+        let part = |_| device.state(program, expected / parts).map(Mutex::new);
+        Ok(SharedState {
+            keys: program.keys.iter().map(|(column, _)| *column).collect(),
+            parts: (0..parts).map(part).collect::<Result<_, _>>()?,
+            next: AtomicUsize::new(0),
+        })
+    }
+
+    /// Folds the selected rows in.
+    pub fn update(&self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), ProgramError> {
+        let keys: Vec<&ArrayRef> = self.keys.iter().map(|key| &columns[*key]).collect();
+        let by_part = sorted(&keys, rows, self.parts.len());
+        let first = self.next.fetch_add(1, Ordering::Relaxed) * 3;
+        let mut busy: Vec<usize> = (0..self.parts.len()).map(|i| (first + i) % self.parts.len()).collect();
+        busy.retain(|part| !by_part.rows(*part).is_empty());
+        // Those that are free first, then those that were not.
+        let mut failed = None;
+        busy.retain(|part| match self.parts[*part].try_lock() {
+            Ok(mut state) => {
+                failed = failed.take().or(state.update(columns, Rows::List(by_part.rows(*part))).err());
+                false
+            }
+            Err(_) => true,
+        });
+        for part in busy {
+            let mut state = self.parts[part].lock().unwrap_or_else(PoisonError::into_inner);
+            failed = failed.take().or(state.update(columns, Rows::List(by_part.rows(part))).err());
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Number of groups.
+    pub fn groups(&self) -> usize {
+        self.parts.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner).groups()).sum()
+    }
+
+    /// Bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner).memory_bytes()).sum()
+    }
+
+    /// The groups as one state, when the workers are done.
+    pub fn into_state(self) -> Box<dyn GroupState> {
+        let parts = self.parts.into_iter().map(|part| part.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Box::new(Parts(parts.collect()))
+    }
+}
+
+/// States that have no key in common, cut alike: part by part the same keys as in others of so many parts.
+struct Parts(Vec<Box<dyn GroupState>>);
+
+impl Parts {
+    /// Makes one part of all.
+    fn join(&mut self) -> Result<&mut dyn GroupState, ProgramError> {
+        let mut rest = self.0.drain(1..).collect::<Vec<_>>();
+        // A state with rows is merged in, never lost: on an error the run ends.
+        rest.drain(..).try_for_each(|part| self.0[0].merge(part.as_ref()))?;
+        Ok(self.0[0].as_mut())
+    }
+
+    fn concatenated(
+        &self,
+        columns: impl Fn(&dyn GroupState) -> Result<Vec<ArrayRef>, ProgramError>,
+    ) -> Result<Vec<ArrayRef>, ProgramError> {
+        let parts = self.0.iter().map(|part| columns(part.as_ref())).collect::<Result<Vec<_>, _>>()?;
+        let column = |at: usize| {
+            let pieces: Vec<&dyn Array> = parts.iter().map(|columns| columns[at].as_ref()).collect();
+            Ok(concat(&pieces).map_err(GroupTableError::from)?)
+        };
+        (0..parts[0].len()).map(column).collect()
+    }
+}
+
+impl GroupState for Parts {
+    fn update(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), ProgramError> {
+        self.join()?.update(columns, rows)
+    }
+
+    fn merge(&mut self, other: &dyn GroupState) -> Result<(), ProgramError> {
+        let theirs = other.parts();
+        if theirs.len() == self.0.len() {
+            return self.0.iter_mut().zip(theirs).try_for_each(|(mine, theirs)| mine.merge(theirs));
+        }
+        self.join()?.merge(other)
+    }
+
+    fn unmerge(&mut self, other: &dyn GroupState) -> Result<bool, ProgramError> {
+        self.join()?.unmerge(other)
+    }
+
+    fn groups(&self) -> usize {
+        self.0.iter().map(|part| part.groups()).sum()
+    }
+
+    fn keys(&self) -> Result<Vec<ArrayRef>, ProgramError> {
+        self.concatenated(|part| part.keys())
+    }
+
+    fn finish(&self) -> Result<Vec<ArrayRef>, ProgramError> {
+        self.concatenated(|part| part.finish())
+    }
+
+    fn parts(&self) -> Vec<&dyn GroupState> {
+        self.0.iter().map(|part| part.as_ref()).collect()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.iter().map(|part| part.memory_bytes()).sum()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Rows by part.
+struct ByPart {
+    rows: Vec<u32>,
+    /// Where the rows of each part begin; the last entry is their end.
+    starts: Vec<usize>,
+}
+
+impl ByPart {
+    fn rows(&self, part: usize) -> &[u32] {
+        &self.rows[self.starts[part]..self.starts[part + 1]]
+    }
+}
+
+/// The selected rows by the hash of their keys, in order within a part.
+fn sorted(keys: &[&ArrayRef], rows: Rows<'_>, parts: usize) -> ByPart {
+    let mut hashes = vec![0; rows.len()];
+    keys.iter().for_each(|key| mix(key, rows, &mut hashes));
+    // Not the top bits: the tables of the parts go by these.
+    let part = |hash: u64| (((hash & 0xffff_ffff) * parts as u64) >> 32) as usize;
+    let mut starts = vec![0; parts + 1];
+    hashes.iter().for_each(|hash| starts[part(*hash) + 1] += 1);
+    (0..parts).for_each(|i| starts[i + 1] += starts[i]);
+    let (mut next, mut by_part) = (starts.clone(), vec![0; rows.len()]);
+    for (i, hash) in hashes.iter().enumerate() {
+        let at = &mut next[part(*hash)];
+        by_part[*at] = rows.get(i) as u32;
+        *at += 1;
+    }
+    ByPart { rows: by_part, starts }
+}
+
+fn has_hash(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => has_hash(values),
+        DataType::Boolean | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        other => other.primitive_width().is_some_and(|width| width <= 16),
+    }
+}
+
+/// Mixes the values of a key column into hashes of rows: equal keys, in whatever encoding, have equal hashes.
+fn mix(column: &ArrayRef, rows: Rows<'_>, hashes: &mut [u64]) {
+    const NULL: u64 = 0x9e37_79b9_7f4a_7c15;
+    let column = if column.data_type().is_floating() { canonical_key_floats(column) } else { column.clone() };
+    let nulls = column.logical_nulls().filter(|nulls| nulls.null_count() > 0);
+    let each = |hashes: &mut [u64], word: &dyn Fn(usize) -> u64| {
+        for (i, hash) in hashes.iter_mut().enumerate() {
+            let row = rows.get(i);
+            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+            *hash = hash::of_words(&[*hash ^ if is_null { NULL } else { word(row) }]);
+        }
+    };
+    macro_rules! words {
+        ($type:ty, $word:expr) => {{
+            let values = column.to_data();
+            let values = values.buffer::<$type>(0);
+            match nulls {
+                None => (0..hashes.len())
+                    .for_each(|i| hashes[i] = hash::of_words(&[hashes[i] ^ $word(values[rows.get(i)])])),
+                Some(_) => each(hashes, &|row| $word(values[row])),
+            }
+        }};
+    }
+    if let Some(dictionary) = column.as_any_dictionary_opt() {
+        let values = dictionary.values();
+        let mut of_values = vec![0; values.len()];
+        mix(values, Rows::All(values.len()), &mut of_values);
+        let keys = if values.is_empty() { vec![] } else { dictionary.normalized_keys() };
+        return each(hashes, &|row| of_values[keys[row]]);
+    }
+    // As a value of a dictionary is: hashed once by itself.
+    let alone = |word: u64| hash::of_words(&[word]);
+    match column.data_type() {
+        DataType::Boolean => {
+            let values = column.as_boolean();
+            each(hashes, &|row| alone(u64::from(values.value(row))))
+        }
+        DataType::Utf8 => {
+            let values = column.as_string::<i32>();
+            each(hashes, &|row| alone(hash::of_bytes(values.value(row).as_bytes())))
+        }
+        DataType::LargeUtf8 => {
+            let values = column.as_string::<i64>();
+            each(hashes, &|row| alone(hash::of_bytes(values.value(row).as_bytes())))
+        }
+        DataType::Utf8View => {
+            let values = column.as_string_view();
+            each(hashes, &|row| alone(hash::of_bytes(values.value(row).as_bytes())))
+        }
+        other => match other.primitive_width() {
+            Some(1) => words!(u8, |word| alone(u64::from(word))),
+            Some(2) => words!(u16, |word| alone(u64::from(word))),
+            Some(4) => words!(u32, |word| alone(u64::from(word))),
+            Some(8) => words!(u64, alone),
+            Some(16) => words!(u128, |word: u128| alone(word as u64 ^ (word >> 64) as u64)),
+            _ => unreachable!("`is_possible` was asked"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::{AggregateKind, AggregateSpec};
+    use crate::program::{AggregateCall, Cpu};
+    use arrow::array::*;
+
+    fn program(key: DataType) -> Arc<Program> {
+        let spec = |kind, arg_types: &[DataType], distinct| AggregateSpec {
+            kind,
+            distinct,
+            arg_types: arg_types.to_vec(),
+            fast_float: false,
+        };
+        let call = |spec, args: &[usize]| AggregateCall { spec, args: args.to_vec(), filter: None };
+        let aggregates = vec![
+            call(spec(AggregateKind::Count, &[], false), &[]),
+            call(spec(AggregateKind::Sum, &[DataType::Float64], false), &[1]),
+            call(spec(AggregateKind::Max, &[DataType::Float64], false), &[1]),
+            call(spec(AggregateKind::Count, &[DataType::Int64], true), &[2]),
+        ];
+        Arc::new(Program { keys: vec![(0, key)], aggregates })
+    }
+
+    fn columns(from: usize, n: usize) -> Vec<ArrayRef> {
+        let number = |i: usize| (i * 7919) % 1009;
+        vec![
+            Arc::new((from..from + n).map(|i| (i % 11 > 0).then(|| number(i) as i64)).collect::<Int64Array>()),
+            Arc::new((from..from + n).map(|i| (i % 7 > 0).then(|| i as f64 / 10.0)).collect::<Float64Array>()),
+            Arc::new((from..from + n).map(|i| (i % 5) as i64).collect::<Int64Array>()),
+        ]
+    }
+
+    /// Keys and answers of all groups, as text in order.
+    fn answers(states: &[&dyn GroupState]) -> Vec<String> {
+        let mut lines = vec![];
+        for state in states {
+            let columns = [state.keys().unwrap(), state.finish().unwrap()].concat();
+            let options = arrow::util::display::FormatOptions::default().with_null("NULL");
+            let shown = |c: &ArrayRef, row| {
+                arrow::util::display::ArrayFormatter::try_new(c, &options).unwrap().value(row).to_string()
+            };
+            lines
+                .extend((0..state.groups()).map(|g| columns.iter().map(|c| shown(c, g)).collect::<Vec<_>>().join("|")));
+        }
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn several_workers_give_what_one_gives() {
+        let program = program(DataType::Int64);
+        let mut alone = Cpu.state(&program, 0).unwrap();
+        for start in (0..20_000).step_by(1000) {
+            alone.update(&columns(start, 1000), Rows::All(1000)).unwrap();
+        }
+        let want = answers(&[alone.as_ref()]);
+        let shared = SharedState::new(&Cpu, &program, 3, 1000).unwrap();
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let shared = &shared;
+                scope.spawn(move || {
+                    for start in (0..20).filter(|i| i % 3 == worker) {
+                        let odd: Vec<u32> = (0..1000).filter(|i| i % 2 == 1).collect();
+                        let even: Vec<u32> = (0..1000).filter(|i| i % 2 == 0).collect();
+                        shared.update(&columns(start * 1000, 1000), Rows::List(&odd)).unwrap();
+                        shared.update(&columns(start * 1000, 1000), Rows::List(&even)).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(shared.groups(), alone.groups());
+        let state = shared.into_state();
+        assert!(state.parts().iter().filter(|part| part.groups() > 40).count() > 8, "the groups spread");
+        assert_eq!(answers(&state.parts()), want);
+        assert_eq!(answers(&[state.as_ref()]), want);
+
+        // Merged into a state of one part, and the other way round; and with another in parts.
+        let mut whole = Cpu.state(&program, 0).unwrap();
+        whole.merge(state.as_ref()).unwrap();
+        assert_eq!(answers(&[whole.as_ref()]), want);
+        let mut twice = Cpu.state(&program, 0).unwrap();
+        twice.merge(alone.as_ref()).unwrap();
+        twice.merge(alone.as_ref()).unwrap();
+        let want = answers(&[twice.as_ref()]);
+        let in_parts = || {
+            let shared = SharedState::new(&Cpu, &program, 3, 0).unwrap();
+            (0..20).for_each(|i| shared.update(&columns(i * 1000, 1000), Rows::All(1000)).unwrap());
+            shared.into_state()
+        };
+        let (mut both, mut one) = (in_parts(), in_parts());
+        both.merge(in_parts().as_ref()).unwrap();
+        assert_eq!((answers(&[both.as_ref()]), both.parts().len()), (want.clone(), 12));
+        one.merge(alone.as_ref()).unwrap();
+        assert_eq!(answers(&[one.as_ref()]), want);
+    }
+
+    #[test]
+    fn what_was_merged_in_parts_can_be_taken_out() {
+        let mut program = program(DataType::Int64).as_ref().clone();
+        program.aggregates.truncate(2);
+        let program = Arc::new(program);
+        let state = |from: usize, in_parts: bool| -> Box<dyn GroupState> {
+            let mut alone = Cpu.state(&program, 0).unwrap();
+            let shared = SharedState::new(&Cpu, &program, 2, 0).unwrap();
+            match in_parts {
+                true => shared.update(&columns(from, 3000), Rows::All(3000)).unwrap(),
+                false => alone.update(&columns(from, 3000), Rows::All(3000)).unwrap(),
+            }
+            if in_parts { shared.into_state() } else { alone }
+        };
+        let mut running = state(0, false);
+        running.merge(state(3000, true).as_ref()).unwrap();
+        assert!(running.unmerge(state(3000, true).as_ref()).unwrap());
+        let counted = |lines: Vec<String>| lines.into_iter().filter(|l| !l.contains("|0|")).collect::<Vec<_>>();
+        assert_eq!(counted(answers(&[running.as_ref()])), answers(&[state(0, false).as_ref()]));
+    }
+
+    #[test]
+    fn equal_keys_have_equal_hashes_in_every_encoding() {
+        let hashes = |column: ArrayRef| {
+            assert!(has_hash(column.data_type()));
+            let mut hashes = vec![0; column.len()];
+            mix(&column, Rows::All(column.len()), &mut hashes);
+            hashes
+        };
+        let words: StringArray = vec![Some("a"), None, Some("b"), Some("a")].into();
+        let coded = |to: &DataType| arrow::compute::cast(&words, to).unwrap();
+        let want = hashes(Arc::new(words.clone()));
+        for to in [
+            DataType::LargeUtf8,
+            DataType::Utf8View,
+            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+            DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)),
+        ] {
+            assert_eq!(hashes(coded(&to)), want, "{to}");
+        }
+        assert!(want[0] == want[3] && want[0] != want[2] && want[0] != want[1]);
+        let doubles = hashes(Arc::new(Float64Array::from(vec![0.0, -0.0, f64::NAN, -f64::NAN])));
+        assert!(doubles[0] == doubles[1] && doubles[2] == doubles[3] && doubles[0] != doubles[2]);
+    }
+}
