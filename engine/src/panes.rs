@@ -44,6 +44,22 @@ pub struct Panes {
     zone: Option<Arc<Zone>>,
 }
 
+/// What windows that follow one another have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// No pane.
+    Nothing,
+    /// All panes of the window before, until the next start.
+    Grow,
+    /// All but the first `slide` panes of the window before.
+    Slide {
+        /// Panes of a window.
+        size: i64,
+        /// Panes from start to start.
+        slide: i64,
+    },
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Tumble,
@@ -119,9 +135,34 @@ impl Panes {
         self.zone.as_ref().map_or(end, |zone| zone.after_all_before(end))
     }
 
-    /// True if windows of one size follow each other and share panes.
-    pub fn slide_over_panes(&self) -> bool {
-        matches!(self.kind, Kind::Hop { slide, size } if slide < size && size / self.width > 2)
+    /// What windows that follow one another have in common.
+    pub fn sharing(&self) -> Sharing {
+        match self.kind {
+            Kind::Hop { slide, size } if slide < size => {
+                Sharing::Slide { size: size / self.width, slide: slide / self.width }
+            }
+            Kind::Cumulate { .. } => Sharing::Grow,
+            Kind::Tumble | Kind::Hop { .. } => Sharing::Nothing,
+        }
+    }
+
+    /// Windows after `window` read no pane that starts before this.
+    pub fn needed_after(&self, window: Window) -> i64 {
+        match self.kind {
+            Kind::Tumble => window.end,
+            Kind::Hop { slide, .. } => window.start + slide,
+            Kind::Cumulate { size } if self.last_window(window.start) == Some(window) => window.start + size,
+            Kind::Cumulate { .. } => window.start,
+        }
+    }
+
+    /// Start of the last window that may hold the pane.
+    pub fn last_start(&self, pane: i64) -> i64 {
+        match self.kind {
+            Kind::Tumble => pane,
+            Kind::Hop { slide, .. } => floor_to(pane, slide, self.offset),
+            Kind::Cumulate { size } => floor_to(pane, size, self.offset),
+        }
     }
 
     /// Width of a pane in µs.
@@ -180,14 +221,11 @@ impl Panes {
 
     /// The last window that holds the pane, if one does.
     pub fn last_window(&self, pane: i64) -> Option<Window> {
+        let start = self.last_start(pane);
         match self.kind {
-            Kind::Tumble => Some(Window { start: pane, end: pane + self.width }),
-            Kind::Hop { slide, size } => {
-                let start = floor_to(pane, slide, self.offset);
-                (start + size > pane).then_some(Window { start, end: start + size })
-            }
+            Kind::Tumble => Some(Window { start, end: start + self.width }),
+            Kind::Hop { size, .. } => (start + size > pane).then_some(Window { start, end: start + size }),
             Kind::Cumulate { size } => {
-                let start = floor_to(pane, size, self.offset);
                 let mut last = Window { start, end: start + size };
                 while self.zone.as_ref().is_some_and(|zone| is_repeated(zone, &last, self.width)) {
                     last.end -= self.width;
@@ -207,6 +245,8 @@ impl Panes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn brute(spec: &WindowSpec, t: i64) -> Vec<Window> {
@@ -260,6 +300,11 @@ mod tests {
                     let got: Vec<Window> = panes.windows_after(panes.pane_of(t), end).collect();
                     assert_eq!(got, after, "{spec:?} at {t} after {end}");
                 }
+            }
+            let all: BTreeSet<Window> = (-100..100).flat_map(|t| brute(&spec, t)).collect();
+            for (window, later) in all.iter().zip(1..all.len()) {
+                let first = all.iter().skip(later).map(|w| w.start).min();
+                assert_eq!(Some(panes.needed_after(*window)), first, "{spec:?} after {window:?}");
             }
         }
     }

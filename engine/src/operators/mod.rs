@@ -21,6 +21,7 @@ use crate::expr::Compiled;
 
 mod enrich;
 mod expand;
+mod merger;
 mod select;
 mod session;
 mod sort;

@@ -2,14 +2,14 @@
 //!
 //! State: per worker, one group table a pane; plus one a window for rows that come too late for some of their windows
 //! (they may not enter a pane that an already closed window reads). A pane of many groups has one table that all workers
-//! share. Lets go: a pane leaves with its last window.
+//! share. A pane of which a window closes gets no more rows and moves to the [`Merger`], which makes windows of panes. Lets
+//! go: a pane leaves with its last window.
 //!
 //! Why the result does not depend on threads or batches: whether a row counts in a window is decided by the row's own
 //! watermark (its partition's, just before it), and folding is a commutative monoid. When a window is merged decides
 //! only when its rows come out: at a stage watermark of at least `end - 1 tick`, no row still to come can count in it.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -21,6 +21,7 @@ use pelton_kernels::aggregate::{AggregateError, AggregateKind, AggregateSpec};
 use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, ProgramError};
 use pelton_kernels::shared::SharedState;
 
+use super::merger::Merger;
 use super::{Emit, Operator, closed_rows, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
 use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
@@ -85,8 +86,8 @@ pub struct WindowAggregate {
     pub schema: SchemaRef,
     /// How the query writes the window, for messages and letters.
     pub text: String,
-    /// Windows share panes and all aggregates can be taken out again: see [`Running`]. The program then has a count of
-    /// rows behind the query's aggregates.
+    /// Windows may hold groups without rows: see [`Merger::slides`]. The program then has a count of rows behind the
+    /// query's aggregates.
     slides: bool,
     state: State,
 }
@@ -111,28 +112,12 @@ struct Slot {
 
 /// What all workers have folded into panes that get no more rows, and how far windows are closed.
 struct Shared {
-    panes: BTreeMap<i64, Box<dyn GroupState>>,
-    running: Option<Running>,
+    merger: Merger,
+    /// The window merged last.
+    last: Option<Window>,
     closed: i64,
     /// The mark at which the next of their windows closes.
     next: i64,
-}
-
-impl Shared {
-    fn memory_bytes(&self) -> usize {
-        let running = self.running.iter().map(|running| &running.state);
-        self.panes.values().chain(running).map(|state| state.memory_bytes()).sum()
-    }
-}
-
-/// The window emitted last, kept to become the next: exact sums can be taken out again, so that sliding costs the pane
-/// that leaves and the one that comes, not all of them. Groups whose rows have all left stay, with a count of 0.
-struct Running {
-    state: Box<dyn GroupState>,
-    /// The panes that start in this stretch are in it.
-    panes: Range<i64>,
-    /// Their groups, added up.
-    groups: usize,
 }
 
 /// Rows of a batch sorted by where they go.
@@ -210,14 +195,18 @@ impl WindowAggregate {
         text: String,
         slots: usize,
     ) -> Self {
+        let panes = match &assign {
+            Assign::Panes { panes, .. } => Some(panes),
+            Assign::Carried { .. } | Assign::Whole => None,
+        };
+        let merger = Merger::new(panes, &program);
+        let slides = merger.slides();
         let state = State {
             slots: (0..slots).map(|_| Mutex::default()).collect(),
             wide: RwLock::default(),
             expected: AtomicUsize::new(0),
-            shared: Mutex::new(Shared { panes: BTreeMap::new(), running: None, closed: MARK_MIN, next: MARK_MAX }),
+            shared: Mutex::new(Shared { merger, last: None, closed: MARK_MIN, next: MARK_MAX }),
         };
-        let slides = matches!(&assign, Assign::Panes { panes, .. } if panes.slide_over_panes())
-            && program.aggregates.iter().all(|call| call.spec.is_invertible());
         let program = if slides { Arc::new(with_row_count(&program)) } else { program };
         WindowAggregate { program, device, assign, tick, ordered, group, schema, text, slides, state }
     }
@@ -245,23 +234,26 @@ impl WindowAggregate {
         }
     }
 
-    /// Of them, those whose last tick is after `mark`, by (end, start).
-    fn windows_after(&self, pane: i64, mark: i64) -> impl Iterator<Item = Window> {
+    /// The first window that reads the pane, of those that follow `last` and whose last tick is after `mark`.
+    fn next_window(&self, pane: i64, last: Option<Window>, mark: i64) -> Option<Window> {
         let (sliding, single) = match &self.assign {
-            Assign::Panes { panes, .. } => (Some(panes.windows_after(pane, panes.ends_after(mark))), None),
+            Assign::Panes { panes, .. } => {
+                let after = last.map_or(i64::MIN, |last| last.end).max(panes.ends_after(mark));
+                (Some(panes.windows_after(pane, after)), None)
+            }
             Assign::Carried { .. } => (None, Some(Window { start: pane, end: pane })),
             Assign::Whole => (None, Some(Window { start: MARK_MIN, end: MARK_MAX })),
         };
-        let all = sliding.into_iter().flatten().chain(single);
-        all.filter(move |w| self.last_tick(w.end) > mark || mark == MARK_MIN)
+        let mut all = sliding.into_iter().flatten().chain(single);
+        all.find(|w| last.is_none_or(|last| *w > last) && (self.last_tick(w.end) > mark || mark == MARK_MIN))
     }
 
-    /// The last window that reads the pane.
-    fn last_window(&self, pane: i64) -> Option<Window> {
+    /// The panes that a window reads, and the start of the first that a later one may.
+    fn reads(&self, window: Window) -> (Range<i64>, i64) {
         match &self.assign {
-            Assign::Panes { panes, .. } => panes.last_window(pane),
-            Assign::Carried { .. } => Some(Window { start: pane, end: pane }),
-            Assign::Whole => Some(Window { start: MARK_MIN, end: MARK_MAX }),
+            Assign::Panes { panes, .. } => (window.start..window.end, panes.needed_after(window)),
+            Assign::Carried { .. } => (window.end..window.end + 1, window.end + 1),
+            Assign::Whole => (0..1, 1),
         }
     }
 
@@ -271,14 +263,6 @@ impl WindowAggregate {
             Assign::Panes { panes, .. } => panes.first_end(pane).unwrap_or(MARK_MAX),
             Assign::Carried { .. } => pane,
             Assign::Whole => MARK_MAX,
-        }
-    }
-
-    /// Start of the earliest pane that a window reads.
-    fn first_pane(&self, window: Window) -> i64 {
-        match &self.assign {
-            Assign::Panes { .. } | Assign::Carried { .. } => window.start,
-            Assign::Whole => 0,
         }
     }
 
@@ -388,35 +372,6 @@ impl WindowAggregate {
         columns
     }
 
-    /// The window over `wanted` that follows `running`, if it is cheaper to slide there than to start anew.
-    fn slide(
-        &self,
-        running: Option<Running>,
-        wanted: Range<i64>,
-        panes: &BTreeMap<i64, Box<dyn GroupState>>,
-    ) -> Result<Option<Running>, ProgramError> {
-        let Some(Running { mut state, panes: held, groups }) = running else { return Ok(None) };
-        if wanted.start < held.start || wanted.end < held.end || held.end < wanted.start {
-            return Ok(None);
-        }
-        let leave = || panes.range(held.start..wanted.start).map(|(_, pane)| pane.as_ref());
-        let come = || panes.range(held.end..wanted.end).map(|(_, pane)| pane.as_ref());
-        let left: usize = leave().map(|pane| pane.groups()).sum();
-        let new: usize = come().map(|pane| pane.groups()).sum();
-        let groups = groups - left + new;
-        // Groups that have left make it dearer to emit.
-        if left + new >= groups || state.groups() > 2 * groups {
-            return Ok(None);
-        }
-        for pane in leave() {
-            if !state.unmerge(pane)? {
-                return Ok(None);
-            }
-        }
-        come().try_for_each(|pane| state.merge(pane))?;
-        Ok(Some(Running { state, panes: wanted, groups }))
-    }
-
     fn wide(&self) -> RwLockReadGuard<'_, BTreeMap<i64, Arc<SharedState>>> {
         self.state.wide.read().expect("no panic holds this lock")
     }
@@ -482,27 +437,10 @@ impl WindowAggregate {
             .hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
     }
 
-    /// Puts what workers have folded into a pane with what others have.
-    fn gather(
-        &self,
-        pane: i64,
-        state: Box<dyn GroupState>,
-        panes: &mut BTreeMap<i64, Box<dyn GroupState>>,
-    ) -> Result<()> {
-        match panes.entry(pane) {
-            Entry::Vacant(free) => drop(free.insert(state)),
-            Entry::Occupied(mut old) => {
-                old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, None, None))?;
-            }
-        }
-        self.state.expected.store(panes[&pane].groups(), Ordering::Relaxed);
-        Ok(())
-    }
-
     /// Takes the panes that all workers fold into, up to those whose first window closes at `mark`.
-    fn take_wide(&self, mark: i64, panes: &mut BTreeMap<i64, Box<dyn GroupState>>) -> Result<()> {
+    fn take_wide(&self, mark: i64, merger: &mut Merger) -> Result<()> {
         loop {
-            let shared = {
+            let (pane, shared) = {
                 let mut wide = self.state.wide.write().expect("no panic holds this lock");
                 let Some(entry) = wide.first_entry().filter(|e| self.last_tick(self.first_end(*e.key())) <= mark)
                 else {
@@ -510,40 +448,10 @@ impl WindowAggregate {
                 };
                 entry.remove_entry()
             };
-            let state = Arc::into_inner(shared.1).expect("no batch at hand has rows of a pane that closes");
-            self.gather(shared.0, state.into_state(), panes)?;
+            let shared = Arc::into_inner(shared).expect("no batch at hand has rows of a pane that closes");
+            self.state.expected.store(shared.groups(), Ordering::Relaxed);
+            merger.add(pane, shared.into_state()).map_err(|e| self.failed(e, None, None))?;
         }
-    }
-
-    /// The merged panes of a window that closes, those that start in `panes`.
-    fn window_state(&self, window: Window, panes: Range<i64>, shared: &mut Shared) -> Result<Option<Running>> {
-        let failed = |e| self.failed(e, Some(window), None);
-        if self.slides
-            && let Some(running) = self.slide(shared.running.take(), panes.clone(), &shared.panes).map_err(failed)?
-        {
-            return Ok(Some(running));
-        }
-        let mine: Vec<i64> = shared.panes.range(panes.clone()).map(|(pane, _)| *pane).collect();
-        let mut groups = 0;
-        // A pane that no later window reads is used up; others are merged into a fresh table.
-        let only_here = |pane: i64| !self.slides && self.last_window(pane) == Some(window);
-        let mut merged: Option<Box<dyn GroupState>> = None;
-        for pane in mine {
-            groups += shared.panes[&pane].groups();
-            if merged.is_none() && only_here(pane) {
-                merged = shared.panes.remove(&pane);
-                continue;
-            }
-            if merged.is_none() {
-                merged = Some(self.new_state(0)?);
-            }
-            let table = merged.as_mut().expect("made above");
-            table.merge(shared.panes[&pane].as_ref()).map_err(failed)?;
-            if only_here(pane) {
-                shared.panes.remove(&pane);
-            }
-        }
-        Ok(merged.map(|state| Running { state, panes, groups }))
     }
 
     /// The rows of a closed window.
@@ -679,7 +587,8 @@ impl Operator for WindowAggregate {
                 }
                 let state = entry.remove();
                 slot.groups = state.groups();
-                self.gather(pane, state, &mut shared.panes)?;
+                self.state.expected.store(slot.groups, Ordering::Relaxed);
+                shared.merger.add(pane, state).map_err(|e| self.failed(e, None, None))?;
             }
             while let Some(entry) = slot.sides.first_entry() {
                 if self.last_tick(entry.key().end) > mark {
@@ -687,50 +596,33 @@ impl Operator for WindowAggregate {
                 }
                 let (window, state) = entry.remove_entry();
                 match sides.entry(window) {
-                    Entry::Vacant(free) => drop(free.insert(state)),
-                    Entry::Occupied(mut old) => {
+                    std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
+                    std::collections::btree_map::Entry::Occupied(mut old) => {
                         old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
                     }
                 }
             }
         }
-        self.take_wide(mark, &mut shared.panes)?;
-        let mut due: BTreeSet<Window> = sides.keys().copied().collect();
-        for pane in shared.panes.keys() {
-            due.extend(self.windows_after(*pane, shared.closed).take_while(|w| self.last_tick(w.end) <= mark));
-        }
-        for window in due {
-            let first = self.first_pane(window);
-            let end = if window.end == window.start { window.end + 1 } else { window.end };
-            let side = sides.remove(&window);
-            let failed = |e| self.failed(e, Some(window), None);
-            let mut merged = self.window_state(window, first..end, shared)?;
-            match (&mut merged, side) {
-                (Some(Running { state, .. }), Some(side)) if self.slides => {
-                    // Rows of the side belong to this window alone.
-                    let mut whole = self.new_state(0)?;
-                    whole.merge(state.as_ref()).map_err(failed)?;
-                    whole.merge(side.as_ref()).map_err(failed)?;
-                    self.emit(window, whole.as_ref(), out)?;
-                }
-                (Some(Running { state, .. }), side) => {
-                    if let Some(side) = side {
-                        state.merge(side.as_ref()).map_err(failed)?;
-                    }
-                    self.emit(window, state.as_ref(), out)?;
-                }
-                (None, Some(side)) => self.emit(window, side.as_ref(), out)?,
-                (None, None) => {}
+        self.take_wide(mark, &mut shared.merger)?;
+        loop {
+            let of_pane = |pane| self.next_window(pane, shared.last, shared.closed);
+            let next = shared.merger.pending().find_map(of_pane);
+            let side = sides.first_key_value().map(|(window, _)| *window);
+            let due = next.filter(|window| self.last_tick(window.end) <= mark);
+            let Some(window) = due.into_iter().chain(side).min() else {
+                shared.next = next.map_or(MARK_MAX, |window| self.last_tick(window.end));
+                break;
+            };
+            let (panes, needed_after) = self.reads(window);
+            let fresh = || self.device.state(&self.program, 0);
+            let merged = shared.merger.close(panes, needed_after, &fresh);
+            // Rows of a side belong to this window alone.
+            let whole = merged.and_then(|merged| merged.and(sides.remove(&window)));
+            let whole = whole.map_err(|e| self.failed(e, Some(window), None))?;
+            if let Some(state) = whole.state() {
+                self.emit(window, state, out)?;
             }
-            if self.slides {
-                // A pane is let go once the running window has slid past it.
-                let held = merged.as_ref().map_or(i64::MAX, |running| running.panes.start);
-                let is_read = |pane: i64| pane >= held || self.last_window(pane) > Some(window);
-                while shared.panes.first_key_value().is_some_and(|(pane, _)| !is_read(*pane)) {
-                    shared.panes.pop_first();
-                }
-                shared.running = merged;
-            }
+            shared.last = Some(window);
         }
         if mark == MARK_MAX
             && matches!(self.assign, Assign::Whole)
@@ -742,9 +634,6 @@ impl Operator for WindowAggregate {
             self.emit_columns(Window { start: MARK_MIN, end: MARK_MAX }, 1, vec![], row, out)?;
         }
         shared.closed = shared.closed.max(mark);
-        let next =
-            shared.panes.keys().filter_map(|p| self.windows_after(*p, mark).next().map(|w| self.last_tick(w.end)));
-        shared.next = next.min().unwrap_or(MARK_MAX);
         Ok(mark)
     }
 
@@ -763,6 +652,6 @@ impl Operator for WindowAggregate {
             })
             .sum();
         let wide: usize = self.wide().values().map(|shared| shared.memory_bytes()).sum();
-        slots + wide + self.state.shared.lock().expect("no panic holds this lock").memory_bytes()
+        slots + wide + self.state.shared.lock().expect("no panic holds this lock").merger.memory_bytes()
     }
 }

@@ -1,0 +1,600 @@
+//! `Merger`: panes that get no more rows, and how windows are merged from them as they close.
+//!
+//! Windows close in the order of their ends. There are four ways, the same to the last bit because merging is exact and
+//! commutative; they differ in what a window costs:
+//!
+//! - *Anew*: all panes of the window. `TUMBLE`, and `HOP` with few panes a window.
+//! - *Growing*: the panes that came since the window before of the same start. `CUMULATE`.
+//! - *Sliding*: the panes that came and those that left. `HOP` of counts and exact sums, which can be taken out again.
+//! - *Stacks*: about three states of the window's size. Every other `HOP` with many panes a window; see [`Stacks`].
+//!
+//! The windows and the aggregates decide which. Where sliding meets a sum that can not be taken out (infinities, NaN,
+//! values of very different size), stacks take over for the length of a window.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+
+use pelton_kernels::program::{GroupState, Program, ProgramError};
+
+use crate::panes::{Panes, Sharing};
+
+/// Groups and their aggregates.
+pub(super) type State = Box<dyn GroupState>;
+
+/// Makes an empty state.
+pub(super) type Fresh<'a> = &'a dyn Fn() -> Result<State, ProgramError>;
+
+/// See the module.
+pub(super) struct Merger {
+    panes: BTreeMap<i64, State>,
+    /// Windows still to close read no pane that starts before this.
+    from: i64,
+    way: Way,
+}
+
+enum Way {
+    Anew,
+    /// The last window, if its start has more, and that start.
+    Growing(Option<(i64, State)>),
+    /// The last window, unless the stacks have taken over.
+    Sliding {
+        running: Option<Running>,
+        stacks: Option<Stacks>,
+    },
+    Stacks(Stacks),
+}
+
+/// The rows of a closed window.
+pub(super) enum Closed<'a> {
+    /// There are none.
+    Nothing,
+    /// Nobody else needs the state.
+    Own(State),
+    /// Later windows are made of it.
+    Kept(&'a dyn GroupState),
+}
+
+impl Closed<'_> {
+    /// With rows that belong to this window alone.
+    pub(super) fn and(self, side: Option<State>) -> Result<Self, ProgramError> {
+        let Some(mut side) = side else { return Ok(self) };
+        if let Some(state) = self.state() {
+            side.merge(state)?;
+        }
+        Ok(Closed::Own(side))
+    }
+
+    /// Their state.
+    pub(super) fn state(&self) -> Option<&dyn GroupState> {
+        match self {
+            Closed::Nothing => None,
+            Closed::Own(state) => Some(state.as_ref()),
+            Closed::Kept(state) => Some(*state),
+        }
+    }
+}
+
+impl Merger {
+    /// No panes yet. Without `panes` no two windows share one.
+    pub(super) fn new(panes: Option<&Panes>, program: &Program) -> Self {
+        let is_invertible = program.aggregates.iter().all(|call| call.spec.is_invertible());
+        let way = match panes.map(|panes| (panes, panes.sharing())) {
+            Some((_, Sharing::Grow)) => Way::Growing(None),
+            Some((panes, Sharing::Slide { size, slide })) => {
+                // Merges a window: anew `size`; with stacks `slide` panes twice, a stop made and copied, and the back.
+                let stacks = (size > 2 * slide + 3).then(|| Stacks::new(panes.clone()));
+                match stacks {
+                    stacks if is_invertible && size > 2 => Way::Sliding { running: None, stacks },
+                    Some(stacks) => Way::Stacks(stacks),
+                    None => Way::Anew,
+                }
+            }
+            Some((_, Sharing::Nothing)) | None => Way::Anew,
+        };
+        Merger { panes: BTreeMap::new(), from: i64::MIN, way }
+    }
+
+    /// True if what [`close`](Self::close) gives may have groups without rows: the program then has to count rows.
+    pub(super) fn slides(&self) -> bool {
+        matches!(self.way, Way::Sliding { .. })
+    }
+
+    /// Adds rows of a pane of which no window has closed yet.
+    pub(super) fn add(&mut self, pane: i64, state: State) -> Result<(), ProgramError> {
+        match self.panes.get_mut(&pane) {
+            Some(there) => there.merge(state.as_ref())?,
+            None => drop(self.panes.insert(pane, state)),
+        }
+        Ok(())
+    }
+
+    /// The panes that windows still to close read, ascending; those of a growing window as one, at its start.
+    pub(super) fn pending(&self) -> impl Iterator<Item = i64> {
+        let grown = match &self.way {
+            Way::Growing(Some((start, _))) => Some(*start),
+            _ => None,
+        };
+        grown.into_iter().chain(self.panes.range(self.from..).map(|(pane, _)| *pane))
+    }
+
+    /// The window over the panes that start in `reads`. Windows after it read no pane that starts before `from`.
+    pub(super) fn close(&mut self, reads: Range<i64>, from: i64, fresh: Fresh) -> Result<Closed<'_>, ProgramError> {
+        self.from = from;
+        let panes = &mut self.panes;
+        Ok(match &mut self.way {
+            Way::Anew => {
+                let used_up = take_before(panes, from.min(reads.end), None)?;
+                own(merged(used_up, panes.range(reads), fresh)?)
+            }
+            Way::Growing(last) => {
+                let before = last.take().filter(|(start, _)| *start == reads.start).map(|(_, state)| state);
+                let grown = take_before(panes, reads.end, before)?;
+                if from > reads.start {
+                    return Ok(own(grown));
+                }
+                *last = grown.map(|state| (reads.start, state));
+                kept(last.as_ref().map(|(_, state)| state))
+            }
+            Way::Sliding { running, stacks } => {
+                let is_stuck = stacks.as_ref().is_some_and(|stacks| reads.start < stacks.turn);
+                if !is_stuck && slide(running, &reads, panes, fresh)? {
+                    stacks.iter_mut().for_each(Stacks::clear);
+                    // A pane is let go once the running window has slid past it.
+                    drop_before(panes, running.as_ref().map_or(from, |running| running.panes.start));
+                    return Ok(kept(running.as_ref().map(|running| &running.state)));
+                }
+                let whole = match stacks {
+                    Some(stacks) => stacks.close(reads, from, panes, fresh)?,
+                    None => merged(None, panes.range(reads), fresh)?,
+                };
+                drop_before(panes, from);
+                own(whole)
+            }
+            Way::Stacks(stacks) => {
+                let whole = stacks.close(reads, from, panes, fresh)?;
+                drop_before(panes, from);
+                own(whole)
+            }
+        })
+    }
+
+    /// Bytes of all states held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let way = match &self.way {
+            Way::Growing(Some((_, state))) => state.memory_bytes(),
+            Way::Sliding { running, stacks } => {
+                let running = running.as_ref().map_or(0, |running| running.state.memory_bytes());
+                running + stacks.as_ref().map_or(0, Stacks::memory_bytes)
+            }
+            Way::Stacks(stacks) => stacks.memory_bytes(),
+            Way::Growing(None) | Way::Anew => 0,
+        };
+        way + self.panes.values().map(|state| state.memory_bytes()).sum::<usize>()
+    }
+}
+
+fn own<'a>(state: Option<State>) -> Closed<'a> {
+    state.map_or(Closed::Nothing, Closed::Own)
+}
+
+fn kept(state: Option<&State>) -> Closed<'_> {
+    state.map_or(Closed::Nothing, |state| Closed::Kept(state.as_ref()))
+}
+
+fn drop_before(panes: &mut BTreeMap<i64, State>, from: i64) {
+    while panes.first_key_value().is_some_and(|(pane, _)| *pane < from) {
+        panes.pop_first();
+    }
+}
+
+/// Takes the panes that start before `from` and merges them into `into`, or into the first of them.
+fn take_before(
+    panes: &mut BTreeMap<i64, State>,
+    from: i64,
+    mut into: Option<State>,
+) -> Result<Option<State>, ProgramError> {
+    while let Some(entry) = panes.first_entry().filter(|entry| *entry.key() < from) {
+        let state = entry.remove();
+        match &mut into {
+            Some(into) => into.merge(state.as_ref())?,
+            None => into = Some(state),
+        }
+    }
+    Ok(into)
+}
+
+/// Merges panes into `into`, or into a state of their own.
+fn merged<'a>(
+    mut into: Option<State>,
+    panes: impl Iterator<Item = (&'a i64, &'a State)>,
+    fresh: Fresh,
+) -> Result<Option<State>, ProgramError> {
+    for (_, state) in panes {
+        if into.is_none() {
+            into = Some(fresh()?);
+        }
+        into.as_mut().expect("made above").merge(state.as_ref())?;
+    }
+    Ok(into)
+}
+
+fn copy(state: &State, fresh: Fresh) -> Result<State, ProgramError> {
+    let mut copy = fresh()?;
+    copy.merge(state.as_ref())?;
+    Ok(copy)
+}
+
+/// A window kept to become the next. Groups whose rows have all left stay, with a count of 0.
+struct Running {
+    state: State,
+    /// The panes that start in this stretch are in it.
+    panes: Range<i64>,
+    /// Their groups, added up.
+    groups: usize,
+}
+
+/// Brings the running window to the panes in `wanted`: from where it is, or anew where that is cheaper. False, and no
+/// running window, if a pane can not be taken out.
+fn slide(
+    running: &mut Option<Running>,
+    wanted: &Range<i64>,
+    panes: &BTreeMap<i64, State>,
+    fresh: Fresh,
+) -> Result<bool, ProgramError> {
+    let groups_in = |stretch: Range<i64>| panes.range(stretch).map(|(_, pane)| pane.groups()).sum::<usize>();
+    let before = running.take().filter(|r| r.panes.start <= wanted.start && wanted.start <= r.panes.end);
+    if let Some(Running { mut state, panes: held, groups }) = before {
+        let (left, new) = (groups_in(held.start..wanted.start), groups_in(held.end..wanted.end));
+        let groups = groups - left + new;
+        // Groups that have left make it dearer to emit.
+        if left + new < groups && state.groups() <= 2 * groups {
+            for (_, pane) in panes.range(held.start..wanted.start) {
+                if !state.unmerge(pane.as_ref())? {
+                    return Ok(false);
+                }
+            }
+            panes.range(held.end..wanted.end).try_for_each(|(_, pane)| state.merge(pane.as_ref()))?;
+            *running = Some(Running { state, panes: wanted.clone(), groups });
+            return Ok(true);
+        }
+    }
+    let anew = merged(None, panes.range(wanted.clone()), fresh)?;
+    *running = anew.map(|state| Running { state, panes: wanted.clone(), groups: groups_in(wanted.clone()) });
+    Ok(true)
+}
+
+/// Two stacks: the panes of a window in two parts, a front that windows leave and a back that they enter. The back is
+/// one state; the front has *stops*, states over all of its panes from some start of a window on. A window is the first
+/// stop in it, the panes before that stop, and the back. When windows have left the front, it is made anew of all
+/// panes at hand, from the latest to the first.
+///
+/// A stop is made once the panes since the last one hold as many bytes as the stop itself. So the stops take no more
+/// memory than the panes, and the panes before a stop no more time than the stop. Where every pane has all groups, that
+/// is a stop at every start; where no group is in two panes it is none, and merging all panes then costs the groups.
+///
+/// Memory: the states of all panes, as much again for the stops, and as much for the back.
+///
+/// After the two stacks in Tangwongsan, Hirzel, Schneider: *Low-latency sliding-window aggregation in worst-case constant
+/// time* (DEBS 2017); the thinning of the stops is ours.
+struct Stacks {
+    windows: Panes,
+    /// From which start on, ascending; up to `turn`.
+    stops: VecDeque<(i64, State)>,
+    /// Where the front ends and the back begins.
+    turn: i64,
+    /// The panes from `turn` to `end`.
+    back: Option<State>,
+    end: i64,
+}
+
+impl Stacks {
+    fn new(windows: Panes) -> Self {
+        Stacks { windows, stops: VecDeque::new(), turn: i64::MIN, back: None, end: i64::MIN }
+    }
+
+    /// See [`Merger::close`].
+    fn close(
+        &mut self,
+        reads: Range<i64>,
+        from: i64,
+        panes: &BTreeMap<i64, State>,
+        fresh: Fresh,
+    ) -> Result<Option<State>, ProgramError> {
+        if reads.start >= self.turn {
+            return self.turn(reads, from, panes, fresh);
+        }
+        self.back = merged(self.back.take(), panes.range(self.end..reads.end), fresh)?;
+        self.end = reads.end;
+        while self.stops.front().is_some_and(|(start, _)| *start < reads.start) {
+            self.stops.pop_front();
+        }
+        let stop = self.stops.front().map_or(self.turn, |(start, _)| *start);
+        // The last window that a stop is for may have it.
+        let whole = match self.stops.front() {
+            Some(_) if stop < from => self.stops.pop_front().map(|(_, state)| state),
+            Some((_, state)) => Some(copy(state, fresh)?),
+            None => None,
+        };
+        let whole = merged(whole, panes.range(reads.start..stop), fresh)?;
+        merged(whole, self.back.iter().map(|back| (&self.turn, back)), fresh)
+    }
+
+    /// Makes the front of all panes of a window, and with it that window.
+    fn turn(
+        &mut self,
+        reads: Range<i64>,
+        from: i64,
+        panes: &BTreeMap<i64, State>,
+        fresh: Fresh,
+    ) -> Result<Option<State>, ProgramError> {
+        self.clear();
+        (self.turn, self.end) = (reads.end, reads.end);
+        let mut whole: Option<State> = None;
+        // The bytes of panes since the last stop.
+        let mut since = 0;
+        let mut rest = panes.range(reads).rev().peekable();
+        while let Some((pane, state)) = rest.next() {
+            whole = merged(whole, std::iter::once((pane, state)), fresh)?;
+            since += state.memory_bytes();
+            let start = self.windows.last_start(*pane);
+            let has_all = rest.peek().is_none_or(|(before, _)| **before < start);
+            if let Some(whole) = &whole
+                && has_all
+                && start >= from
+                && since >= whole.memory_bytes()
+            {
+                self.stops.push_front((start, copy(whole, fresh)?));
+                since = 0;
+            }
+        }
+        Ok(whole)
+    }
+
+    fn clear(&mut self) {
+        self.stops.clear();
+        self.back = None;
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.stops.iter().map(|(_, state)| state).chain(&self.back).map(|state| state.memory_bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use arrow::array::{ArrayRef, Float64Array, Int64Array};
+    use arrow::datatypes::DataType;
+    use arrow::util::display::array_value_to_string;
+    use pelton_kernels::Rows;
+    use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
+    use pelton_kernels::program::{AggregateCall, Cpu, Device};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::panes::Window;
+    use crate::window::WindowSpec;
+
+    /// Event time, key, value.
+    type Row = (i64, i64, Option<f64>);
+
+    fn program(aggregates: &[(AggregateKind, bool)]) -> Arc<Program> {
+        let call = |(kind, distinct): &(AggregateKind, bool)| {
+            let arg_types = vec![DataType::Float64];
+            let spec = AggregateSpec { kind: *kind, distinct: *distinct, arg_types, fast_float: false };
+            AggregateCall { spec, args: vec![1], filter: None }
+        };
+        let aggregates = aggregates.iter().map(call).collect();
+        Arc::new(Program { keys: vec![(0, DataType::Int64)], aggregates })
+    }
+
+    fn state(program: &Arc<Program>, rows: &[Row]) -> State {
+        let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)));
+        let values: ArrayRef = Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.2)));
+        let mut state = Cpu.state(program, 0).unwrap();
+        state.update(&[keys, values], Rows::All(rows.len())).unwrap();
+        state
+    }
+
+    /// The rows of a window as text, in an order of their own. Groups of which `COUNT`, the last aggregate, is 0 are none.
+    fn shown(state: Option<&dyn GroupState>) -> Vec<String> {
+        let Some(state) = state else { return vec![] };
+        let columns: Vec<ArrayRef> = state.keys().unwrap().into_iter().chain(state.finish().unwrap()).collect();
+        let show = |row| columns.iter().map(|c| array_value_to_string(c, row).unwrap()).collect::<Vec<_>>().join(" ");
+        let mut rows: Vec<String> = (0..state.groups()).map(show).filter(|row| !row.ends_with(" 0")).collect();
+        rows.sort();
+        rows
+    }
+
+    /// Closes windows as the operator does: marks come, panes of which a window closes are added, windows follow in order.
+    fn close_all(
+        windows: &Panes,
+        merger: &mut Merger,
+        pane_at: impl Fn(i64) -> Option<State>,
+        marks: impl Iterator<Item = i64>,
+        fresh: Fresh,
+        mut each: impl FnMut(Window, Closed, usize),
+    ) {
+        let (mut last, mut pane) = (i64::MIN, windows.pane_of(-60));
+        for mark in marks {
+            while windows.first_end(pane).is_none_or(|end| end <= mark) {
+                pane_at(pane).into_iter().for_each(|state| merger.add(pane, state).unwrap());
+                pane += windows.width();
+            }
+            loop {
+                let next = merger.pending().find_map(|pane| windows.windows_after(pane, last).next());
+                let Some(window) = next.filter(|window| window.end <= mark) else { break };
+                last = window.end;
+                let held = merger.memory_bytes();
+                let closed = merger.close(window.start..window.end, windows.needed_after(window), fresh).unwrap();
+                each(window, closed, held);
+            }
+        }
+    }
+
+    /// Every way gives, for every window with rows and no other, what merging its rows gives; also next to rows that are
+    /// in one window alone.
+    fn check(spec: WindowSpec, program: &Arc<Program>, rows: &[Row], step: i64) {
+        let windows = Panes::of(&spec, None).unwrap();
+        let fresh = || Cpu.state(program, 0);
+        let mut panes: BTreeMap<i64, Vec<Row>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Window, Vec<Row>> = BTreeMap::new();
+        for row in rows {
+            let pane = windows.pane_of(row.0);
+            for window in windows.windows(pane) {
+                wanted.entry(window).or_default().push(*row);
+                panes.entry(pane).or_default();
+            }
+            panes.entry(pane).and_modify(|rows| rows.push(*row));
+        }
+        let pane_at = |pane| panes.get(&pane).map(|rows| state(program, rows));
+        let mut merger = Merger::new(Some(&windows), program);
+        let mut wanted = wanted.into_iter();
+        close_all(&windows, &mut merger, pane_at, (-50..400).step_by(step as usize), &fresh, |window, closed, _| {
+            let (want, mut rows) = wanted.next().unwrap();
+            assert_eq!(window, want);
+            let closed = if window.end % 3 == 0 {
+                let side: [Row; 2] = [(0, 1, Some(1000.0)), (0, 77, None)];
+                rows.extend(side);
+                closed.and(Some(state(program, &side))).unwrap()
+            } else {
+                closed
+            };
+            assert_eq!(shown(closed.state()), shown(Some(state(program, &rows).as_ref())), "{spec:?} {window:?}");
+        });
+        assert_eq!(wanted.next(), None, "{spec:?}");
+        assert!(merger.panes.len() <= 1 || merger.slides(), "{spec:?}");
+    }
+
+    fn spec() -> impl Strategy<Value = WindowSpec> {
+        let hop = (1..13i64, 1..40i64, 0..5i64).prop_map(|(slide_us, size_us, offset_us)| {
+            let size_us = size_us.max(slide_us);
+            WindowSpec::Hop { slide_us, size_us, offset_us }
+        });
+        let cumulate = (1..5i64, 1..12i64, 0..5i64).prop_map(|(step_us, steps, offset_us)| {
+            let size_us = step_us * steps;
+            WindowSpec::Cumulate { step_us, size_us, offset_us }
+        });
+        prop_oneof![
+            3 => hop,
+            2 => (10..40i64).prop_map(|size_us| WindowSpec::Hop { slide_us: 1, size_us, offset_us: 0 }),
+            2 => cumulate,
+            1 => (1..20i64).prop_map(|size_us| WindowSpec::Tumble { size_us, offset_us: 2 }),
+        ]
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<Row>> {
+        // Stretches with many rows, and none in between for longer than a window.
+        let time = prop_oneof![0..60i64, 0..60i64, 130..135i64, 180..300i64];
+        let value = prop_oneof![
+            8 => (-50..50i64).prop_map(|v| Some(v as f64 / 8.0)),
+            1 => Just(None),
+            1 => prop_oneof![Just(1e300), Just(-1e300), Just(5e-324), Just(-0.0)].prop_map(Some),
+        ];
+        let rare = prop_oneof![Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(f64::NAN)].prop_map(Some);
+        let row = (time.clone(), 0..6i64, value);
+        (prop::collection::vec(row, 0..200), prop::collection::vec((time, 0..6i64, rare), 0..2))
+            .prop_map(|(rows, rare)| rows.into_iter().chain(rare).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_gives_what_the_rows_give(spec in spec(), rows in rows(), step in 1..60i64) {
+            use AggregateKind::*;
+            check(spec, &program(&[(Sum, false), (Avg, false), (Count, false)]), &rows, step);
+            let others = [(Min, false), (Max, false), (Count, true), (Sum, false), (VarPop, false), (Count, false)];
+            check(spec, &program(&others), &rows, step);
+        }
+    }
+
+    /// A state that costs and holds what it has in it: the distinct values of groups. Counts what is merged.
+    struct Values {
+        pairs: BTreeSet<(i64, i64)>,
+        spent: Arc<AtomicUsize>,
+    }
+
+    impl GroupState for Values {
+        fn update(&mut self, _: &[ArrayRef], _: Rows<'_>) -> Result<(), ProgramError> {
+            unreachable!("panes are made whole")
+        }
+
+        fn merge(&mut self, other: &dyn GroupState) -> Result<(), ProgramError> {
+            let other = other.as_any().downcast_ref::<Values>().unwrap();
+            self.spent.fetch_add(other.pairs.len(), Ordering::Relaxed);
+            self.pairs.extend(&other.pairs);
+            Ok(())
+        }
+
+        fn unmerge(&mut self, _: &dyn GroupState) -> Result<bool, ProgramError> {
+            Ok(false)
+        }
+
+        fn groups(&self) -> usize {
+            self.pairs.len()
+        }
+
+        fn keys(&self) -> Result<Vec<ArrayRef>, ProgramError> {
+            Ok(vec![])
+        }
+
+        fn finish(&self) -> Result<Vec<ArrayRef>, ProgramError> {
+            Ok(vec![])
+        }
+
+        fn memory_bytes(&self) -> usize {
+            self.pairs.len()
+        }
+
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+    }
+
+    /// What closing 1000 windows merges, in states of their size, and the most that was held, in panes of a window. Pane
+    /// `n` holds `values(n)`.
+    fn cost(spec: WindowSpec, values: impl Fn(i64) -> BTreeSet<(i64, i64)>) -> (f64, f64) {
+        let windows = Panes::of(&spec, None).unwrap();
+        let spent = Arc::new(AtomicUsize::new(0));
+        let made = |pairs| -> State { Box::new(Values { pairs, spent: spent.clone() }) };
+        let fresh = || Ok(made(BTreeSet::new()));
+        let mut merger = Merger::new(Some(&windows), &program(&[(AggregateKind::Max, false)]));
+        let (mut groups, mut held_max) = (0, 0);
+        close_all(
+            &windows,
+            &mut merger,
+            |pane| Some(made(values(pane))),
+            0..1000,
+            &fresh,
+            |_, closed, held| {
+                groups += closed.state().unwrap().groups();
+                held_max = held_max.max(held);
+            },
+        );
+        let panes: usize = (0..60).map(|pane| values(pane).len()).sum();
+        (spent.load(Ordering::Relaxed) as f64 / groups as f64, held_max as f64 / panes as f64)
+    }
+
+    #[test]
+    fn a_window_costs_its_groups_and_not_its_panes() {
+        let same = |_| (0..50).map(|key| (key, 0)).collect::<BTreeSet<_>>();
+        let all_different = |pane: i64| (0..50).map(|key| (pane * 50 + key, 0)).collect();
+        let half = |pane: i64| (0..50).map(|key| if key % 2 == 0 { (key, 0) } else { (pane, key) }).collect();
+        let more_values = |pane: i64| (0..50).map(|value| (0, (pane * 7 + value * 31) % 1000)).collect();
+        let hop = |slide_us| WindowSpec::Hop { slide_us, size_us: 60, offset_us: 0 };
+        let grow = WindowSpec::Cumulate { step_us: 1, size_us: 60, offset_us: 0 };
+        for (name, (merges, memory)) in [
+            ("same", cost(hop(1), same)),
+            ("all different", cost(hop(1), all_different)),
+            ("half", cost(hop(1), half)),
+            ("more values", cost(hop(1), more_values)),
+            ("growing", cost(grow, same)),
+            ("growing, all different", cost(grow, all_different)),
+        ] {
+            println!("{name}: {merges:.2} states merged a window, {memory:.2} times the panes held");
+            assert!(merges <= 4.0 && memory <= 3.0, "{name}: {merges} states merged, {memory} times the panes held");
+        }
+    }
+}
