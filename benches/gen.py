@@ -144,7 +144,7 @@ def nexmark(n, seed=4):
     for W, key in ((B, "B"), (A, "A"), (P, "P")): flush(W, key, True); W.close()
 
 def keys(n, seed=5):
-    """Every row has a string key of its own; 50,000 rows a second of event time, in order. For benches/memory.sh, Parquet only."""
+    """Every row has a string key of its own; 50,000 rows a second of event time, in order. For memory.py, Parquet only."""
     rng = np.random.default_rng(seed); d = os.path.join(DATA, "keys", "zstd")
     shutil.rmtree(d, ignore_errors=True); os.makedirs(d)
     for i, lo in enumerate(range(0, n, PART)):

@@ -1,4 +1,4 @@
--- keys: every row has a string key of its own, which leaves with its window. For ../memory.sh.
+-- keys: every row has a string key of its own, which leaves with its window. For ../memory.py.
 CREATE TABLE payments (
     key STRING,
     amount DOUBLE,
