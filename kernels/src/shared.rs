@@ -41,8 +41,8 @@ impl SharedState {
         if sample.len() < SAMPLE || !Self::is_possible(program) {
             return false;
         }
-        let mut hashes = vec![0; SAMPLE];
-        program.keys.iter().for_each(|(key, _)| mix(&columns[*key], Rows::List(&sample), &mut hashes));
+        let keys: Vec<&ArrayRef> = program.keys.iter().map(|(key, _)| &columns[*key]).collect();
+        let mut hashes = hashes(&keys, Rows::List(&sample));
         hashes.sort_unstable();
         hashes.dedup();
         hashes.len() > SAMPLE / 2
@@ -186,8 +186,7 @@ impl ByPart {
 
 /// The selected rows by the hash of their keys, in order within a part.
 fn sorted(keys: &[&ArrayRef], rows: Rows<'_>, parts: usize) -> ByPart {
-    let mut hashes = vec![0; rows.len()];
-    keys.iter().for_each(|key| mix(key, rows, &mut hashes));
+    let hashes = hashes(keys, rows);
     // Not the top bits: the tables of the parts go by these.
     let part = |hash: u64| (((hash & 0xffff_ffff) * parts as u64) >> 32) as usize;
     let mut starts = vec![0; parts + 1];
@@ -210,64 +209,64 @@ fn has_hash(data_type: &DataType) -> bool {
     }
 }
 
-/// Mixes the values of a key column into hashes of rows: equal keys, in whatever encoding, have equal hashes.
-fn mix(column: &ArrayRef, rows: Rows<'_>, hashes: &mut [u64]) {
+/// The hashes of the selected rows' keys: equal keys, in whatever encoding, have equal hashes.
+fn hashes(keys: &[&ArrayRef], rows: Rows<'_>) -> Vec<u64> {
+    let mut all = vec![0_u64; rows.len()];
+    for key in keys {
+        for (hash, own) in all.iter_mut().zip(own_hashes(key, rows)) {
+            *hash = hash::of_words(&[hash.rotate_left(17) ^ own]);
+        }
+    }
+    all
+}
+
+/// The hashes of one column's values.
+fn own_hashes(column: &ArrayRef, rows: Rows<'_>) -> Vec<u64> {
     const NULL: u64 = 0x9e37_79b9_7f4a_7c15;
     let column = if column.data_type().is_floating() { canonical_key_floats(column) } else { column.clone() };
-    let nulls = column.logical_nulls().filter(|nulls| nulls.null_count() > 0);
-    let each = |hashes: &mut [u64], word: &dyn Fn(usize) -> u64| {
-        for (i, hash) in hashes.iter_mut().enumerate() {
-            let row = rows.get(i);
-            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
-            *hash = hash::of_words(&[*hash ^ if is_null { NULL } else { word(row) }]);
-        }
-    };
+    let selected = (0..rows.len()).map(|i| rows.get(i));
+    let of = |word: u64| hash::of_words(&[word]);
     macro_rules! words {
         ($type:ty, $word:expr) => {{
-            let values = column.to_data();
-            let values = values.buffer::<$type>(0);
-            match nulls {
-                None => (0..hashes.len())
-                    .for_each(|i| hashes[i] = hash::of_words(&[hashes[i] ^ $word(values[rows.get(i)])])),
-                Some(_) => each(hashes, &|row| $word(values[row])),
-            }
+            let data = column.to_data();
+            let values = data.buffer::<$type>(0);
+            selected.map(|row| of($word(values[row]))).collect()
         }};
     }
-    if let Some(dictionary) = column.as_any_dictionary_opt() {
-        let values = dictionary.values();
-        let mut of_values = vec![0; values.len()];
-        mix(values, Rows::All(values.len()), &mut of_values);
-        let keys = if values.is_empty() { vec![] } else { dictionary.normalized_keys() };
-        return each(hashes, &|row| of_values[keys[row]]);
+    macro_rules! texts {
+        ($values:expr) => {{
+            let values = $values;
+            selected.map(|row| hash::of_bytes(values.value(row).as_bytes())).collect()
+        }};
     }
-    // As a value of a dictionary is: hashed once by itself.
-    let alone = |word: u64| hash::of_words(&[word]);
-    match column.data_type() {
+    let mut hashes: Vec<u64> = match column.data_type() {
+        DataType::Dictionary(..) => {
+            let dictionary = column.as_any_dictionary();
+            let values = dictionary.values();
+            let of_values = own_hashes(values, Rows::All(values.len()));
+            let keys = if values.is_empty() { vec![0; column.len()] } else { dictionary.normalized_keys() };
+            selected.map(|row| of_values.get(keys[row]).copied().unwrap_or(NULL)).collect()
+        }
         DataType::Boolean => {
-            let values = column.as_boolean();
-            each(hashes, &|row| alone(u64::from(values.value(row))))
+            let values = column.as_boolean().values().clone();
+            selected.map(|row| of(u64::from(values.value(row)))).collect()
         }
-        DataType::Utf8 => {
-            let values = column.as_string::<i32>();
-            each(hashes, &|row| alone(hash::of_bytes(values.value(row).as_bytes())))
-        }
-        DataType::LargeUtf8 => {
-            let values = column.as_string::<i64>();
-            each(hashes, &|row| alone(hash::of_bytes(values.value(row).as_bytes())))
-        }
-        DataType::Utf8View => {
-            let values = column.as_string_view();
-            each(hashes, &|row| alone(hash::of_bytes(values.value(row).as_bytes())))
-        }
+        DataType::Utf8 => texts!(column.as_string::<i32>()),
+        DataType::LargeUtf8 => texts!(column.as_string::<i64>()),
+        DataType::Utf8View => texts!(column.as_string_view()),
         other => match other.primitive_width() {
-            Some(1) => words!(u8, |word| alone(u64::from(word))),
-            Some(2) => words!(u16, |word| alone(u64::from(word))),
-            Some(4) => words!(u32, |word| alone(u64::from(word))),
-            Some(8) => words!(u64, alone),
-            Some(16) => words!(u128, |word: u128| alone(word as u64 ^ (word >> 64) as u64)),
+            Some(1) => words!(u8, u64::from),
+            Some(2) => words!(u16, u64::from),
+            Some(4) => words!(u32, u64::from),
+            Some(8) => words!(u64, std::convert::identity),
+            Some(16) => words!(u128, |word: u128| word as u64 ^ (word >> 64) as u64),
             _ => unreachable!("`is_possible` was asked"),
         },
+    };
+    if let Some(nulls) = column.logical_nulls().filter(|nulls| nulls.null_count() > 0) {
+        hashes.iter_mut().enumerate().filter(|(i, _)| nulls.is_null(rows.get(*i))).for_each(|(_, hash)| *hash = NULL);
     }
+    hashes
 }
 
 #[cfg(test)]
@@ -392,9 +391,7 @@ mod tests {
     fn equal_keys_have_equal_hashes_in_every_encoding() {
         let hashes = |column: ArrayRef| {
             assert!(has_hash(column.data_type()));
-            let mut hashes = vec![0; column.len()];
-            mix(&column, Rows::All(column.len()), &mut hashes);
-            hashes
+            hashes(&[&column], Rows::All(column.len()))
         };
         let words: StringArray = vec![Some("a"), None, Some("b"), Some("a")].into();
         let coded = |to: &DataType| arrow::compute::cast(&words, to).unwrap();

@@ -544,6 +544,10 @@ mod tests {
             Ok(vec![])
         }
 
+        fn parts(&self) -> Vec<&dyn GroupState> {
+            vec![self]
+        }
+
         fn memory_bytes(&self) -> usize {
             self.pairs.len()
         }

@@ -10,6 +10,7 @@
 //! only when its rows come out: at a stage watermark of at least `end - 1 tick`, no row still to come can count in it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -400,11 +401,13 @@ impl WindowAggregate {
             return Ok(None);
         }
         let mut wide = self.state.wide.write().expect("no panic holds this lock");
-        if !wide.contains_key(&pane) {
-            let shared = SharedState::new(self.device.as_ref(), &self.program, workers, expected);
-            wide.insert(pane, Arc::new(shared.map_err(|e| self.failed(e, None, None))?));
-        }
-        Ok(wide.get(&pane).cloned())
+        Ok(Some(match wide.entry(pane) {
+            Entry::Occupied(there) => there.get().clone(),
+            Entry::Vacant(free) => {
+                let shared = SharedState::new(self.device.as_ref(), &self.program, workers, expected);
+                free.insert(Arc::new(shared.map_err(|e| self.failed(e, None, None))?)).clone()
+            }
+        }))
     }
 
     fn new_state(&self, expected: usize) -> Result<Box<dyn GroupState>> {
@@ -596,8 +599,8 @@ impl Operator for WindowAggregate {
                 }
                 let (window, state) = entry.remove_entry();
                 match sides.entry(window) {
-                    std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
-                    std::collections::btree_map::Entry::Occupied(mut old) => {
+                    Entry::Vacant(free) => drop(free.insert(state)),
+                    Entry::Occupied(mut old) => {
                         old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
                     }
                 }

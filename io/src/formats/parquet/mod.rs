@@ -463,7 +463,7 @@ mod tests {
 
     /// A column of each type that pages are read for, with every `gap`-th row NULL (0: none), and one that they are not.
     fn of_every_type(count: usize, gap: usize) -> RecordBatch {
-        let some = |i: &usize| gap == 0 || i % gap != 0;
+        let some = |i: &usize| gap == 0 || !i.is_multiple_of(gap);
         let numbers = || (0..count).map(move |i| some(&i).then_some(i as i64 * 7919 % 3001 - 900));
         let text = |n: i64| ["", "a", "bcd", "é"][(n & 3) as usize];
         let words: DictionaryArray<Int32Type> = numbers().map(|n| n.map(text)).collect();
