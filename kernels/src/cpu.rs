@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 /// A set of instructions. Each kernel gives the same bits at every level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What every processor of the architecture has.
+    /// What every processor of the architecture has. On 64-bit ARM that is NEON: the compiler makes vectors of the plain
+    /// loops; the gate checks that all of it compiles there.
     Scalar,
     /// AVX2, BMI1 and BMI2.
     Avx2,

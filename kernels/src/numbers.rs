@@ -1,5 +1,6 @@
 //! Passes over 64-bit integers (times, watermarks), compiled for each level of instructions.
 
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::{Level, level};
 
 macro_rules! for_each_level {

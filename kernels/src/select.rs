@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use crate::cpu::{Level, level};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::Level;
+use crate::cpu::level;
 
 /// How a value is compared with the constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,13 +144,21 @@ impl Comparable for f64 {
 /// If the mask is not one of as many rows as there are values.
 pub fn keep<T: Comparable>(values: &[T], op: Comparison, constant: T, mask: &mut [u64]) {
     assert_eq!(mask.len(), values.len().div_ceil(64), "a mask for other rows");
+    let done = keep_vectors(values, op, constant, mask);
+    keep_words(&values[done * 64..], &mut mask[done..], |value| value.compare(op, constant));
+}
+
+/// The same for as many words of the mask as it says.
+#[cfg(target_arch = "x86_64")]
+fn keep_vectors<T: Comparable>(values: &[T], op: Comparison, constant: T, mask: &mut [u64]) -> usize {
     let whole = values.len() / 64;
-    let rest = match level() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 if T::keep_avx512(&values[..whole * 64], op, constant, &mut mask[..whole]) => whole,
-        _ => 0,
-    };
-    keep_words(&values[rest * 64..], &mut mask[rest..], |value| value.compare(op, constant));
+    let is_done = level() == Level::Avx512 && T::keep_avx512(&values[..whole * 64], op, constant, &mut mask[..whole]);
+    if is_done { whole } else { 0 }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn keep_vectors<T: Comparable>(_: &[T], _: Comparison, _: T, _: &mut [u64]) -> usize {
+    0
 }
 
 /// The reference.
@@ -190,16 +200,27 @@ impl Members {
     /// If the mask is not one of as many rows as there are keys.
     pub fn keep(&self, keys: &[u32], mask: &mut [u64]) {
         assert_eq!(mask.len(), keys.len().div_ceil(64), "a mask for other rows");
-        let mut done = 0;
-        #[cfg(target_arch = "x86_64")]
-        if level() == Level::Avx512 && self.bits.len() <= 16 {
-            let mut table = [0; 16];
-            table[..self.bits.len()].copy_from_slice(&self.bits);
-            done = keys.len() / 64;
-            // SAFETY: the level says that the processor has the instructions.
-            unsafe { keep_members_avx512(&table, &keys[..done * 64], &mut mask[..done]) };
-        }
+        let done = self.keep_vectors(keys, mask);
         keep_words(&keys[done * 64..], &mut mask[done..], |key| self.has(key));
+    }
+
+    /// The same for as many words of the mask as it says.
+    #[cfg(target_arch = "x86_64")]
+    fn keep_vectors(&self, keys: &[u32], mask: &mut [u64]) -> usize {
+        if level() < Level::Avx512 || self.bits.len() > 16 {
+            return 0;
+        }
+        let mut table = [0; 16];
+        table[..self.bits.len()].copy_from_slice(&self.bits);
+        let done = keys.len() / 64;
+        // SAFETY: the level says that the processor has the instructions.
+        unsafe { keep_members_avx512(&table, &keys[..done * 64], &mut mask[..done]) };
+        done
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn keep_vectors(&self, _: &[u32], _: &mut [u64]) -> usize {
+        0
     }
 }
 

@@ -8,6 +8,7 @@ use super::column::CHUNK;
 use crate::cpu::{Level, level};
 
 /// Columns of few groups at most so many are summed in lanes of doubles.
+#[cfg(target_arch = "x86_64")]
 const LANE_GROUPS_MAX: usize = 8;
 
 /// Adds a chunk of values, whose last bits lie between `finest` and `coarsest`, to cells of few groups. True if it was done.

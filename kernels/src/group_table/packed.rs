@@ -113,6 +113,7 @@ impl<const W: usize> Buckets<W> {
 /// Keys of one word with few bits that are not always zero: small integers, ids of dictionaries. The ids lie in an array,
 /// indexed by those bits of the key side by side. The [`Buckets`] stay what is true; this finds most keys before them.
 #[derive(Default)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "gathering bits takes an instruction of its own"))]
 struct Direct {
     /// The bits that some key has.
     bits: u64,
@@ -123,8 +124,10 @@ struct Direct {
 }
 
 /// A direct table has no more entries than 2 to this power: they stay in the second-level cache.
+#[cfg(target_arch = "x86_64")]
 const DIRECT_BITS_MAX: u32 = 16;
 
+#[cfg(target_arch = "x86_64")]
 impl Direct {
     /// Whether a block of these keys can be looked up. Memory follows the rows: an array is made when there were as many.
     fn takes<const W: usize>(&mut self, keys: &[[u64; W]]) -> bool {
@@ -144,7 +147,6 @@ impl Direct {
         true
     }
 
-    #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "bmi2")]
     fn find<const W: usize>(
         &mut self,
