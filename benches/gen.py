@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Seeded data generators. usage: PEERS_DATA=dir python gen.py [ysb|fraud|tpch|nexmark|keys|all] [--rows N] [--parts P]
+"""Seeded data generators. usage: PEERS_DATA=dir python gen.py [ysb|fraud|tpch|nexmark|keys|jsonl|all] [--rows N] [--parts P]
 Layout: $PEERS_DATA/<table>/{zstd,raw}/part-NNNNN.parquet (1,048,576 rows, one row group each)
 and $PEERS_DATA/<table>/mem.arrow (Arrow IPC file, uncompressed, same batches; mmap it for zero-copy).
+jsonl is JSON lines only: $PEERS_DATA/jsonl/json/part-NNNNN.json.
 --parts P stops after the first P parts; their rows are those of the whole table. $PEERS_DATA/<generator>.json says what is
 there, and a second call makes nothing that is there already."""
 import os, sys, time, argparse, json, shutil
-import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+import numpy as np, pyarrow as pa, pyarrow.compute as pc, pyarrow.parquet as pq
 DATA = os.environ.get("PEERS_DATA", "data")
 PART = 1 << 20
 VERSION = 1                                       # of the rows: a new one makes all data anew
@@ -154,8 +155,32 @@ def keys(n, seed=5):
                       "event_time": T0 + row.astype(np.int64) * 1000 // 50_000})
         pq.write_table(t, os.path.join(d, f"part-{i:05d}.parquet"), compression="zstd", row_group_size=PART, use_dictionary=["amount"])
 
-MAKERS = {"ysb": (ysb, 50_000_000), "fraud": (fraud, 50_000_000), "tpch": (tpch, 30_000_000), "nexmark": (nexmark, 20_000_000), "keys": (keys, 20_000_000)}
-CUT = ("ysb", "fraud", "tpch")                        # those that --parts can stop
+def jsonl(n, seed=6):
+    """Payments as JSON lines, one file a part: 12 fields, about 260 bytes a record, in order."""
+    rng = np.random.default_rng(seed); d = os.path.join(DATA, "jsonl", "json")
+    shutil.rmtree(d, ignore_errors=True); os.makedirs(d)
+    cp = 1.0 / np.arange(1, 41) ** 0.9; cp = np.cumsum(cp / cp.sum())
+    mccs = rng.choice(np.arange(3000, 9000), 300, replace=False)
+    notes = pa.array(["", "paid in the shop", "gift", "Rechnung beglichen", "second attempt, first card refused", "caf\u00e9 \u2615"])
+    devices = pa.array([f'{{"os":"{o}","version":[{v},{v % 7}],"rooted":{r}}}' for o in ("android", "ios", "web") for v in range(9, 18) for r in ("true", "false")])
+    tags = pa.array(["[]", '["new"]', '["vip","eu"]', '["chip","pin",2]'])
+    pick = lambda values, k: values.take(pa.array(rng.integers(0, len(values), k)))
+    for i, lo in enumerate(range(0, n, PART)):
+        if Writer.parts is not None and i >= Writer.parts: break
+        k = min(PART, n - lo); row = np.arange(lo, lo + k, dtype=np.int64)
+        amount = np.round(rng.lognormal(3.2, 1.1, k), 2)
+        text = lambda values: pa.array(values).cast(pa.string())
+        fields = [('{"id":', text(row)), (',"card_id":', text(4_000_000_000_000_000 + rng.integers(0, 1_000_000, k) * 7919)),
+            (',"merchant":"Store ', text(rng.integers(0, 50_000, k))), ('","amount":', text(amount)), (',"fee":', text(np.round(amount * 0.029 + 0.3, 2))),
+            (',"country":"', pa.array(COUNTRIES).take(pa.array(np.minimum(np.searchsorted(cp, rng.random(k)), 39)))),
+            ('","mcc":', text(mccs[rng.integers(0, 300, k)])), (',"event_time":', text(T0 + row * 3_600_000 // n)),
+            (',"is_online":', text(rng.random(k) < 0.35)), (',"note":"', pick(notes, k)), ('","device":', pick(devices, k)), (',"tags":', pick(tags, k))]
+        pieces = [x for head, values in fields for x in (head, values)] + ["}\n"]
+        lines = pc.binary_join_element_wise(*pieces, "")                                # the last argument is the separator
+        with open(os.path.join(d, f"part-{i:05d}.json"), "wb") as f: f.write(lines.buffers()[2])
+
+MAKERS = {"ysb": (ysb, 50_000_000), "fraud": (fraud, 50_000_000), "tpch": (tpch, 30_000_000), "nexmark": (nexmark, 20_000_000), "keys": (keys, 20_000_000), "jsonl": (jsonl, 4 * PART)}
+CUT = ("ysb", "fraud", "tpch", "jsonl")                        # those that --parts can stop
 def make(which, rows=None, parts=None):
     """makes one data set unless it is there already, whole or at least as many parts of it; True if it had to"""
     maker, whole = MAKERS[which]; n = rows or whole; parts = (parts or None) if which in CUT else None

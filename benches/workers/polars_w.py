@@ -11,6 +11,9 @@ def src_frame(t, src):
     if src == "mem":
         if t not in fr: fr[t] = pl.from_arrow(mem_table(t), rechunk=False)
         return fr[t].lazy()
+    if src == "json":
+        types = {"DOUBLE": pl.Float64, "VARCHAR": pl.String, "INTEGER": pl.Int32, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean}
+        return pl.scan_ndjson(files(t, src), schema={name: types[sql] for name, sql in JSONL.items()})
     return pl.scan_parquet(files(t, src))
 def win(x, w): return (c(x) - c(x) % w).alias("w")
 def q_ysb(e, ads):
@@ -19,6 +22,10 @@ def q_f1(e):
     a = c("amount")
     return (e.filter((a > F1_MIN) & c("country").is_in(list(F1_COUNTRIES))).group_by("country", "mcc", win("event_time", W60))
         .agg(pl.len().alias("n"), a.sum().alias("s"), a.mean().alias("a"), a.min().alias("mn"), a.max().alias("mx"), a.std().alias("sd")))
+def q_jsonl(e):
+    a = c("amount")
+    return (e.filter(c("is_online") & (a > F1_MIN) & c("country").is_in(list(F1_COUNTRIES))).group_by("country", "mcc", win("event_time", W60))
+        .agg(pl.len().alias("n"), a.sum().alias("s"), a.min().alias("mn"), a.max().alias("mx"), c("fee").sum().alias("f")))
 def q_f2(e): return e.group_by("card_id", win("event_time", W600)).agg(pl.len().alias("n"), c("amount").sum().alias("s"), c("amount").max().alias("mx"))
 def q_f2d(e): return e.group_by("card_id", win("event_time", W600)).agg(pl.len().alias("n"), c("amount").sum().alias("s"), c("amount").max().alias("mx"), c("merchant_id").n_unique().alias("d"))
 def hop(k): return pl.LazyFrame({"k": pl.Series(range(k), dtype=pl.Int64)})

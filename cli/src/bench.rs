@@ -123,8 +123,8 @@ impl Worker {
         for (name, place) in message["tables"].as_object().into_iter().flatten() {
             let source = match (place["path"].as_str(), place["mem"].as_str()) {
                 (Some(path), _) => {
-                    let path = path.replace('\'', "''");
-                    format!("'connector' = 'filesystem', 'path' = '{path}', 'format' = 'parquet'")
+                    let (path, format) = (path.replace('\'', "''"), place["format"].as_str().unwrap_or("parquet"));
+                    format!("'connector' = 'filesystem', 'path' = '{path}', 'format' = '{format}'")
                 }
                 (None, Some(path)) => {
                     let path = PathBuf::from(path);

@@ -63,10 +63,15 @@ fn coded(schema: &Schema, dictionaries: &[usize]) -> Schema {
     Schema::new(schema.fields().iter().enumerate().map(field).collect::<Vec<_>>())
 }
 
-/// The STRING columns that a Parquet file has as dictionaries, by its embedded Arrow schema.
+/// The STRING columns that a Parquet file has as dictionaries, by its embedded Arrow schema, or that have few values in the
+/// first records of JSON.
 pub(super) fn dictionaries(settings: &Settings, table: &Table) -> Vec<usize> {
-    let first = settings.list(&table.options).ok().filter(|(_, format)| *format == Format::Parquet);
-    let found = first.and_then(|(files, format)| formats::columns_of(files.first()?, format, &settings.csv).ok()?);
+    let Ok((files, format)) = settings.list(&table.options) else { return vec![] };
+    let found = match (files.first(), format) {
+        (Some(file), Format::Parquet) => formats::columns_of(file, format, &settings.csv).ok().flatten(),
+        (Some(file), Format::Json) => return formats::json::few_values(file, &table.schema),
+        _ => None,
+    };
     let is_dictionary = |field: &Field| {
         let found = found.as_ref()?;
         let place = find_column(field.name(), found.fields().iter().map(|f| f.name().as_str()))?;

@@ -1,28 +1,40 @@
 //! JSON lines: one object a line. Blank lines are no records; fields that are not columns are skipped, columns that are
 //! not there are NULL. Names are compared exactly, unless the file's first records spell a column in another case only.
 //!
-//! Scalars are decoded as text first and then converted as CSV's are, so that a value that does not fit is known by
-//! column and record. What is no JSON, or has an object where a scalar belongs, is found by halving.
+//! Records in which everything is plain go straight into columns (`quick`). The others take the slow way, which says what
+//! a record means: scalars are decoded as text first and then converted as CSV's are, so that a value that does not fit is
+//! known by column and record; what is no JSON, or has an object where a scalar belongs, is found by halving.
 
+mod columns;
+mod quick;
+mod scan;
+
+use std::cell::OnceCell;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::json::reader::{Decoder, ReaderBuilder};
-use pelton_engine::connector::Decoded;
+use pelton_engine::connector::{Decoded, dictionary_type};
 use pelton_engine::error::{Error, Result};
+use pelton_kernels::cpu::{Level, level};
 use serde_json::Value;
 
 use super::compression::Finish;
 use super::convert::Origin;
 use super::infer::{self, Shape};
 use super::text::{Records, TextFile, TextPieces, line_at};
-use super::{InputFile, Out, Rows, Wanted, WriteError, find_column};
+use super::{CsvSyntax, Format, InputFile, Out, Rows, Wanted, WriteError, find_column};
 
 /// How many records at the start of a file are looked at for the spelling of its names.
 const SPELLING_RECORDS: usize = 20;
+
+/// How much of the first file is looked at for columns of few values, and how often one must come on average there.
+const SAMPLE_BYTES: usize = 256 << 10;
+const ROWS_PER_VALUE_MIN: usize = 8;
 
 /// The records of one file.
 pub struct JsonRecords {
@@ -30,6 +42,8 @@ pub struct JsonRecords {
     file: Arc<InputFile>,
     /// What the decoder makes: the wanted columns as spelled in the file, scalars as text.
     raw: SchemaRef,
+    /// The wanted columns, if records can go straight into them.
+    shape: Option<quick::Shape>,
 }
 
 /// Opens a file.
@@ -42,20 +56,7 @@ pub fn over(text: TextFile, file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Resu
     if text.pending().trim_ascii_start().starts_with(b"[") {
         return Err(array_instead_of_lines(file));
     }
-    let names = spelled(text.pending());
-    let fields = wanted.schema.fields().iter().map(|field| {
-        let name = match find_column(field.name(), names.iter().map(String::as_str)) {
-            Some(i) => names[i].as_str(),
-            None => field.name(),
-        };
-        Field::new(name, decodable(field.data_type()), true)
-    });
-    let mut fields: Vec<Field> = fields.collect();
-    if fields.is_empty() {
-        // The decoder wants a column. This one is in no file.
-        fields.push(Field::new("\u{0}", DataType::Utf8, true));
-    }
-    let records = JsonRecords { wanted: wanted.clone(), file: file.clone(), raw: Arc::new(Schema::new(fields)) };
+    let records = JsonRecords::new(file, wanted, &spelled(text.pending()));
     Ok(TextPieces::new(text, records, wanted.block_bytes))
 }
 
@@ -67,6 +68,24 @@ fn array_instead_of_lines(file: &InputFile) -> Error {
 pub fn check(file: &InputFile) -> Result<()> {
     let text = TextFile::open(&Arc::new(file.clone()))?;
     if text.pending().trim_ascii_start().starts_with(b"[") { Err(array_instead_of_lines(file)) } else { Ok(()) }
+}
+
+/// The STRING columns of `schema` that have few values in the first records of a file: those that dictionaries are good for.
+pub fn few_values(file: &InputFile, schema: &Schema) -> Vec<usize> {
+    let is_string = |at: &usize| *schema.field(*at).data_type() == DataType::Utf8;
+    let strings: Vec<usize> = (0..schema.fields().len()).filter(is_string).collect();
+    let file = Arc::new(file.clone());
+    let Ok(mut text) = TextFile::open(&file) else { return vec![] };
+    text.fill(SAMPLE_BYTES);
+    let text = text.pending();
+    let coded: Vec<_> = schema.fields().iter().map(|f| Field::new(f.name(), dictionary_type(), true)).collect();
+    let wanted = Wanted::new(&Schema::new(coded), &strings, usize::MAX, Format::Json, CsvSyntax::default());
+    let records = JsonRecords::new(&file, &Arc::new(wanted), &spelled(text));
+    let whole = &text[..records.cut(text, false)];
+    let part = records.shape.as_ref().and_then(|shape| quick::Lines::new(shape, whole, 1, level()).next(usize::MAX));
+    let Some(part) = part else { return vec![] };
+    let few = |column: &ArrayRef| column.as_any_dictionary().values().len() * ROWS_PER_VALUE_MIN <= column.len();
+    strings.into_iter().zip(&part.columns).filter(|(_, column)| few(column)).map(|(at, _)| at).collect()
 }
 
 /// Names of the fields of the first records.
@@ -134,11 +153,18 @@ pub fn infer(file: &InputFile) -> Result<Option<SchemaRef>> {
 }
 
 /// Bytes and line of a record.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Line {
     start: usize,
     end: usize,
     number: u64,
+}
+
+impl Line {
+    /// What is in it.
+    fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.end]
+    }
 }
 
 /// The records of some text, from line number `line` on: its lines without the blank ones.
@@ -156,7 +182,7 @@ fn records_of(text: &[u8], line: u64) -> Vec<Line> {
 
 impl Records for JsonRecords {
     fn cut(&self, text: &[u8], at_end: bool) -> usize {
-        if at_end { text.len() } else { text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1) }
+        if at_end { text.len() } else { memchr::memrchr(b'\n', text).map_or(0, |at| at + 1) }
     }
 
     fn count(&self, text: &[u8]) -> u64 {
@@ -164,45 +190,120 @@ impl Records for JsonRecords {
     }
 
     fn decode(&self, text: &[u8], line: u64) -> Decoded {
+        match &self.shape {
+            Some(shape) => self.decode_quickly(shape, text, line, level()),
+            None => self.decode_slowly(text, line),
+        }
+    }
+}
+
+impl JsonRecords {
+    /// The records of a file whose first records have fields of these names.
+    fn new(file: &Arc<InputFile>, wanted: &Arc<Wanted>, names: &[String]) -> Self {
+        let fields = wanted.schema.fields().iter().map(|field| {
+            let name = match find_column(field.name(), names.iter().map(String::as_str)) {
+                Some(i) => names[i].as_str(),
+                None => field.name(),
+            };
+            Field::new(name, decodable(field.data_type()), true)
+        });
+        let mut fields: Vec<Field> = fields.collect();
+        if fields.is_empty() {
+            // The decoder wants a column. This one is in no file.
+            fields.push(Field::new("\u{0}", DataType::Utf8, true));
+        }
+        let raw = Arc::new(Schema::new(fields));
+        let shape = quick::Shape::new(&wanted.schema, &raw);
+        JsonRecords { wanted: wanted.clone(), file: file.clone(), raw, shape }
+    }
+
+    /// Decodes records, those that are not plain the slow way.
+    fn decode_quickly(&self, shape: &quick::Shape, text: &[u8], line: u64, level: Level) -> Decoded {
+        let mut out = Out::new(&self.wanted);
+        let lines = OnceCell::new();
+        let line_of = |record: u32| lines.get_or_init(|| records_of(text, line))[record as usize];
+        let mut parts = quick::Lines::new(shape, text, line, level);
+        let (mut records, mut broken) = (0, None);
+        while let Some(part) = parts.next(self.wanted.decode_rows()) {
+            records += u64::from(part.records);
+            let done = self.take(&part, text, &mut out, &line_of);
+            if let Err(cause) = done {
+                let number = line_of(part.first).number;
+                broken = Some(self.file.broken(format!("cannot be decoded from line {number}")).because(cause));
+            }
+        }
+        out.done(records, broken)
+    }
+
+    /// Takes a part: its plain records, and among them the others.
+    fn take(
+        &self,
+        part: &quick::Part,
+        text: &[u8],
+        out: &mut Out,
+        line_of: &impl Fn(u32) -> Line,
+    ) -> Result<(), ArrowError> {
+        let place = |record: u32| format!("line {} of '{}'", line_of(record).number, self.file);
+        let columns: Vec<Option<ArrayRef>> = part.columns.iter().cloned().map(Some).collect();
+        let count = part.records as usize - part.odd.len();
+        if part.odd.is_empty() {
+            let bytes = |row: usize| line_of(part.first + row as u32).of(text).to_vec();
+            return out.rows(columns, count, Rows::From(part.first), Origin::Json, place, bytes);
+        }
+        let plain = part.plain();
+        let bytes = |row: usize| line_of(plain[row]).of(text).to_vec();
+        let quick = out.fit(columns, count, &Rows::At(&plain), Origin::Json, place, bytes)?;
+        let (records, lines): (Vec<u32>, Vec<Line>) = part.odd.iter().copied().unzip();
+        let slow = self.fit_slowly(text, &lines, &records, out)?;
+        out.push_two(quick, slow)
+    }
+
+    /// Decodes all records the slow way.
+    fn decode_slowly(&self, text: &[u8], line: u64) -> Decoded {
         let lines = records_of(text, line);
         let mut out = Out::new(&self.wanted);
-        let place = |record: u32| format!("line {} of '{}'", lines[record as usize].number, self.file);
         let mut broken = None;
-        for (start, lines_some) in (0..).step_by(self.wanted.decode_rows()).zip(lines.chunks(self.wanted.decode_rows()))
-        {
-            let mut attempt = Attempt { records: self, text, lines: &lines, good: vec![], bad: vec![] };
-            attempt.decode(start, start + lines_some.len());
-            for (record, reason) in attempt.bad {
-                let line = lines[record];
-                out.bad(record as u32, format!("{reason} ({})", place(record as u32)), &text[line.start..line.end]);
-            }
-            let good = attempt.good;
-            if good.is_empty() {
-                continue;
-            }
-            let batch = match good.as_slice() {
-                [(_, batch)] => Ok(batch.clone()),
-                _ => concat_batches(&self.raw, good.iter().map(|(_, batch)| batch)),
-            };
-            let at: Vec<u32> =
-                good.iter().flat_map(|(first, batch)| (*first..first + batch.num_rows()).map(|r| r as u32)).collect();
-            let rows = if good.len() == 1 { Rows::From(at[0]) } else { Rows::At(&at) };
-            let bytes = |row: usize| {
-                let line = lines[at[row] as usize];
-                text[line.start..line.end].to_vec()
-            };
-            let done = batch.and_then(|batch| {
-                let columns: Vec<Option<ArrayRef>> =
-                    batch.columns().iter().take(self.wanted.columns.len()).map(|c| Some(c.clone())).collect();
-                out.rows(columns, batch.num_rows(), rows, Origin::Json, place, bytes)
-            });
+        let rows = self.wanted.decode_rows();
+        for (first, lines) in (0..).step_by(rows).zip(lines.chunks(rows)) {
+            let records: Vec<u32> = (first..first + lines.len() as u32).collect();
+            let done =
+                self.fit_slowly(text, lines, &records, &mut out).and_then(|(batch, at)| out.push(batch, Some(at)));
             if let Err(cause) = done {
-                broken = Some(
-                    self.file.broken(format!("cannot be decoded from line {}", lines[start].number)).because(cause),
-                );
+                let number = lines[0].number;
+                broken = Some(self.file.broken(format!("cannot be decoded from line {number}")).because(cause));
             }
         }
         out.done(lines.len() as u64, broken)
+    }
+
+    /// The good rows of some records, decoded the slow way, and which records these are; bad ones are noted in `out`.
+    fn fit_slowly(
+        &self,
+        text: &[u8],
+        lines: &[Line],
+        records: &[u32],
+        out: &mut Out,
+    ) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+        let place = |line: Line| format!("line {} of '{}'", line.number, self.file);
+        let mut attempt = Attempt { records: self, text, lines, good: vec![], bad: vec![] };
+        attempt.decode(0, lines.len());
+        for (at, reason) in attempt.bad {
+            out.bad(records[at], format!("{reason} ({})", place(lines[at])), lines[at].of(text));
+        }
+        if attempt.good.is_empty() {
+            return Ok((RecordBatch::new_empty(self.wanted.schema.clone()), vec![]));
+        }
+        let at: Vec<usize> = attempt.good.iter().flat_map(|(first, b)| *first..first + b.num_rows()).collect();
+        let good = match attempt.good.as_slice() {
+            [(_, batch)] => batch.clone(),
+            good => concat_batches(&self.raw, good.iter().map(|(_, batch)| batch))?,
+        };
+        let columns = good.columns().iter().take(self.wanted.columns.len()).map(|c| Some(c.clone())).collect();
+        let good: Vec<u32> = at.iter().map(|&at| records[at]).collect();
+        // Misfits are named by record: of these, the lines are known.
+        let line_of = |record: u32| lines[records.binary_search(&record).expect("one of them")];
+        let bytes = |row: usize| lines[at[row]].of(text).to_vec();
+        out.fit(columns, at.len(), &Rows::At(&good), Origin::Json, |record| place(line_of(record)), bytes)
     }
 }
 
@@ -239,19 +340,22 @@ impl Attempt<'_> {
 
     /// Parses records; each line must be one object, or a string left open would swallow the next line.
     fn feed(&self, from: usize, to: usize) -> Result<Decoder, (usize, String)> {
+        // Room for one more, so that what follows the last record is seen as behind the others.
         let builder =
-            ReaderBuilder::new(self.records.raw.clone()).with_batch_size(to - from).with_coerce_primitive(true);
+            ReaderBuilder::new(self.records.raw.clone()).with_batch_size(to - from + 1).with_coerce_primitive(true);
         let mut decoder = builder.build_decoder().map_err(|e| (from, e.to_string()))?;
         for record in from..to {
-            let line = &self.text[self.lines[record].start..self.lines[record].end];
+            let line = self.lines[record].of(self.text);
             let parsed = decoder.decode(line);
-            let whole = !decoder.has_partial_record() && decoder.len() == record - from + 1;
+            let values = decoder.len() - (record - from);
             match parsed {
+                // Whatever it is: what is made of it depends on how much room is left.
+                _ if values > 1 => return Err((record, "no JSON: something follows the object".into())),
                 Err(e) => return Err((record, format!("no JSON: {}", plain(&e)))),
                 Ok(_) if decoder.has_partial_record() => {
                     return Err((record, "no JSON: the object is not closed".into()));
                 }
-                Ok(taken) if !whole || !line[taken..].trim_ascii().is_empty() => {
+                Ok(taken) if values < 1 || !line[taken..].trim_ascii().is_empty() => {
                     return Err((record, "no JSON: something follows the object".into()));
                 }
                 Ok(_) => {}
@@ -283,7 +387,7 @@ impl Attempt<'_> {
 
     /// Why a record that is alone fails to become columns: names the first column that alone fails too.
     fn why(&self, record: usize) -> Option<String> {
-        let line = &self.text[self.lines[record].start..self.lines[record].end];
+        let line = self.lines[record].of(self.text);
         if std::str::from_utf8(line).is_err() {
             return Some("no JSON: not UTF-8".into());
         }
@@ -308,9 +412,9 @@ fn shortened(text: &str) -> String {
 }
 
 /// Arrow's message without its prefix.
-fn plain(error: &arrow::error::ArrowError) -> String {
+fn plain(error: &ArrowError) -> String {
     match error {
-        arrow::error::ArrowError::JsonError(text) => text.clone(),
+        ArrowError::JsonError(text) => text.clone(),
         other => other.to_string(),
     }
 }
@@ -415,8 +519,6 @@ mod tests {
         assert_eq!(got.bad[1].bytes, br#"{"id":3,"name":"unclosed"#);
     }
 
-    use super::super::Format;
-
     #[test]
     fn all_bad_and_no_column() {
         let text = "x\n".repeat(3000);
@@ -451,6 +553,23 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_few_values() {
+        let mut text = String::new();
+        for i in 0..100 {
+            text += &format!("{{\"country\":\"{}\",\"name\":\"n{i}\",\"n\":{i}}}\n", ["US", "DE"][i % 2]);
+        }
+        let field = |name: &str, t: DataType| Field::new(name, t, true);
+        let schema = Schema::new(vec![
+            field("n", DataType::Int64),
+            field("name", DataType::Utf8),
+            field("Country", DataType::Utf8),
+            field("none", DataType::Utf8),
+        ]);
+        assert_eq!(few_values(&Case::new("a.json", text.as_bytes(), Format::Json).file(), &schema), [2, 3]);
+        assert!(few_values(&Case::new("a.json", b"", Format::Json).file(), &schema).is_empty());
+    }
+
+    #[test]
     fn guesses_columns() {
         let text = b"{\"b\":1,\"a\":\"2024-01-02T03:04:05Z\"}\nnonsense\n{\"b\":2.5,\"c\":[1]}\n{\"d\":null}\n";
         let case = Case::new("a.json", text, Format::Json);
@@ -465,6 +584,290 @@ mod tests {
         let array = infer(&Case::new("a.json", b"[{\"a\":1}]", Format::Json).file()).unwrap_err();
         assert!(array.to_string().contains("one JSON array"), "{array}");
         assert!(infer(&Case::new("a.json", b"nonsense\n", Format::Json).file()).is_err());
+    }
+
+    /// Dice that make the same text of the same seed.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((z ^ (z >> 31)) % n as u64) as usize
+        }
+
+        fn one<T: Clone>(&mut self, of: &[T]) -> T {
+            of[self.below(of.len())].clone()
+        }
+
+        fn digits(&mut self, most: usize) -> String {
+            (0..=self.below(most)).map(|_| char::from(b'0' + self.below(10) as u8)).collect()
+        }
+
+        fn number(&mut self) -> String {
+            let odd = [
+                "-",
+                "1.",
+                ".5",
+                "1e400",
+                "-0",
+                "-0.0",
+                "1e5",
+                "2E-3",
+                "1-2",
+                "--1",
+                "+1",
+                "00",
+                "9007199254740993",
+                "5.0",
+            ];
+            let sign = if self.below(4) == 0 { "-" } else { "" };
+            match self.below(8) {
+                0 => self.one(&odd).into(),
+                1 => format!("{sign}{}", self.digits(22)),
+                2 => format!("{sign}{}.{}", self.digits(20), self.digits(20)),
+                3 => format!("{sign}{}.{}e{}", self.digits(3), self.digits(18), self.below(400) as i32 - 200),
+                4 | 5 => format!("{sign}{}.{}", self.digits(4), self.digits(2)),
+                _ => format!("{sign}{}", self.digits(5)),
+            }
+        }
+
+        fn text(&mut self) -> String {
+            let times = [
+                "2024-02-29",
+                "2023-02-29",
+                "0000-01-01",
+                "9999-12-31",
+                "2024-01-02T03:04:05",
+                "2024-01-02 03:04:05.678Z",
+                "2024-01-02T03:04:05.123456789",
+                "2024-01-02T03:04:05.1234567891",
+                "2024-01-02T23:59:60Z",
+                "2024-01-02T24:00:00",
+                "1969-12-31T23:59:59.999Z",
+                "2024-01-02T03:04:05+02:00",
+                "2024-01-02t03:04:05z",
+                "2024-1-2",
+                "1500-06-07T08:09:10",
+                "2024-01-02T03:04",
+                "03:04:05",
+                "2024-13-01",
+                "2024-00-10",
+                "2024-04-31",
+            ];
+            let escapes = [
+                "\\n",
+                "\\\"",
+                "\\\\",
+                "\\/",
+                "\\u00e9",
+                "\\ud83d\\ude00",
+                "\\ud83d",
+                "\\udc00",
+                "\\u12",
+                "\\x",
+                "\t",
+                "\u{7f}",
+            ];
+            let words = [
+                "",
+                "a",
+                "US",
+                "DE",
+                "café ☕",
+                "a rather long string, longer than any vector of the machine is, by far",
+                "00ff",
+                "true",
+            ];
+            match self.below(10) {
+                0 => self.one(&times).into(),
+                1 => self.number(),
+                2 => format!("{}{}{}", self.one(&words), self.one(&escapes), self.one(&words)),
+                _ => self.one(&words).into(),
+            }
+        }
+
+        fn value(&mut self, depth: usize) -> String {
+            match self.below(if depth == 0 { 12 } else { 10 }) {
+                0 => self.one(&["null", "true", "false"]).into(),
+                1 if self.below(10) == 0 => self.one(&["nul", "truee", "nan", "", "x", "False"]).into(),
+                10 => self.object(depth + 1),
+                11 => {
+                    let count = self.below(4);
+                    let values: Vec<String> = (0..count).map(|_| self.value(1)).collect();
+                    format!("[{}]", values.join(self.one(&[",", ",", ",", ", ", ",,"])))
+                }
+                2..=5 => self.number(),
+                _ => format!("\"{}\"", self.text()),
+            }
+        }
+
+        fn object(&mut self, depth: usize) -> String {
+            let count = self.below(4);
+            let fields: Vec<String> = (0..count).map(|i| format!("\"k{i}\":{}", self.value(depth))).collect();
+            format!("{{{}}}", fields.join(","))
+        }
+
+        /// A value that mostly fits the type.
+        fn fitting(&mut self, t: &DataType) -> String {
+            if self.below(12) == 0 {
+                return self.value(0);
+            }
+            match t {
+                t if t.is_integer() => {
+                    let most = self.one(&[2, 2, 2, 2, 2, 2, 2, 19]);
+                    self.digits(most)
+                }
+                t if t.is_floating() => format!("{}.{}", self.digits(4), self.digits(2)),
+                DataType::Decimal128(..) => format!("{}.{}", self.digits(4), self.digits(2)),
+                DataType::Boolean => self.one(&["true", "false"]).into(),
+                DataType::Timestamp(..) if self.below(2) == 0 => self.digits(17),
+                DataType::Timestamp(..) => {
+                    format!("\"2024-01-{:02}T03:{:02}:05.{}Z\"", 1 + self.below(31), self.below(60), self.digits(6))
+                }
+                DataType::Date32 => format!("\"19{:02}-0{}-1{}\"", self.below(100), 1 + self.below(9), self.below(10)),
+                _ => format!("\"{}\"", self.text()),
+            }
+        }
+
+        /// Records with fields in mostly the same order, and now and then a broken byte.
+        fn lines(&mut self, schema: &Schema) -> Vec<u8> {
+            let (comma, colon) = self.one(&[(",", ":"), (", ", ": "), (" ,", "\t: ")]);
+            let end = self.one(&["\n", "\n", "\r\n"]);
+            let wild = self.one(&[5, 50, 1000]);
+            let mut text = vec![];
+            for _ in 0..self.below(60) {
+                let mut fields = vec![];
+                for field in schema.fields() {
+                    if self.below(wild) == 0 {
+                        continue;
+                    }
+                    fields.push(format!("\"{}\"{colon}{}", field.name(), self.fitting(field.data_type())));
+                    if self.below(wild) == 0 {
+                        fields.push(fields[0].clone());
+                    }
+                    if field.name() == "b" {
+                        fields.push(format!("\"other\"{colon}{}", self.value(0)));
+                        fields.push(format!(
+                            "\"nested\"{colon}{{\"a\":{},\"b\":[{},2]}}",
+                            self.number(),
+                            self.number()
+                        ));
+                    }
+                }
+                if self.below(wild) == 0 && !fields.is_empty() {
+                    fields.rotate_left(1);
+                }
+                let mut line = format!("{{{}}}", fields.join(comma)).into_bytes();
+                if self.below(wild) == 0 && !line.is_empty() {
+                    let at = self.below(line.len());
+                    match self.below(4) {
+                        0 => line.truncate(at),
+                        1 => line[at] = self.below(256) as u8,
+                        2 => line.insert(at, self.one(b" \t\n\r{}[],:\"\\\xff\xc3e0")),
+                        _ => drop(line.remove(at)),
+                    }
+                }
+                text.extend(line);
+                text.extend(self.one(&["", "", "", "", " ", "  \t"]).bytes());
+                text.extend(end.bytes());
+                if self.below(wild) == 0 {
+                    text.extend(self.one(&["\n", "  \n", "{}\n", "null\n", "\r\n"]).bytes());
+                }
+            }
+            if self.below(2) == 0 {
+                text.truncate(text.trim_ascii_end().len());
+            }
+            text
+        }
+    }
+
+    /// Everything that was decoded, in one batch: dictionaries as their values, with the record of each row.
+    fn all(decoded: &Decoded) -> (Option<RecordBatch>, Vec<u32>, Vec<pelton_engine::connector::BadRecord>, u64) {
+        let (mut rows, mut batches, mut next) = (vec![], vec![], 0);
+        for part in &decoded.batches {
+            let records = part.records.clone().unwrap_or_else(|| (next..next + part.batch.num_rows() as u32).collect());
+            next = records.last().unwrap() + 1;
+            rows.extend(records);
+            let values_of = |c: &ArrayRef| match c.data_type() {
+                DataType::Dictionary(_, values) => arrow::compute::cast(c, values).unwrap(),
+                _ => c.clone(),
+            };
+            let plain: Vec<ArrayRef> = part.batch.columns().iter().map(values_of).collect();
+            let fields: Vec<Field> = plain.iter().map(|c| Field::new("", c.data_type().clone(), true)).collect();
+            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(part.batch.num_rows()));
+            let schema = Arc::new(Schema::new(fields));
+            batches.push(RecordBatch::try_new_with_options(schema, plain, &options).unwrap());
+        }
+        let batch = batches.first().filter(|b| b.num_columns() > 0);
+        let batch = batch.map(|first| concat_batches(&first.schema(), &batches).unwrap());
+        (batch, rows, decoded.bad.clone(), decoded.records)
+    }
+
+    /// The quick way gives what the slow one does, at every level.
+    fn check_both_ways(seed: u64) {
+        let mut dice = Dice(seed);
+        let timestamp = |unit, zone: Option<&str>| DataType::Timestamp(unit, zone.map(Into::into));
+        let types = [
+            DataType::Int8,
+            DataType::Int16,
+            DataType::Int32,
+            DataType::Int64,
+            DataType::UInt8,
+            DataType::UInt16,
+            DataType::UInt32,
+            DataType::UInt64,
+            DataType::Float32,
+            DataType::Float64,
+            DataType::Float64,
+            DataType::Boolean,
+            DataType::Utf8,
+            DataType::Utf8View,
+            DataType::Binary,
+            DataType::Date32,
+            DataType::Time64(TimeUnit::Microsecond),
+            pelton_engine::connector::dictionary_type(),
+            timestamp(TimeUnit::Second, None),
+            timestamp(TimeUnit::Millisecond, Some("UTC")),
+            timestamp(TimeUnit::Microsecond, Some("+02:00")),
+            timestamp(TimeUnit::Nanosecond, None),
+            DataType::Decimal128(5, 0),
+            DataType::Decimal128(9, 2),
+            DataType::Decimal128(38, 10),
+            DataType::Decimal256(50, 3),
+        ];
+        let names =
+            ["a", "b", "c", "dé", "a long name that fills most of what is compared at once, and more of it", "f"];
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, dice.one(&types), true)).collect();
+        let schema = Schema::new(fields);
+        let columns: Vec<usize> = (0..names.len()).filter(|_| dice.below(3) > 0).collect();
+        let mut wanted = Wanted::new(&schema, &columns, 7, Format::Json, Default::default());
+        wanted.kept_only = columns.iter().copied().filter(|_| dice.below(6) == 0).collect();
+        let text = dice.lines(&schema);
+        let file = InputFile {
+            path: "t.json".into(),
+            size_bytes: 0,
+            modified: None,
+            compression: super::super::compression::Compression::None,
+        };
+        let records = JsonRecords::new(&Arc::new(file), &Arc::new(wanted), &[]);
+        let slow = all(&records.decode_slowly(&text, 5));
+        for level in [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(|l| *l <= level()) {
+            let shape = records.shape.as_ref().expect("scalars only");
+            let quick = all(&records.decode_quickly(shape, &text, 5, level));
+            let shown = || format!("seed {seed} {level:?}\n{schema}\n{}", String::from_utf8_lossy(&text));
+            assert_eq!(quick, slow, "{}", shown());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn both_ways_agree(seed: u64) {
+            for step in 0..8 {
+                check_both_ways(seed.wrapping_add(step));
+            }
+        }
     }
 
     #[test]

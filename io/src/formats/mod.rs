@@ -23,8 +23,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use pelton_engine::connector::{BadRecord, Decoded, DecodedBatch, Options, SkipRule};
 use pelton_engine::error::{Error, Result};
 
@@ -367,7 +368,39 @@ impl<'a> Out<'a> {
         origin: Origin,
         place: impl Fn(u32) -> String,
         bytes: impl Fn(usize) -> Vec<u8>,
-    ) -> Result<(), arrow::error::ArrowError> {
+    ) -> Result<(), ArrowError> {
+        let (batch, misfits) = self.converted(columns, count, &rows, origin, place, bytes)?;
+        let at = match rows {
+            Rows::From(first) if misfits.is_empty() && first == self.follows => None,
+            rows => Some(records_without(count, &rows, &misfits)),
+        };
+        self.push(batch, at)
+    }
+
+    /// Like [`Out::rows`], but hands the good rows back, with the records that they are.
+    fn fit(
+        &mut self,
+        columns: Vec<Option<ArrayRef>>,
+        count: usize,
+        rows: &Rows<'_>,
+        origin: Origin,
+        place: impl Fn(u32) -> String,
+        bytes: impl Fn(usize) -> Vec<u8>,
+    ) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+        let (batch, misfits) = self.converted(columns, count, rows, origin, place, bytes)?;
+        Ok((batch, records_without(count, rows, &misfits)))
+    }
+
+    /// Converts decoded rows and notes the misfits: the other rows, and which rows are not among them.
+    fn converted(
+        &mut self,
+        columns: Vec<Option<ArrayRef>>,
+        count: usize,
+        rows: &Rows<'_>,
+        origin: Origin,
+        place: impl Fn(u32) -> String,
+        bytes: impl Fn(usize) -> Vec<u8>,
+    ) -> Result<(RecordBatch, BTreeMap<usize, String>), ArrowError> {
         let mut misfits: BTreeMap<usize, String> = BTreeMap::new();
         let mut arrays = Vec::with_capacity(columns.len());
         for ((field, column), number) in self.wanted.schema.fields().iter().zip(columns).zip(&self.wanted.columns) {
@@ -390,11 +423,6 @@ impl<'a> Out<'a> {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let mut batch = RecordBatch::try_new_with_options(self.wanted.schema.clone(), arrays, &options)?;
-        let mut at = match rows {
-            Rows::From(first) if misfits.is_empty() && first == self.follows => None,
-            Rows::From(first) => Some((first..first + count as u32).collect::<Vec<_>>()),
-            Rows::At(records) => Some(records.to_vec()),
-        };
         if !misfits.is_empty() {
             for (&row, reason) in &misfits {
                 let bytes = bytes(row);
@@ -402,8 +430,33 @@ impl<'a> Out<'a> {
             }
             let keep: BooleanArray = (0..count).map(|row| Some(!misfits.contains_key(&row))).collect();
             batch = filter_rows(&batch, &keep)?;
-            at = at.map(|at| at.into_iter().zip(keep.values()).filter_map(|(r, k)| k.then_some(r)).collect());
         }
+        Ok((batch, misfits))
+    }
+
+    /// Takes the rows of two batches that have different records, in the order of these.
+    fn push_two(&mut self, a: (RecordBatch, Vec<u32>), b: (RecordBatch, Vec<u32>)) -> Result<(), ArrowError> {
+        let [(a, a_at), (b, b_at)] = match (a.1.is_empty(), b.1.is_empty()) {
+            (_, true) => return self.push(a.0, Some(a.1)),
+            (true, _) => return self.push(b.0, Some(b.1)),
+            _ => [a, b],
+        };
+        let mut picks = Vec::with_capacity(a_at.len() + b_at.len());
+        picks.extend((0..a_at.len()).map(|row| (0, row)));
+        picks.extend((0..b_at.len()).map(|row| (1, row)));
+        picks.sort_by_key(|&(batch, row)| if batch == 0 { a_at[row] } else { b_at[row] });
+        let columns = a.columns().iter().zip(b.columns()).map(|(a, b)| interleave(&[a, b], &picks));
+        let options = RecordBatchOptions::new().with_row_count(Some(picks.len()));
+        let batch = RecordBatch::try_new_with_options(a.schema(), columns.collect::<Result<_, _>>()?, &options)?;
+        let mut at = [a_at, b_at].concat();
+        at.sort_unstable();
+        self.push(batch, Some(at))
+    }
+
+    /// Cuts good rows into batches. `at`: which records they are, if they do not follow on those before.
+    fn push(&mut self, batch: RecordBatch, at: Option<Vec<u32>>) -> Result<(), ArrowError> {
+        // Records without a gap need no list.
+        let at = at.filter(|at| (self.follows..).zip(at).any(|(next, record)| next != *record));
         for start in (0..batch.num_rows()).step_by(self.wanted.batch_rows) {
             let rows = self.wanted.batch_rows.min(batch.num_rows() - start);
             let records = at.as_ref().map(|at| at[start..start + rows].to_vec());
@@ -425,8 +478,13 @@ impl<'a> Out<'a> {
     }
 }
 
+/// The records of `count` rows without those of the misfits.
+fn records_without(count: usize, rows: &Rows<'_>, misfits: &BTreeMap<usize, String>) -> Vec<u32> {
+    (0..count).filter(|row| !misfits.contains_key(row)).map(|row| rows.record(row)).collect()
+}
+
 /// `filter_record_batch` that also counts the rows of batches without columns.
-fn filter_rows(batch: &RecordBatch, keep: &BooleanArray) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn filter_rows(batch: &RecordBatch, keep: &BooleanArray) -> Result<RecordBatch, ArrowError> {
     if batch.num_columns() > 0 {
         return filter_record_batch(batch, keep);
     }

@@ -14,6 +14,9 @@ use super::{InputFile, Piece, PieceReader};
 /// Bytes asked of the decompressor at once. Small, so that little is lost of what it had before it failed.
 const READ_BYTES: usize = 1 << 16;
 
+/// As much memory is asked for before it is known that there is text to fill it.
+const RESERVED_BYTES_MAX: usize = 4 << 20;
+
 /// A record may be this long before the file counts as broken.
 pub const RECORD_BYTES_MAX: usize = 256 << 20;
 
@@ -63,6 +66,8 @@ impl TextFile {
 
     /// Reads until `bytes` are pending, the end is reached, or reading fails.
     pub fn fill(&mut self, bytes: usize) {
+        // A block is allocated at once, not grown; what wants more than that may not be there.
+        self.pending.reserve(bytes.saturating_sub(self.pending.len()).min(RESERVED_BYTES_MAX));
         while self.pending.len() < bytes && !self.at_end && self.failed.is_none() {
             let start = self.pending.len();
             self.pending.resize(start + READ_BYTES.min(bytes - start), 0);
@@ -193,20 +198,14 @@ impl<R: Records> Piece for TextPiece<R> {
     }
 }
 
-/// How many `\n` there are. Counted in chunks that fit a byte, which the compiler turns into vector code.
+/// How many `\n` there are.
 pub fn newlines(text: &[u8]) -> u64 {
-    text.chunks(192).map(|chunk| chunk.iter().map(|&b| (b == b'\n') as u8).sum::<u8>() as u64).sum()
+    memchr::memchr_iter(b'\n', text).count() as u64
 }
 
-/// The first place of `byte`. Looks at 64 bytes at once, which the compiler turns into vector code.
+/// The first place of `byte`.
 pub fn find_byte(byte: u8, text: &[u8]) -> Option<usize> {
-    let (chunks, rest) = text.as_chunks::<64>();
-    for (i, chunk) in chunks.iter().enumerate() {
-        if chunk.iter().fold(false, |any, &b| any | (b == byte)) {
-            return chunk.iter().position(|&b| b == byte).map(|at| i * 64 + at);
-        }
-    }
-    rest.iter().position(|&b| b == byte).map(|at| chunks.len() * 64 + at)
+    memchr::memchr(byte, text)
 }
 
 /// The line that starts at `from`: its end without line break, and the start of the next one (or the end of the text).
