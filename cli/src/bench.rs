@@ -161,7 +161,7 @@ impl Worker {
         )
     }
 
-    /// One batch after the other. One worker is enough: there is never more than one batch to work on.
+    /// One batch after the other, each only when the one before is done.
     fn micro(&mut self, message: &Value) -> Result<Value> {
         let batch = message["batch"]
             .as_u64()
@@ -170,7 +170,7 @@ impl Worker {
         let rows_max = message["max_rows"].as_u64().filter(|n| *n > 0).map_or(usize::MAX, |n| n as usize);
         let probe = Arc::new(Mutex::new(Probe::default()));
         let mut query = self.prepare(message, batch, rows_max, Some(&probe))?;
-        query.options.threads = 1;
+        query.options.step_by_step = true;
         query.options.batch_rows = Some(batch);
         let summary = run_text(&query.text, &query.registry, &query.options);
         let (end, cpu_end) = (Instant::now(), sys::cpu_seconds());

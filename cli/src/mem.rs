@@ -62,7 +62,7 @@ pub fn slices(batches: &[RecordBatch], rows: usize, rows_max: usize) -> Vec<Reco
 
 /// Measures a query that is fed batch by batch.
 ///
-/// With one worker the engine asks for the next batch only when nothing else is left to do: the batch before is in the
+/// Step by step, the engine asks for the next batch only when nothing else is left to do: the batch before is in the
 /// state, and every window that its watermark closes has gone to the sink. The time between handing out one batch and being
 /// asked for the next is then the batch's latency.
 #[derive(Debug, Default)]

@@ -53,6 +53,8 @@ pub struct RunOptions {
     pub overwrite: bool,
     /// Time the parts of the run: [`Summary::profile`].
     pub profile: bool,
+    /// Ask sources for more only when nothing else is left to do: for measuring latency.
+    pub step_by_step: bool,
 }
 
 impl Default for RunOptions {
@@ -69,6 +71,7 @@ impl Default for RunOptions {
             digests: true,
             overwrite: false,
             profile: false,
+            step_by_step: false,
         }
     }
 }
@@ -348,6 +351,7 @@ impl Pipeline<'_> {
             digests: self.options.digests,
             by_window: false,
             profile: self.options.profile,
+            step_by_step: self.options.step_by_step,
         }
     }
 

@@ -5,6 +5,9 @@
 //! (the next chunk of the partition that is furthest behind in event time). So decode of batch n+1, compute of n and
 //! sink of n-1 overlap, and with one worker everything still happens, one after the other.
 //!
+//! Where nothing else is at hand and a chunk's rows take long, they are cut into a micro-batch for each worker, for the sake
+//! of latency.
+//!
 //! Bounds: `chunks_max` chunks decoded or being decoded, `queue_max` micro-batches waiting in a partition. A full queue
 //! stops the reading of its partition (backpressure).
 
@@ -107,7 +110,13 @@ pub struct Execution {
     pub by_window: bool,
     /// The parts of the run are to be timed.
     pub profile: bool,
+    /// A source is asked for more only when all that came before is computed, closed and written: for measuring latency.
+    pub step_by_step: bool,
 }
+
+/// Micro-batches that are cut for the sake of latency have at least so many rows, and would take at least so long whole.
+const SPLIT_ROWS_MIN: usize = 16_384;
+const SPLIT_NANOS_MIN: f64 = 1e6;
 
 /// What a run left behind.
 #[derive(Debug, Default)]
@@ -222,6 +231,8 @@ struct State {
     finished: bool,
     stopping: bool,
     latencies_us: Vec<u64>,
+    /// What computing a row takes a worker, smoothed.
+    nanos_per_row: f64,
 }
 
 /// What only the serial part touches.
@@ -319,6 +330,7 @@ pub fn run_graph(
             finished: false,
             stopping: false,
             latencies_us: vec![],
+            nanos_per_row: 0.0,
         }),
         intakes,
         wake: Condvar::new(),
@@ -447,9 +459,12 @@ impl Runner<'_> {
             let now = Instant::now();
             if let Some((p, number, ready)) = self.next_ready(&mut state, now) {
                 drop(state);
+                let (start, rows) = (Instant::now(), ready.batch.rows());
                 let done = self.compute(slot, ready.batch);
+                let nanos_per_row = start.elapsed().as_nanos() as f64 / rows as f64;
                 let waited = ready.release.elapsed().as_micros() as u64;
                 state = self.lock();
+                state.nanos_per_row += (nanos_per_row - state.nanos_per_row) / 4.0;
                 match done {
                     Ok(done) => {
                         let partition = &mut state.partitions[p];
@@ -498,6 +513,9 @@ impl Runner<'_> {
     /// The partition that should be read next: among those with room, the one furthest behind in event time.
     fn next_partition(&self, state: &mut State, now: Instant) -> Option<usize> {
         if state.stopping || state.history.len() > 8 * self.queue_max {
+            return None;
+        }
+        if self.execution.step_by_step && (state.serial_busy || !is_idle(state)) {
             return None;
         }
         let room = state.chunks < self.chunks_max;
@@ -609,6 +627,8 @@ impl Runner<'_> {
             state.letters.extend(letters);
             let now = Instant::now();
             let announced = state.announced[source];
+            let workers = if is_idle(state) { self.execution.threads } else { 1 };
+            let nanos_per_row = state.nanos_per_row;
             let partition = &mut state.partitions[p];
             partition.chunks_applied += 1;
             partition.offset = base + chunk.records;
@@ -629,6 +649,12 @@ impl Runner<'_> {
             };
             for prepared in chunk.batches {
                 let n = prepared.columns.num_rows();
+                let batch_rows = match rate {
+                    None if n as f64 * nanos_per_row >= SPLIT_NANOS_MIN => {
+                        batch_rows.min(n.div_ceil(workers).max(SPLIT_ROWS_MIN))
+                    }
+                    _ => batch_rows,
+                };
                 let offsets = match prepared.offsets {
                     Offsets::Run(first) => Offsets::Run(base + first),
                     list => Offsets::List(Arc::new((0..n).map(|i| base + list.get(i)).collect())),
@@ -878,6 +904,11 @@ struct SerialWork {
     finish: bool,
 }
 
+/// Whether no chunk is with a worker or waiting, and no micro-batch either.
+fn is_idle(state: &State) -> bool {
+    state.chunks == 0 && state.partitions.iter().all(|p| p.queue.is_empty() && p.entries.is_empty() && !p.reading)
+}
+
 fn fail(state: &mut State, error: Error) {
     state.error.get_or_insert(error);
 }
@@ -988,6 +1019,7 @@ mod tests {
             digests: true,
             by_window: false,
             profile: false,
+            step_by_step: false,
         };
         let kept = Collect::default();
         let sources = vec![OpenSource::constant(Some(rows))];
