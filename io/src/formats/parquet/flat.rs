@@ -166,6 +166,10 @@ impl<W: Word> Flat<W> {
                 if !matches!(encoding, Encoding::PLAIN | Encoding::PLAIN_DICTIONARY) {
                     return Err(format!("a dictionary as {encoding}"));
                 }
+                // Ids that were read are held against the dictionary that there was.
+                if self.texts.is_some() || !self.dictionary.is_empty() {
+                    return Err("a second dictionary".into());
+                }
                 match self.is_text() {
                     true => self.texts = Some(texts(&bytes, rows)?),
                     false => self.dictionary = words(&bytes).take(rows).collect(),
