@@ -70,6 +70,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    sys::keep_freed_memory();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -11,6 +11,7 @@ pub mod cpu;
 pub mod digest;
 pub mod exact;
 pub mod group_table;
+mod growth;
 pub mod numbers;
 pub mod program;
 mod rows;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -102,7 +102,8 @@ struct State {
     shared: Mutex<Shared>,
 }
 
-/// What one worker has folded.
+/// What one worker has folded. A table that it folds into is with the worker and not in here, so that nobody waits for it
+/// who closes windows: no row at hand can still count in those.
 #[derive(Default)]
 struct Slot {
     panes: BTreeMap<i64, Box<dyn GroupState>>,
@@ -373,6 +374,10 @@ impl WindowAggregate {
         columns
     }
 
+    fn slot(&self, slot: usize) -> MutexGuard<'_, Slot> {
+        self.state.slots[slot].lock().expect("no panic holds this lock")
+    }
+
     fn wide(&self) -> RwLockReadGuard<'_, BTreeMap<i64, Arc<SharedState>>> {
         self.state.wide.read().expect("no panic holds this lock")
     }
@@ -512,7 +517,6 @@ impl Operator for WindowAggregate {
         let routed = self.route(&batch);
         let columns = self.columns(&batch);
         let selected = batch.selected();
-        let mut state = self.state.slots[slot].lock().expect("no panic holds this lock");
         for (pane, piece) in &routed.panes {
             let run: Vec<ArrayRef>;
             let (columns, rows) = match (piece, selected) {
@@ -524,27 +528,29 @@ impl Operator for WindowAggregate {
                 (Piece::Run(..), all) => (&columns, all),
                 (Piece::List(list), _) => (&columns, Rows::List(list)),
             };
-            let alone = state.panes.get(pane).map(|table| table.groups());
+            let alone = self.slot(slot).panes.get(pane).map(|table| table.groups());
             let updated = match self.shared_pane(*pane, alone, columns, rows)? {
                 Some(shared) => shared.update(columns, rows),
                 None => {
-                    if alone.is_none() {
-                        let expected = state.groups;
-                        state.panes.insert(*pane, self.new_state(expected)?);
-                    }
-                    state.panes.get_mut(pane).expect("made above").update(columns, rows)
+                    let (held, expected) = {
+                        let mut slot = self.slot(slot);
+                        (slot.panes.remove(pane), slot.groups)
+                    };
+                    let mut table = held.map_or_else(|| self.new_state(expected), Ok)?;
+                    let updated = table.update(columns, rows);
+                    self.slot(slot).panes.insert(*pane, table);
+                    updated
                 }
             };
             updated.map_err(|e| self.failed(e, None, None))?;
         }
         for (window, rows) in &routed.sides {
-            if !state.sides.contains_key(window) {
-                state.sides.insert(*window, self.new_state(0)?);
-            }
-            let table = state.sides.get_mut(window).expect("made above");
-            table.update(&columns, Rows::List(rows)).map_err(|e| self.failed(e, Some(*window), None))?;
+            let held = self.slot(slot).sides.remove(window);
+            let mut table = held.map_or_else(|| self.new_state(0), Ok)?;
+            let updated = table.update(&columns, Rows::List(rows));
+            self.slot(slot).sides.insert(*window, table);
+            updated.map_err(|e| self.failed(e, Some(*window), None))?;
         }
-        drop(state);
         let mut last_offset = None;
         for (row, missed) in &routed.late {
             let row = *row as usize;

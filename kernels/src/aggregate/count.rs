@@ -4,6 +4,7 @@ use super::arguments::valid_rows;
 use super::{Aggregate, AggregateError, assert_rows, same};
 use crate::Rows;
 use crate::ahead::for_each;
+use crate::growth;
 use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array};
 use arrow::datatypes::DataType;
 use std::any::Any;
@@ -21,7 +22,7 @@ impl Aggregate for Count {
     }
 
     fn resize(&mut self, groups: usize) {
-        self.counts.resize(groups, 0);
+        growth::resize(&mut self.counts, groups, 0);
     }
 
     fn update(&mut self, args: &[ArrayRef], rows: Rows<'_>, ids: &[u32]) -> Result<(), AggregateError> {

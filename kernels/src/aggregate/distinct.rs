@@ -7,6 +7,7 @@ use super::arguments::{Bytes, Native, by_layout, layout, logical, numbers, plain
 use super::values::mix;
 use super::{Aggregate, AggregateError, AggregateKind, AggregateSpec, assert_rows, same};
 use crate::Rows;
+use crate::growth;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int64Array, PrimitiveArray};
 use arrow::datatypes::DataType;
 use hashbrown::HashTable;
@@ -73,7 +74,7 @@ impl<S: Set> Aggregate for Distinct<S> {
     }
 
     fn resize(&mut self, groups: usize) {
-        self.counts.resize(groups, 0);
+        growth::resize(&mut self.counts, groups, 0);
     }
 
     fn update(&mut self, args: &[ArrayRef], rows: Rows<'_>, ids: &[u32]) -> Result<(), AggregateError> {

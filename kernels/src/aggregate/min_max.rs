@@ -5,6 +5,7 @@ use super::values::{ByteStrings, Values};
 use super::{Aggregate, AggregateError, assert_rows, same};
 use crate::Rows;
 use crate::ahead::for_each;
+use crate::growth;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, PrimitiveArray};
 use arrow::datatypes::DataType;
 use std::any::Any;
@@ -93,7 +94,8 @@ where
     }
 
     fn resize(&mut self, groups: usize) {
-        self.keys.resize(groups, self.identity());
+        let identity = self.identity();
+        growth::resize(&mut self.keys, groups, identity);
         if let Some(seen) = &mut self.seen {
             seen.resize(groups, false);
         }

@@ -6,6 +6,7 @@ use super::arguments::{feed_doubles, numbers, plain_type};
 use super::variance::{is_root, is_sample};
 use super::{Aggregate, AggregateError, AggregateKind, assert_rows, same};
 use crate::Rows;
+use crate::growth;
 use arrow::array::{Array, ArrayRef, BinaryArray, Float64Array};
 use arrow::datatypes::DataType;
 use std::any::Any;
@@ -51,7 +52,7 @@ impl<const POWERS: usize> Aggregate for Plain<POWERS> {
     }
 
     fn resize(&mut self, groups: usize) {
-        self.states.resize(groups, ([0.0; POWERS], 0));
+        growth::resize(&mut self.states, groups, ([0.0; POWERS], 0));
     }
 
     fn update(&mut self, args: &[ArrayRef], rows: Rows<'_>, ids: &[u32]) -> Result<(), AggregateError> {

@@ -2,6 +2,7 @@
 
 use super::AggregateError;
 use super::arguments::{Bytes, Native, bytes_array, logical, numbers};
+use crate::growth;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
@@ -60,7 +61,7 @@ where
     }
 
     fn resize(&mut self, groups: usize) {
-        self.0.resize(groups, T::Native::default());
+        growth::resize(&mut self.0, groups, T::Native::default());
     }
 
     fn compare(&self, group: usize, column: &Self::Column, row: usize) -> Ordering {

@@ -14,6 +14,7 @@ use super::wide::Wide;
 use crate::ahead::for_each;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::{Level, level};
+use crate::growth;
 use arrow::array::{Array, BinaryArray, BinaryBuilder};
 use hashbrown::HashMap;
 use num_bigint::{BigInt, BigUint};
@@ -113,7 +114,7 @@ impl<C: Cell> ExactColumn<C> {
 
     /// Grows to `groups`; new ones have no rows.
     pub fn resize(&mut self, groups: usize) {
-        self.cells.resize(groups, C::default());
+        growth::resize(&mut self.cells, groups, C::default());
         if !self.specials.is_empty() {
             self.specials.resize(groups, 0);
         }

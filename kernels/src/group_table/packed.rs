@@ -6,6 +6,7 @@ use super::{GroupTableError, hash};
 use crate::Rows;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::{Level, level};
+use crate::growth;
 use arrow::array::ArrayRef;
 
 /// Above this many bytes of buckets a block asks for its cache lines ahead.
@@ -78,11 +79,10 @@ impl<const W: usize> Buckets<W> {
             let room = if self.used > EXPECTED_MIN { (self.expected * 3 / 2 + 1).next_power_of_two() } else { 0 };
             let n = super::grown(self.buckets.len()).max(room);
             let old = std::mem::replace(&mut self.buckets, vec![Bucket { key: [0; W], id_plus_one: 0 }; n]);
-            for bucket in old {
-                if bucket.id_plus_one != 0 {
-                    self.place(bucket, hash::of_words(&bucket.key));
-                }
+            for bucket in old.iter().filter(|bucket| bucket.id_plus_one != 0) {
+                self.place(*bucket, hash::of_words(&bucket.key));
             }
+            growth::discard(old);
         }
         let id = *next;
         *next += 1;
@@ -123,9 +123,9 @@ struct Direct {
     rows: usize,
 }
 
-/// A direct table has no more entries than 2 to this power: they stay in the second-level cache.
+/// A direct table has no more entries than 2 to this power: a quarter of the bytes that as many buckets take.
 #[cfg(target_arch = "x86_64")]
-const DIRECT_BITS_MAX: u32 = 16;
+const DIRECT_BITS_MAX: u32 = 20;
 
 #[cfg(target_arch = "x86_64")]
 impl Direct {
@@ -155,8 +155,12 @@ impl Direct {
         ids: &mut [u32],
         next: &mut u32,
     ) -> Result<(), GroupTableError> {
+        let place = |key: &[u64; W]| std::arch::x86_64::_pext_u64(key[0], self.bits) as usize;
+        if size_of_val(&self.ids[..]) > PREFETCH_BYTES {
+            keys.iter().for_each(|key| hash::prefetch(&self.ids[place(key)]));
+        }
         for (key, id) in keys.iter().zip(ids) {
-            let entry = &mut self.ids[std::arch::x86_64::_pext_u64(key[0], self.bits) as usize];
+            let entry = &mut self.ids[place(key)];
             if *entry == 0 {
                 *entry = buckets.find_or_insert(key, hash::of_words(key), next)? + 1;
             }
