@@ -5,7 +5,7 @@
 //! out of goes back to the system at once.
 
 /// Smaller arrays are left to the allocator.
-const LARGE_BYTES: usize = 1 << 20;
+const LARGE_BYTES: usize = 1 << 18;
 
 /// Grows to `len` items, the new ones being `value`; or shortens.
 pub fn resize<T: Copy>(items: &mut Vec<T>, len: usize, value: T) {

@@ -5,11 +5,12 @@
 //! a hash of their keys, each with a lock; a worker sorts the rows of a batch by part and takes the parts that are free.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::concat;
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::*;
 
 use crate::Rows;
@@ -24,6 +25,8 @@ const SAMPLE: usize = 4096;
 pub struct SharedState {
     /// Columns of the key.
     keys: Vec<usize>,
+    /// These, and those of arguments and filters.
+    reads: BTreeSet<usize>,
     parts: Vec<Mutex<Box<dyn GroupState>>>,
     /// The part that the next update begins with, so that workers begin apart.
     next: AtomicUsize,
@@ -57,8 +60,11 @@ impl SharedState {
     ) -> Result<Self, ProgramError> {
         let parts = 4 * workers;
         let part = |_| device.state(program, expected / parts).map(Mutex::new);
+        let keys: Vec<usize> = program.keys.iter().map(|(column, _)| *column).collect();
+        let of_calls = program.aggregates.iter().flat_map(|call| call.args.iter().chain(&call.filter));
         Ok(SharedState {
-            keys: program.keys.iter().map(|(column, _)| *column).collect(),
+            reads: keys.iter().chain(of_calls).copied().collect(),
+            keys,
             parts: (0..parts).map(part).collect::<Result<_, _>>()?,
             next: AtomicUsize::new(0),
         })
@@ -67,22 +73,33 @@ impl SharedState {
     /// Folds the selected rows in.
     pub fn update(&self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), ProgramError> {
         let keys: Vec<&ArrayRef> = self.keys.iter().map(|key| &columns[*key]).collect();
-        let by_part = sorted(&keys, rows, self.parts.len());
+        let ByPart { rows, starts } = sorted(&keys, rows, self.parts.len());
+        // Each column is brought into the order of the parts once: the parts then read it from end to end.
+        let (order, mut columns) = (UInt32Array::from(rows), columns.to_vec());
+        for read in &self.reads {
+            columns[*read] = take(&columns[*read], &order, None).map_err(GroupTableError::from)?;
+        }
+        let fold = |part: usize, state: &mut dyn GroupState| {
+            let (start, len) = (starts[part], starts[part + 1] - starts[part]);
+            let mut own = columns.clone();
+            self.reads.iter().for_each(|read| own[*read] = columns[*read].slice(start, len));
+            state.update(&own, Rows::All(len))
+        };
         let first = self.next.fetch_add(1, Ordering::Relaxed) * 3;
         let mut busy: Vec<usize> = (0..self.parts.len()).map(|i| (first + i) % self.parts.len()).collect();
-        busy.retain(|part| !by_part.rows(*part).is_empty());
+        busy.retain(|part| starts[*part] < starts[part + 1]);
         // Those that are free first, then those that were not.
         let mut failed = None;
         busy.retain(|part| match self.parts[*part].try_lock() {
             Ok(mut state) => {
-                failed = failed.take().or(state.update(columns, Rows::List(by_part.rows(*part))).err());
+                failed = failed.take().or(fold(*part, state.as_mut()).err());
                 false
             }
             Err(_) => true,
         });
         for part in busy {
             let mut state = self.parts[part].lock().unwrap_or_else(PoisonError::into_inner);
-            failed = failed.take().or(state.update(columns, Rows::List(by_part.rows(part))).err());
+            failed = failed.take().or(fold(part, state.as_mut()).err());
         }
         failed.map_or(Ok(()), Err)
     }
@@ -176,12 +193,6 @@ struct ByPart {
     rows: Vec<u32>,
     /// Where the rows of each part begin; the last entry is their end.
     starts: Vec<usize>,
-}
-
-impl ByPart {
-    fn rows(&self, part: usize) -> &[u32] {
-        &self.rows[self.starts[part]..self.starts[part + 1]]
-    }
 }
 
 /// The selected rows by the hash of their keys, in order within a part.

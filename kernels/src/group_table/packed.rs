@@ -123,14 +123,19 @@ struct Direct {
     rows: usize,
 }
 
-/// A direct table has no more entries than 2 to this power: a quarter of the bytes that as many buckets take.
+/// A direct table has no more entries than 2 to this power.
 #[cfg(target_arch = "x86_64")]
 const DIRECT_BITS_MAX: u32 = 20;
 
+/// One of more entries than stay in the second-level cache has at most two for each key.
+#[cfg(target_arch = "x86_64")]
+const DIRECT_SPARSE_MAX: usize = 1 << 16;
+
 #[cfg(target_arch = "x86_64")]
 impl Direct {
-    /// Whether a block of these keys can be looked up. Memory follows the rows: an array is made when there were as many.
-    fn takes<const W: usize>(&mut self, keys: &[[u64; W]]) -> bool {
+    /// Whether a block of these keys can be looked up, where there are `used` keys so far. Memory follows the rows: an array
+    /// is made when there were as many.
+    fn takes<const W: usize>(&mut self, keys: &[[u64; W]], used: usize) -> bool {
         if W != 1 || self.bits.count_ones() > DIRECT_BITS_MAX {
             return false;
         }
@@ -140,7 +145,8 @@ impl Direct {
             (self.bits, self.ids) = (bits, vec![]);
         }
         let entries = 1 << bits.count_ones().min(DIRECT_BITS_MAX + 1);
-        if bits.count_ones() > DIRECT_BITS_MAX || entries > self.rows {
+        let is_sparse = entries > DIRECT_SPARSE_MAX && entries > 2 * used;
+        if bits.count_ones() > DIRECT_BITS_MAX || entries > self.rows || is_sparse {
             return false;
         }
         self.ids.resize(entries, 0);
@@ -279,7 +285,7 @@ impl<const W: usize> Packed<W> {
 
     fn probe_main(&mut self, keys: &[[u64; W]], ids: &mut [u32]) -> Result<(), GroupTableError> {
         #[cfg(target_arch = "x86_64")]
-        if level() >= Level::Avx2 && self.direct.takes(keys) {
+        if level() >= Level::Avx2 && self.direct.takes(keys, self.main.used) {
             // SAFETY: the processor has the instructions.
             return unsafe { self.direct.find(&mut self.main, keys, ids, &mut self.len) };
         }
