@@ -91,8 +91,7 @@ class Memory:
         return sizes if {"VmRSS", "RssAnon"} <= set(sizes) else None
 
     def groups(self):
-        """Keys come at random, so that all are there long before the end, and the allocator has given back what it held
-        while the tables grew. Workers have a table each, and each meets every key."""
+        """Keys come at random, so that all are there long before the end. Workers share one table."""
         groups, rows = (1_000_000, 120_000_000) if not self.args.smoke else (50_000, 2_000_000)
         print(f"# bytes a group: {groups:,} groups less one, resident while they stand, and the highest (with the result)")
         for sum_type, limit in GROUP_BYTES.items():
