@@ -5,11 +5,14 @@
 //! (the next chunk of the partition that is furthest behind in event time). So decode of batch n+1, compute of n and
 //! sink of n-1 overlap, and with one worker everything still happens, one after the other.
 //!
-//! Where nothing else is at hand and a chunk's rows take long, they are cut into a micro-batch for each worker, for the sake
-//! of latency.
+//! Here are the workers and what they compute; `reading` makes micro-batches, `serial` is the serial part.
 //!
 //! Bounds: `chunks_max` chunks decoded or being decoded, `queue_max` micro-batches waiting in a partition. A full queue
 //! stops the reading of its partition (backpressure).
+
+mod constant;
+mod reading;
+mod serial;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -20,13 +23,13 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
-use crate::batch::{DERIVED, MARK_MAX, MARK_MIN, Marks, MicroBatch, Offsets, Origin};
+use self::constant::ConstantRows;
+use self::serial::Serial;
+use crate::batch::{DERIVED, MARK_MIN, MicroBatch, Offsets};
 use crate::by_window::WindowDigests;
-use crate::connector::{
-    BadRecord, Chunk, DeadLetter, DeadLetterStore, Decoded, DecodedBatch, Next, PartitionReader, Sink,
-};
+use crate::connector::{DeadLetter, DeadLetterStore, PartitionReader, Sink};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Input, Output};
+use crate::graph::{Graph, Output};
 use crate::intake::{Intake, PreparedChunk};
 use crate::operators::Emit;
 use crate::profile::{Part, PartTime, Profile};
@@ -113,10 +116,6 @@ pub struct Execution {
     /// A source is asked for more only when all that came before is computed, closed and written: for measuring latency.
     pub step_by_step: bool,
 }
-
-/// Micro-batches that are cut for the sake of latency have at least so many rows, and would take at least so long whole.
-const SPLIT_ROWS_MIN: usize = 16_384;
-const SPLIT_NANOS_MIN: f64 = 1e6;
 
 /// What a run left behind.
 #[derive(Debug, Default)]
@@ -233,16 +232,6 @@ struct State {
     latencies_us: Vec<u64>,
     /// What computing a row takes a worker, smoothed.
     nanos_per_row: f64,
-}
-
-/// What only the serial part touches.
-struct Serial {
-    sinks: Vec<Box<dyn Sink>>,
-    digests: Vec<Digest>,
-    windows: Vec<WindowDigests>,
-    node_marks: Vec<i64>,
-    histories: Vec<Option<Box<dyn HistorySink>>>,
-    letters: Option<Box<dyn DeadLetterStore>>,
 }
 
 struct Runner<'g> {
@@ -510,210 +499,6 @@ impl Runner<'_> {
         Some((p, number, ready))
     }
 
-    /// The partition that should be read next: among those with room, the one furthest behind in event time.
-    fn next_partition(&self, state: &mut State, now: Instant) -> Option<usize> {
-        if state.stopping || state.history.len() > 8 * self.queue_max {
-            return None;
-        }
-        if self.execution.step_by_step && (state.serial_busy || !is_idle(state)) {
-            return None;
-        }
-        let room = state.chunks < self.chunks_max;
-        let open = |p: &Partition| {
-            !p.ended && !p.reading && p.queue.len() < self.queue_max && p.asleep_until.is_none_or(|t| t <= now)
-                // A partition that holds the watermark back may always read, or nothing would move.
-                && (room || (p.queue.is_empty() && p.chunks_given == p.chunks_applied))
-        };
-        let candidates = (0..state.partitions.len()).filter(|&p| open(&state.partitions[p]));
-        candidates.min_by_key(|&p| (state.partitions[p].mark, state.partitions[p].chunks_given))
-    }
-
-    fn next_timer(&self, state: &State, now: Instant) -> Duration {
-        let sleeping = state.partitions.iter().filter(|p| !p.ended && !p.reading).filter_map(|p| p.asleep_until);
-        let paced = state.partitions.iter().filter_map(|p| p.queue.front().map(|r| r.release));
-        let next = sleeping.chain(paced).min().map_or(Duration::from_millis(100), |t| t.saturating_duration_since(now));
-        next.clamp(Duration::from_micros(200), Duration::from_millis(100))
-    }
-
-    /// Takes the next chunk of a partition, decodes it, and applies all chunks that are next in order.
-    fn read<'s>(&'s self, mut state: MutexGuard<'s, State>, p: usize) -> MutexGuard<'s, State> {
-        let mut reader = state.partitions[p].reader.take().expect("a reader that is not with a worker is here");
-        state.partitions[p].reading = true;
-        drop(state);
-        let next = reader.next();
-        let mut state = self.lock();
-        let partition = &mut state.partitions[p];
-        partition.reader = Some(reader);
-        partition.reading = false;
-        let chunk = match next {
-            Err(error) => {
-                // What was good stays good: the partition ends here, the run goes on.
-                partition.ended = true;
-                state.broken.push(error);
-                return state;
-            }
-            Ok(Next::End) => {
-                partition.ended = true;
-                return state;
-            }
-            Ok(Next::Pending(pause)) => {
-                let now = Instant::now();
-                partition.asleep_until = Some(now + pause);
-                let idle = self.idles[partition.source];
-                if idle.is_some_and(|idle| now.duration_since(partition.last_rows) >= idle) {
-                    partition.is_idle = true;
-                }
-                return state;
-            }
-            Ok(Next::Chunk(chunk)) => chunk,
-        };
-        let number = partition.chunks_given;
-        partition.chunks_given += 1;
-        let (source, index, base) = (partition.source, partition.index, partition.offset);
-        state.chunks += 1;
-        let intake = self.intakes[source].clone();
-        let serial = intake.as_ref().is_some_and(|i| i.needs_offsets());
-        if serial {
-            // Offsets are in the rows: chunks are decoded one after the other.
-            state.partitions[p].reading = true;
-        }
-        drop(state);
-        self.wake.notify_all();
-        let start = self.clock();
-        let decoded = chunk.decode();
-        let rows = decoded.records as usize;
-        self.timed(Part::Decode, start, rows);
-        let start = self.clock();
-        let prepared = match intake {
-            Some(intake) => intake.prepare(decoded, index, base, wall_clock_us()),
-            None => Ok(constant_chunk(decoded)),
-        };
-        self.timed(Part::Intake, start, rows);
-        let mut state = self.lock();
-        if serial {
-            // Otherwise another worker may be at the reader by now.
-            state.partitions[p].reading = false;
-        }
-        match prepared {
-            Ok(prepared) => {
-                state.partitions[p].decoded.insert(number, prepared);
-                self.apply(&mut state, p);
-            }
-            Err(error) => fail(&mut state, error),
-        }
-        state
-    }
-
-    /// Gives rows their offsets and watermarks, in order, and queues them as micro-batches.
-    fn apply(&self, state: &mut State, p: usize) {
-        loop {
-            let number = state.partitions[p].chunks_applied;
-            if state.stopping {
-                state.partitions[p].decoded.clear();
-                return;
-            }
-            let Some(chunk) = state.partitions[p].decoded.remove(&number) else { return };
-            state.chunks -= 1;
-            let source = state.partitions[p].source;
-            let base = state.partitions[p].offset;
-            if let Some(error) = chunk.broken {
-                state.broken.push(error);
-            }
-            let mut letters = chunk.letters;
-            for letter in &mut letters {
-                letter.offset += base;
-            }
-            self.execution.counters.letters.fetch_add(letters.len() as u64, Ordering::Relaxed);
-            state.letters.extend(letters);
-            let now = Instant::now();
-            let announced = state.announced[source];
-            let workers = if is_idle(state) { self.execution.threads } else { 1 };
-            let nanos_per_row = state.nanos_per_row;
-            let partition = &mut state.partitions[p];
-            partition.chunks_applied += 1;
-            partition.offset = base + chunk.records;
-            if !chunk.batches.is_empty() {
-                partition.last_rows = now;
-            }
-            if let Some((rows, mark)) = chunk.skipped {
-                // The rows are in nobody's answer, but time went on over them.
-                self.execution.counters.rows_in.fetch_add(rows, Ordering::Relaxed);
-                partition.mark = partition.mark.max(mark);
-            }
-            let rate = self.rates[source];
-            let batch_rows = match rate {
-                Some(rate) => {
-                    ((rate * self.execution.delay_max.as_secs_f64()) as usize).clamp(1, self.execution.batch_rows)
-                }
-                None => self.execution.batch_rows,
-            };
-            for prepared in chunk.batches {
-                let n = prepared.columns.num_rows();
-                let batch_rows = match rate {
-                    None if n as f64 * nanos_per_row >= SPLIT_NANOS_MIN => {
-                        batch_rows.min(n.div_ceil(workers).max(SPLIT_ROWS_MIN))
-                    }
-                    _ => batch_rows,
-                };
-                let offsets = match prepared.offsets {
-                    Offsets::Run(first) => Offsets::Run(base + first),
-                    list => Offsets::List(Arc::new((0..n).map(|i| base + list.get(i)).collect())),
-                };
-                if partition.is_idle {
-                    // It comes back with the stage's watermark as a floor, so that it can not hold back what is closed.
-                    partition.is_idle = false;
-                    partition.mark = partition.mark.max(announced);
-                    partition.floors.push((offsets.get(0), announced));
-                }
-                let intake = self.intakes[source].as_ref();
-                let origin = intake.map(|i| {
-                    Arc::new(Origin {
-                        source: i.name.clone(),
-                        partition: partition.index,
-                        columns: prepared.raw.as_ref().unwrap_or(&prepared.columns).clone(),
-                        offsets: offsets.clone(),
-                        time: i.time.map(|t| prepared.columns.column(t).clone()),
-                    })
-                });
-                let whole =
-                    MicroBatch { partition: p as u32, offsets, origin, ..MicroBatch::derived(prepared.columns) };
-                let mut start = 0;
-                while start < n {
-                    let mut len = batch_rows.min(n - start);
-                    // A floor holds from its row on: it begins a micro-batch of its own.
-                    while partition.lent.front().is_some_and(|(at, _)| *at <= whole.offsets.get(start)) {
-                        let (at, floor) = partition.lent.pop_front().expect("looked at above");
-                        partition.mark = partition.mark.max(floor);
-                        partition.floors.push((at, floor));
-                    }
-                    if let Some((at, _)) = partition.lent.front() {
-                        len = (1..len).find(|l| whole.offsets.get(start + l) >= *at).unwrap_or(len);
-                    }
-                    let end = start + len;
-                    let release = match rate {
-                        None => now,
-                        Some(rate) => {
-                            partition.next_release =
-                                partition.next_release.max(now) + Duration::from_secs_f64(len as f64 / rate);
-                            partition.next_release
-                        }
-                    };
-                    let mut batch = if len == n { whole.clone() } else { whole.slice(start, len) };
-                    batch.marks = Marks::of(partition.mark, prepared.watermarks.as_ref().map(|w| w.slice(start, len)));
-                    partition.mark = batch.marks.max();
-                    let mark_after = partition.mark;
-                    partition.queue.push_back(Ready {
-                        batch,
-                        raw: prepared.raw.as_ref().filter(|_| self.keeps[source]).map(|r| r.slice(start, len)),
-                        mark_after,
-                        release,
-                    });
-                    start = end;
-                }
-            }
-        }
-    }
-
     /// Pushes a micro-batch through the part of the graph that keeps no order.
     fn compute(&self, slot: usize, batch: MicroBatch) -> Result<Done> {
         let mut done = Done::default();
@@ -765,143 +550,6 @@ impl Runner<'_> {
         }
         Ok(())
     }
-
-    /// Collects what the serial part should do now, if anything and if nobody is at it.
-    fn serial_work(&self, state: &mut State) -> Option<SerialWork> {
-        if state.serial_busy {
-            return None;
-        }
-        let mut work = SerialWork {
-            done: vec![],
-            marks: state.announced.clone(),
-            history: vec![],
-            letters: vec![],
-            finish: false,
-        };
-        for p in &mut state.partitions {
-            while p.entries.front().is_some_and(|e| e.done.is_some()) {
-                let entry = p.entries.pop_front().expect("looked at above");
-                p.first_entry += 1;
-                p.completed = p.completed.max(entry.mark_after);
-                work.done.push(entry.done.expect("looked at above"));
-            }
-            let drained =
-                p.entries.is_empty() && p.queue.is_empty() && (state.stopping || p.chunks_given == p.chunks_applied);
-            p.finished = drained && !p.reading && (p.ended || state.stopping);
-        }
-        for (source, mark) in work.marks.iter_mut().enumerate() {
-            let mut least: Option<i64> = None;
-            for p in state.partitions.iter().filter(|p| p.source == source && !p.is_idle) {
-                let closes = p.finished && p.ended && !state.stopping && self.ends[source] == End::Input;
-                let own = if closes { MARK_MAX } else { p.completed };
-                least = Some(least.map_or(own, |l| l.min(own)));
-            }
-            if let Some(least) = least {
-                *mark = (*mark).max(least);
-            }
-        }
-        work.finish = state.partitions.iter().all(|p| p.finished);
-        if work.finish && !state.stopping {
-            // The repeated run had heard more than its partitions say now: idle ones did not hold it back.
-            for (mark, end) in work.marks.iter_mut().zip(&self.ends) {
-                if let End::Stopped(Some(last)) = end {
-                    *mark = (*mark).max(*last);
-                }
-            }
-        }
-        let moved = work.marks != state.announced;
-        if work.done.is_empty() && !moved && !work.finish && state.history.is_empty() && state.letters.is_empty() {
-            return None;
-        }
-        // History and letters alone can wait for a batch to come with them.
-        work.history = state.history.drain(..).collect();
-        work.letters = std::mem::take(&mut state.letters);
-        state.announced.clone_from(&work.marks);
-        state.serial_busy = true;
-        Some(work)
-    }
-
-    /// Everything that must happen in order. True once the run is over.
-    fn serial_part(&self, work: SerialWork) -> Result<bool> {
-        let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
-        let serial = &mut *serial;
-        for (source, partition, columns, offsets, mark) in &work.history {
-            if let Some(history) = &mut serial.histories[*source] {
-                history.append(*partition, columns, offsets, *mark)?;
-            }
-        }
-        for history in serial.histories.iter_mut().flatten() {
-            history.tick(false)?;
-        }
-        self.keep_letters(serial, &work.letters)?;
-        for done in work.done {
-            self.flush(serial, done)?;
-        }
-        if let Some(least) = work.marks.iter().min() {
-            self.execution.counters.watermark.store(*least, Ordering::Relaxed);
-        }
-        let slot = self.execution.threads;
-        for (index, node) in self.graph.nodes.iter().enumerate() {
-            let mark = node
-                .inputs
-                .iter()
-                .map(|input| match input {
-                    Input::Source(s) => work.marks[*s],
-                    Input::Node(n) => serial.node_marks[*n],
-                })
-                .min()
-                .unwrap_or(MARK_MAX);
-            if node.operator.is_stateless() {
-                serial.node_marks[index] = mark;
-                continue;
-            }
-            let mut emit = Emit::default();
-            let start = self.clock();
-            let after = node.operator.advance(mark, &mut emit)?;
-            self.timed(Part::Close(index), start, emit.batches.iter().map(MicroBatch::rows).sum());
-            let mut done = Done::default();
-            self.take(slot, &node.outputs, emit, &mut done)?;
-            self.flush(serial, done)?;
-            serial.node_marks[index] = after.max(serial.node_marks[index]);
-        }
-        if self.graph.is_endless() && self.graph.has_enough() {
-            self.enough.store(true, Ordering::Relaxed);
-        }
-        Ok(work.finish)
-    }
-
-    fn keep_letters(&self, serial: &mut Serial, letters: &[DeadLetter]) -> Result<()> {
-        match &mut serial.letters {
-            Some(store) if !letters.is_empty() => store.write(letters),
-            _ => Ok(()),
-        }
-    }
-
-    fn flush(&self, serial: &mut Serial, done: Done) -> Result<()> {
-        let (start, rows) = (self.clock(), done.rows.iter().map(|sink| sink.rows.num_rows()).sum());
-        let flushed = self.write(serial, done);
-        self.timed(Part::Write, start, rows);
-        flushed
-    }
-
-    fn write(&self, serial: &mut Serial, done: Done) -> Result<()> {
-        self.keep_letters(serial, &done.letters)?;
-        for SinkRows { sink, rows, digest, windows } in done.rows {
-            self.execution.counters.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
-            serial.digests[sink].merge(&digest);
-            serial.windows[sink].add(&windows);
-            serial.sinks[sink].write(&rows)?;
-        }
-        Ok(())
-    }
-}
-
-struct SerialWork {
-    done: Vec<Done>,
-    marks: Vec<i64>,
-    history: Vec<(usize, u32, RecordBatch, Offsets, i64)>,
-    letters: Vec<DeadLetter>,
-    finish: bool,
 }
 
 /// Whether no chunk is with a worker or waiting, and no micro-batch either.
@@ -911,44 +559,6 @@ fn is_idle(state: &State) -> bool {
 
 fn fail(state: &mut State, error: Error) {
     state.error.get_or_insert(error);
-}
-
-fn wall_clock_us() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
-}
-
-/// Constant rows need no intake.
-fn constant_chunk(decoded: Decoded) -> PreparedChunk {
-    let batches = decoded.batches.into_iter().map(|b| crate::intake::Prepared {
-        columns: b.batch,
-        raw: None,
-        shown: None,
-        offsets: Offsets::Run(0),
-        watermarks: None,
-    });
-    PreparedChunk { records: decoded.records, batches: batches.collect(), broken: decoded.broken, ..Default::default() }
-}
-
-/// Reads rows that are in the plan itself.
-struct ConstantRows(Option<RecordBatch>);
-
-impl PartitionReader for ConstantRows {
-    fn next(&mut self) -> Result<Next> {
-        Ok(match self.0.take() {
-            Some(rows) => Next::Chunk(Box::new(ConstantChunk(rows))),
-            None => Next::End,
-        })
-    }
-}
-
-struct ConstantChunk(RecordBatch);
-
-impl Chunk for ConstantChunk {
-    fn decode(self: Box<Self>) -> Decoded {
-        let records = self.0.num_rows() as u64;
-        let bad: Vec<BadRecord> = vec![];
-        Decoded { batches: vec![DecodedBatch { batch: self.0, records: None }], records, bad, ..Default::default() }
-    }
 }
 
 /// Keeps rows in memory: tables that are loaded for a join, results for tests and the shell.
@@ -975,7 +585,7 @@ mod tests {
     use arrow::array::{ArrayRef, Int64Array};
 
     use super::*;
-    use crate::graph::{SinkNode, SourceNode};
+    use crate::graph::{Input, SinkNode, SourceNode};
     use crate::operators::Operator;
 
     struct Bug;

@@ -1,0 +1,165 @@
+//! The serial part: everything that must happen in order, by one worker at a time.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use arrow::array::RecordBatch;
+use pelton_kernels::digest::Digest;
+
+use super::{Done, End, HistorySink, Runner, SinkRows, State};
+use crate::batch::{MARK_MAX, MicroBatch, Offsets};
+use crate::by_window::WindowDigests;
+use crate::connector::{DeadLetter, DeadLetterStore, Sink};
+use crate::error::Result;
+use crate::graph::Input;
+use crate::operators::Emit;
+use crate::profile::Part;
+
+/// What only the serial part touches.
+pub(super) struct Serial {
+    pub(super) sinks: Vec<Box<dyn Sink>>,
+    pub(super) digests: Vec<Digest>,
+    pub(super) windows: Vec<WindowDigests>,
+    pub(super) node_marks: Vec<i64>,
+    pub(super) histories: Vec<Option<Box<dyn HistorySink>>>,
+    pub(super) letters: Option<Box<dyn DeadLetterStore>>,
+}
+
+pub(super) struct SerialWork {
+    done: Vec<Done>,
+    marks: Vec<i64>,
+    history: Vec<(usize, u32, RecordBatch, Offsets, i64)>,
+    letters: Vec<DeadLetter>,
+    finish: bool,
+}
+
+impl Runner<'_> {
+    /// Collects what the serial part should do now, if anything and if nobody is at it.
+    pub(super) fn serial_work(&self, state: &mut State) -> Option<SerialWork> {
+        if state.serial_busy {
+            return None;
+        }
+        let mut work = SerialWork {
+            done: vec![],
+            marks: state.announced.clone(),
+            history: vec![],
+            letters: vec![],
+            finish: false,
+        };
+        for p in &mut state.partitions {
+            while p.entries.front().is_some_and(|e| e.done.is_some()) {
+                let entry = p.entries.pop_front().expect("looked at above");
+                p.first_entry += 1;
+                p.completed = p.completed.max(entry.mark_after);
+                work.done.push(entry.done.expect("looked at above"));
+            }
+            let drained =
+                p.entries.is_empty() && p.queue.is_empty() && (state.stopping || p.chunks_given == p.chunks_applied);
+            p.finished = drained && !p.reading && (p.ended || state.stopping);
+        }
+        for (source, mark) in work.marks.iter_mut().enumerate() {
+            let mut least: Option<i64> = None;
+            for p in state.partitions.iter().filter(|p| p.source == source && !p.is_idle) {
+                let closes = p.finished && p.ended && !state.stopping && self.ends[source] == End::Input;
+                let own = if closes { MARK_MAX } else { p.completed };
+                least = Some(least.map_or(own, |l| l.min(own)));
+            }
+            if let Some(least) = least {
+                *mark = (*mark).max(least);
+            }
+        }
+        work.finish = state.partitions.iter().all(|p| p.finished);
+        if work.finish && !state.stopping {
+            // The repeated run had heard more than its partitions say now: idle ones did not hold it back.
+            for (mark, end) in work.marks.iter_mut().zip(&self.ends) {
+                if let End::Stopped(Some(last)) = end {
+                    *mark = (*mark).max(*last);
+                }
+            }
+        }
+        let moved = work.marks != state.announced;
+        if work.done.is_empty() && !moved && !work.finish && state.history.is_empty() && state.letters.is_empty() {
+            return None;
+        }
+        // History and letters alone can wait for a batch to come with them.
+        work.history = state.history.drain(..).collect();
+        work.letters = std::mem::take(&mut state.letters);
+        state.announced.clone_from(&work.marks);
+        state.serial_busy = true;
+        Some(work)
+    }
+
+    /// Everything that must happen in order. True once the run is over.
+    pub(super) fn serial_part(&self, work: SerialWork) -> Result<bool> {
+        let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
+        let serial = &mut *serial;
+        for (source, partition, columns, offsets, mark) in &work.history {
+            if let Some(history) = &mut serial.histories[*source] {
+                history.append(*partition, columns, offsets, *mark)?;
+            }
+        }
+        for history in serial.histories.iter_mut().flatten() {
+            history.tick(false)?;
+        }
+        self.keep_letters(serial, &work.letters)?;
+        for done in work.done {
+            self.flush(serial, done)?;
+        }
+        if let Some(least) = work.marks.iter().min() {
+            self.execution.counters.watermark.store(*least, Ordering::Relaxed);
+        }
+        let slot = self.execution.threads;
+        for (index, node) in self.graph.nodes.iter().enumerate() {
+            let mark = node
+                .inputs
+                .iter()
+                .map(|input| match input {
+                    Input::Source(s) => work.marks[*s],
+                    Input::Node(n) => serial.node_marks[*n],
+                })
+                .min()
+                .unwrap_or(MARK_MAX);
+            if node.operator.is_stateless() {
+                serial.node_marks[index] = mark;
+                continue;
+            }
+            let mut emit = Emit::default();
+            let start = self.clock();
+            let after = node.operator.advance(mark, &mut emit)?;
+            self.timed(Part::Close(index), start, emit.batches.iter().map(MicroBatch::rows).sum());
+            let mut done = Done::default();
+            self.take(slot, &node.outputs, emit, &mut done)?;
+            self.flush(serial, done)?;
+            serial.node_marks[index] = after.max(serial.node_marks[index]);
+        }
+        if self.graph.is_endless() && self.graph.has_enough() {
+            self.enough.store(true, Ordering::Relaxed);
+        }
+        Ok(work.finish)
+    }
+
+    fn keep_letters(&self, serial: &mut Serial, letters: &[DeadLetter]) -> Result<()> {
+        match &mut serial.letters {
+            Some(store) if !letters.is_empty() => store.write(letters),
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&self, serial: &mut Serial, done: Done) -> Result<()> {
+        let (start, rows) = (self.clock(), done.rows.iter().map(|sink| sink.rows.num_rows()).sum());
+        let flushed = self.write(serial, done);
+        self.timed(Part::Write, start, rows);
+        flushed
+    }
+
+    fn write(&self, serial: &mut Serial, done: Done) -> Result<()> {
+        self.keep_letters(serial, &done.letters)?;
+        for SinkRows { sink, rows, digest, windows } in done.rows {
+            self.execution.counters.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
+            serial.digests[sink].merge(&digest);
+            serial.windows[sink].add(&windows);
+            serial.sinks[sink].write(&rows)?;
+        }
+        Ok(())
+    }
+}
