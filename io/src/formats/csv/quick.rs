@@ -20,6 +20,9 @@ use super::{Found, Slot, index};
 /// As much text is indexed at once; it stays in the nearest cache until its fields are read. Longer records are odd.
 /// Tests meet the edges of stretches more often.
 const STRETCH_BYTES: usize = if cfg!(test) { 300 } else { 16 << 10 };
+/// As many records at most are read column by column before the next ones are. Behind an odd one it is one, then two and so
+/// on, so that where all are odd little is read twice.
+const OFFER_MAX: usize = 1024;
 /// Text goes on this far behind the last record, so that it can be read 64 bytes at once.
 const MARGIN_BYTES: usize = 64;
 
@@ -53,6 +56,8 @@ struct Filled {
 struct Next {
     at: usize,
     record: u32,
+    /// As many records are read next at most.
+    offer: usize,
     /// A place up to which lines were counted, and the number of the line that begins there.
     line: (usize, u64),
     slots: Vec<Slot>,
@@ -97,7 +102,7 @@ impl<'a> Lines<'a> {
             shape,
             text,
             tail: None,
-            next: Next { at: 0, record: 0, line: (0, line), slots: vec![] },
+            next: Next { at: 0, record: 0, offer: OFFER_MAX, line: (0, line), slots: vec![] },
             separators: index::Places::default(),
             utf8,
             level: level.min(cpu::level()),
@@ -133,16 +138,15 @@ impl<'a> Lines<'a> {
         index::separators(text, stretch.clone(), &shape.syntax, self.level, &mut self.separators);
         let mut left = self.separators.as_slice();
         while left.len() >= width && next.record < numbers.end && next.at < self.text.len() {
-            let most = (numbers.end - next.record) as usize;
-            let records = &left[..left.len().min(most.saturating_mul(width))];
-            let taken = take(self.level, shape, self.utf8, text, next.at - skipped, records, columns);
-            let (used, rest) = left.split_at(taken * width);
-            if let Some(&last) = used.last() {
-                next.at = last as usize + 1 + skipped;
+            let offered = (left.len() / width).min((numbers.end - next.record) as usize).min(next.offer);
+            let taken = take(self.level, shape, self.utf8, text, next.at - skipped, &left[..offered * width], columns);
+            if let Some(last) = (taken * width).checked_sub(1) {
+                next.at = left[last] as usize + 1 + skipped;
                 next.record += taken as u32;
             }
-            left = rest;
-            if left.len() >= width && next.record < numbers.end && next.at < self.text.len() {
+            left = &left[taken * width..];
+            next.offer = if taken < offered { 1 } else { (next.offer * 2).min(OFFER_MAX) };
+            if taken < offered {
                 let rows = (next.record - numbers.start) as usize - odd.len();
                 columns.iter_mut().for_each(|filled| filled.column.truncate(rows));
                 next.pass_odd(self.text, shape, odd);
@@ -166,7 +170,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Decodes records up to the first odd one, and says how many; of that one, columns may hold a value too many.
+/// Decodes the records from `at` on up to the first odd one, and says how many; columns may hold values of more.
 fn take(
     level: Level,
     shape: &Shape,
@@ -176,78 +180,88 @@ fn take(
     separators: &[u32],
     columns: &mut [Filled],
 ) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,bmi1,bmi2")]
-        fn avx2(
-            shape: &Shape,
-            utf8: bool,
-            text: &[u8],
-            at: usize,
-            separators: &[u32],
-            columns: &mut [Filled],
-        ) -> usize {
-            records::<scan::Avx2>(shape, utf8, text, at, separators, columns)
-        }
-        if level >= Level::Avx2 {
-            // SAFETY: the processor has what the level says.
-            return unsafe { avx2(shape, utf8, text, at, separators, columns) };
-        }
+    let mut count = well_formed(shape, utf8, text, at, separators);
+    for filled in columns {
+        let fields = Fields { shape, text, at, separators: &separators[..count * shape.width], place: filled.place };
+        count = fields.fill_at(level, &mut filled.column);
     }
-    records::<scan::Plain>(shape, utf8, text, at, separators, columns)
+    count
 }
 
-#[inline(always)]
-fn records<S: Scan>(
-    shape: &Shape,
-    utf8: bool,
-    text: &[u8],
-    mut at: usize,
-    separators: &[u32],
-    columns: &mut [Filled],
-) -> usize {
-    let mut taken = 0;
+/// How many records there are up to the first that has too few fields or too many, or may be none.
+fn well_formed(shape: &Shape, utf8: bool, text: &[u8], mut at: usize, separators: &[u32]) -> usize {
+    let mut count = 0;
     for ends in separators.chunks_exact(shape.width) {
-        let end = ends[shape.width - 1] as usize;
-        if !utf8 && std::str::from_utf8(&text[at..end]).is_err() {
+        let Some((&last, inner)) = ends.split_last() else { break };
+        let end = last as usize;
+        let as_wide = text[end] == b'\n' && !inner.iter().any(|&end| text[end as usize] == b'\n');
+        // Blank lines and comments are no records.
+        let maybe_none = matches!(text[at], b'\n' | b'\r') || shape.syntax.comments && text[at] == b'#';
+        if !as_wide || maybe_none || !utf8 && std::str::from_utf8(&text[at..end]).is_err() {
             break;
         }
-        if record::<S>(shape, text, at, ends, columns).is_err() {
-            break;
-        }
-        (at, taken) = (end + 1, taken + 1);
+        (at, count) = (end + 1, count + 1);
     }
-    taken
+    count
 }
 
-/// Decodes the record that begins at `at` and whose fields end at `ends`.
-#[inline(always)]
-fn record<S: Scan>(shape: &Shape, text: &[u8], at: usize, ends: &[u32], columns: &mut [Filled]) -> Plainly<()> {
-    let (&last, inner) = ends.split_last().ok_or(Odd)?;
-    if text[last as usize] != b'\n' || inner.iter().any(|&end| text[end as usize] == b'\n') {
-        return Err(Odd);
+/// One field of some records, the first of which begins at `at`.
+struct Fields<'a> {
+    shape: &'a Shape,
+    text: &'a [u8],
+    at: usize,
+    separators: &'a [u32],
+    place: usize,
+}
+
+impl Fields<'_> {
+    /// Fills a column with them up to the first odd one, with the instructions of `level`; says how many these are.
+    fn fill_at(&self, level: Level, column: &mut Column) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,bmi1,bmi2")]
+            fn avx2(fields: &Fields, column: &mut Column) -> usize {
+                fields.fill::<scan::Avx2>(column)
+            }
+            if level >= Level::Avx2 {
+                // SAFETY: the processor has what the level says.
+                return unsafe { avx2(self, column) };
+            }
+        }
+        self.fill::<scan::Plain>(column)
     }
-    // Blank lines and comments are no records.
-    if matches!(text[at], b'\n' | b'\r') || shape.syntax.comments && text[at] == b'#' {
-        return Err(Odd);
+
+    #[inline(always)]
+    fn fill<S: Scan>(&self, column: &mut Column) -> usize {
+        let (width, mut at, mut count) = (self.shape.width, self.at, 0);
+        for ends in self.separators.chunks_exact(width) {
+            let start = if self.place == 0 { at } else { ends[self.place - 1] as usize + 1 };
+            if self.read::<S>(start, ends[self.place] as usize, column).is_err() {
+                break;
+            }
+            (at, count) = (ends[width - 1] as usize + 1, count + 1);
+        }
+        count
     }
-    for Filled { place, column } in columns {
-        let start = if *place == 0 { at } else { ends[*place - 1] as usize + 1 };
-        let mut end = ends[*place] as usize;
-        if *place == inner.len() && end > start && text[end - 1] == b'\r' {
+
+    /// Reads the field from `start` to the separator at `end`.
+    #[inline(always)]
+    fn read<S: Scan>(&self, start: usize, mut end: usize, column: &mut Column) -> Plainly<()> {
+        let (text, syntax) = (self.text, &self.shape.syntax);
+        if self.place + 1 == self.shape.width && end > start && text[end - 1] == b'\r' {
             end -= 1;
             if end > start && text[end - 1] == b'\r' {
                 return Err(Odd);
             }
         }
-        match shape.syntax.quote {
+        match syntax.quote {
             Some(quote) if text[start] == quote => column.read_quoted::<S>(text, start + 1, end - 1, quote)?,
             _ if start == end => column.push_null(),
-            _ if shape.syntax.null_literal.as_ref().is_some_and(|null| null.as_bytes() == &text[start..end]) => {
+            _ if syntax.null_literal.as_ref().is_some_and(|null| null.as_bytes() == &text[start..end]) => {
                 column.push_null()
             }
             _ => column.read_field::<S>(text, start, end)?,
         }
+        Ok(())
     }
-    Ok(())
 }
