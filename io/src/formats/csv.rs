@@ -377,7 +377,7 @@ impl CsvRecords {
             let first = part.first;
             records = first + part.records;
             let done = out
-                .part(part, text, Origin::Csv, &self.file, &line_of, |odd, out| self.fit_slowly(text, odd, whole, out));
+                .part(part, text, Origin::Csv, &self.file, line_of, |odd, out| self.fit_slowly(text, odd, whole, out));
             if let Err(cause) = done {
                 let number = line_of(first).number;
                 broken = Some(self.file.broken(format!("cannot be decoded from line {number}")).because(cause));

@@ -201,7 +201,7 @@ impl JsonRecords {
         while let Some(part) = parts.next(self.wanted.decode_rows()) {
             let first = part.first;
             records = first + part.records;
-            let done = out.part(part, text, Origin::Json, &self.file, &line_of, |odd, out| {
+            let done = out.part(part, text, Origin::Json, &self.file, line_of, |odd, out| {
                 let (records, lines): (Vec<u32>, Vec<Line>) = odd.iter().copied().unzip();
                 self.fit_slowly(text, &lines, &records, out)
             });

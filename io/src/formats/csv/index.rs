@@ -213,10 +213,10 @@ impl Sought for Separators<'_> {
         // A place more than there are may be written in each group of eight.
         room.resize(room.len().max(walk.end.saturating_sub(walk.at) + 2 * BLOCK_BYTES), 0);
         while let Some(block) = walk.next::<F, QUOTING>() {
-            let (mut left, mut groups) = (block.separators, room[*count..].chunks_exact_mut(8));
+            let (mut left, groups) = (block.separators, room[*count..].chunks_exact_mut(8));
             *count += left.count_ones() as usize;
             // Eight at once, though some may be none: mostly one group does.
-            while let Some(group) = groups.next() {
+            for group in groups {
                 for place in group {
                     *place = (block.at + left.trailing_zeros() as usize) as u32;
                     left &= left.wrapping_sub(1);
