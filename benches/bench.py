@@ -33,11 +33,13 @@ WORKERS = {
 }
 # Which workloads run when none is named, and from where: the light ones also from Parquet.
 PARQUET_TOO = ["ysb", "f1", "f2", "tpch_q1", "tpch_q6"]
-WORKLOADS = ["ysb", "f1", "f2", "f2d", "f3", "tpch_q1", "tpch_q6", "nx1", "nx2", "nx5x", "nx7x", "nx11", "jsonl"]
+WORKLOADS = ["ysb", "f1", "f2", "f2d", "f3", "tpch_q1", "tpch_q6", "nx1", "nx2", "nx5x", "nx7x", "nx11", "jsonl", "csv"]
 MICRO = ["ysb", "f1", "f2"]
 # Which generator makes a table (gen.py), and the folder it lies in.
 MADE_BY = {"ysb": "ysb", "ads": "ysb", "fraud": "fraud", "fraud_s": "fraud", "lineitem": "tpch"}
-MADE_BY |= {"bid": "nexmark", "person": "nexmark", "auction": "nexmark", "jsonl": "jsonl"}
+MADE_BY |= {"bid": "nexmark", "person": "nexmark", "auction": "nexmark", "jsonl": "jsonl", "csv": "csv"}
+# Tables that are text only, and what it is.
+TEXT = {"jsonl": "json", "csv": "csv"}
 
 SMALL, LARGE = 1024, 65536
 # (workload, source) -> at least this many times the best peer's rows per cpu-second, and the aim.
@@ -55,6 +57,7 @@ BARS = {
     ("nx7x", "mem"): (1.5, 3.0),
     ("nx11", "mem"): (2.0, 3.0),
     ("jsonl", "json"): (2.0, 4.0),
+    ("csv", "csv"): (2.0, 4.0),
 } | {(name, source): (1.0, 1.5) for name in PARQUET_TOO for source in ("raw", "zstd")}
 # (workload, source) -> rows per second on two threads, whatever the peers do.
 FLOORS = {("f1", "zstd"): 10e6}
@@ -195,10 +198,10 @@ class Data:
             cut = queries.F3_PARTS if name == "fraud_s" else 1 << 30
             if name == "ads":
                 place = {"path": str(self.dir / "ads" / "ads.parquet"), "rows": 1000}
-            elif name == "jsonl":
-                made = json.loads((self.dir / "jsonl.json").read_text())["rows"]
-                files = sorted((self.dir / name / source).glob("*.json"))[: self.parts or None]
-                place = {"path": self.links(name, source, files), "format": "json", "rows": min(made, len(files) << 20)}
+            elif name in TEXT:
+                made = json.loads((self.dir / f"{name}.json").read_text())["rows"]
+                files = sorted((self.dir / name / source).glob(f"*.{source}"))[: self.parts or None]
+                place = {"path": self.links(name, source, files), "format": source, "rows": min(made, len(files) << 20)}
             else:
                 mem = self.dir / folder / "mem.arrow"
                 reader = pa.ipc.open_file(pa.memory_map(str(mem)))
@@ -498,7 +501,7 @@ def jobs(args):
             sys.exit(f"bench: unknown workload '{name}'; known: {', '.join(queries.TABLES)}")
     listed = []
     for name in names:
-        sources = "json" if name == "jsonl" else args.src or ("mem,raw,zstd" if name in PARQUET_TOO else "mem")
+        sources = TEXT.get(name) or args.src or ("mem,raw,zstd" if name in PARQUET_TOO else "mem")
         listed += [("run", name, s) for s in sources.split(",") if s != "none"]
         if name in MICRO and args.micro is None:
             listed.append(("micro", name, LARGE))

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Seeded data generators. usage: PEERS_DATA=dir python gen.py [ysb|fraud|tpch|nexmark|keys|jsonl|all] [--rows N] [--parts P]
+"""Seeded data generators. usage: PEERS_DATA=dir python gen.py [ysb|fraud|tpch|nexmark|keys|jsonl|csv|all] [--rows N] [--parts P]
 Layout: $PEERS_DATA/<table>/{zstd,raw}/part-NNNNN.parquet (1,048,576 rows, one row group each)
 and $PEERS_DATA/<table>/mem.arrow (Arrow IPC file, uncompressed, same batches; mmap it for zero-copy).
-jsonl is JSON lines only: $PEERS_DATA/jsonl/json/part-NNNNN.json.
+jsonl is JSON lines only: $PEERS_DATA/jsonl/json/part-NNNNN.json; csv is CSV only: $PEERS_DATA/csv/csv/part-NNNNN.csv.
 --parts P stops after the first P parts; their rows are those of the whole table. $PEERS_DATA/<generator>.json says what is
 there, and a second call makes nothing that is there already."""
 import os, sys, time, argparse, json, shutil
@@ -155,10 +155,9 @@ def keys(n, seed=5):
                       "event_time": T0 + row.astype(np.int64) * 1000 // 50_000})
         pq.write_table(t, os.path.join(d, f"part-{i:05d}.parquet"), compression="zstd", row_group_size=PART, use_dictionary=["amount"])
 
-def jsonl(n, seed=6):
-    """Payments as JSON lines, one file a part: 12 fields, about 260 bytes a record, in order."""
-    rng = np.random.default_rng(seed); d = os.path.join(DATA, "jsonl", "json")
-    shutil.rmtree(d, ignore_errors=True); os.makedirs(d)
+def payments(n, seed=6):
+    """Payments of 12 fields as text, a part at a time, in order: number of the part and the fields."""
+    rng = np.random.default_rng(seed)
     cp = 1.0 / np.arange(1, 41) ** 0.9; cp = np.cumsum(cp / cp.sum())
     mccs = rng.choice(np.arange(3000, 9000), 300, replace=False)
     notes = pa.array(["", "paid in the shop", "gift", "Rechnung beglichen", "second attempt, first card refused", "caf\u00e9 \u2615"])
@@ -170,17 +169,44 @@ def jsonl(n, seed=6):
         k = min(PART, n - lo); row = np.arange(lo, lo + k, dtype=np.int64)
         amount = np.round(rng.lognormal(3.2, 1.1, k), 2)
         text = lambda values: pa.array(values).cast(pa.string())
-        fields = [('{"id":', text(row)), (',"card_id":', text(4_000_000_000_000_000 + rng.integers(0, 1_000_000, k) * 7919)),
-            (',"merchant":"Store ', text(rng.integers(0, 50_000, k))), ('","amount":', text(amount)), (',"fee":', text(np.round(amount * 0.029 + 0.3, 2))),
-            (',"country":"', pa.array(COUNTRIES).take(pa.array(np.minimum(np.searchsorted(cp, rng.random(k)), 39)))),
-            ('","mcc":', text(mccs[rng.integers(0, 300, k)])), (',"event_time":', text(T0 + row * 3_600_000 // n)),
-            (',"is_online":', text(rng.random(k) < 0.35)), (',"note":"', pick(notes, k)), ('","device":', pick(devices, k)), (',"tags":', pick(tags, k))]
-        pieces = [x for head, values in fields for x in (head, values)] + ["}\n"]
-        lines = pc.binary_join_element_wise(*pieces, "")                                # the last argument is the separator
-        with open(os.path.join(d, f"part-{i:05d}.json"), "wb") as f: f.write(lines.buffers()[2])
+        yield i, {"id": text(row), "card_id": text(4_000_000_000_000_000 + rng.integers(0, 1_000_000, k) * 7919),
+            "merchant": pc.binary_join_element_wise("Store ", text(rng.integers(0, 50_000, k)), ""),
+            "amount": text(amount), "fee": text(np.round(amount * 0.029 + 0.3, 2)),
+            "country": pa.array(COUNTRIES).take(pa.array(np.minimum(np.searchsorted(cp, rng.random(k)), 39))),
+            "mcc": text(mccs[rng.integers(0, 300, k)]), "event_time": text(T0 + row * 3_600_000 // n),
+            "is_online": text(rng.random(k) < 0.35), "note": pick(notes, k), "device": pick(devices, k), "tags": pick(tags, k)}
 
-MAKERS = {"ysb": (ysb, 50_000_000), "fraud": (fraud, 50_000_000), "tpch": (tpch, 30_000_000), "nexmark": (nexmark, 20_000_000), "keys": (keys, 20_000_000), "jsonl": (jsonl, 4 * PART)}
-CUT = ("ysb", "fraud", "tpch", "jsonl")                        # those that --parts can stop
+def text_parts(table, extension):
+    """an empty folder of a table that is text, and what writes a part of it: texts that lie one behind the other"""
+    d = os.path.join(DATA, table, extension); shutil.rmtree(d, ignore_errors=True); os.makedirs(d)
+    def write(i, head, *pieces):
+        lines = pc.binary_join_element_wise(*pieces, "")                                # the last argument is the separator
+        with open(os.path.join(d, f"part-{i:05d}.{extension}"), "wb") as f: f.write(head); f.write(lines.buffers()[2])
+    return write
+
+def jsonl(n):
+    """Payments as JSON lines, one file a part, about 260 bytes a record."""
+    write = text_parts("jsonl", "json"); strings = ("merchant", "country", "note")
+    for i, fields in payments(n):
+        pieces, before = [], "{"
+        for name, values in fields.items():
+            quote = '"' if name in strings else ""
+            pieces += [f'{before}"{name}":{quote}', values]; before = quote + ","
+        write(i, b"", *pieces, "}\n")
+
+def csv(n):
+    """The same payments as CSV, one file a part, about 160 bytes a record; quotes where there is a comma or a quote."""
+    write = text_parts("csv", "csv")
+    def quoted(values):
+        special = pc.match_substring_regex(values, '[,"]')
+        return pc.if_else(special, pc.binary_join_element_wise('"', pc.replace_substring(values, '"', '""'), '"', ""), values)
+    for i, fields in payments(n):
+        columns = [quoted(values) if name in ("note", "device", "tags") else values for name, values in fields.items()]
+        pieces = [x for values in columns for x in (values, ",")]
+        write(i, (",".join(fields) + "\n").encode(), *pieces[:-1], "\n")
+
+MAKERS = {"ysb": (ysb, 50_000_000), "fraud": (fraud, 50_000_000), "tpch": (tpch, 30_000_000), "nexmark": (nexmark, 20_000_000), "keys": (keys, 20_000_000), "jsonl": (jsonl, 4 * PART), "csv": (csv, 4 * PART)}
+CUT = ("ysb", "fraud", "tpch", "jsonl", "csv")                 # those that --parts can stop
 def make(which, rows=None, parts=None):
     """makes one data set unless it is there already, whole or at least as many parts of it; True if it had to"""
     maker, whole = MAKERS[which]; n = rows or whole; parts = (parts or None) if which in CUT else None

@@ -6,19 +6,26 @@ CL = ",".join(f"'{c}'" for c in F1_COUNTRIES)
 F3_PARTS = 10                       # F3 runs on the first 10 parts (10.5M rows): its output is ~1 row per input row
 # The fields of the JSON lines that its query reads, of twelve: name -> type in SQL
 JSONL = {"amount": "DOUBLE", "fee": "DOUBLE", "country": "VARCHAR", "mcc": "INTEGER", "event_time": "BIGINT", "is_online": "BOOLEAN"}
+# All twelve fields of the CSV, which holds the same payments.
+CSV = {"id": "BIGINT", "card_id": "BIGINT", "merchant": "VARCHAR", "amount": "DOUBLE", "fee": "DOUBLE", "country": "VARCHAR", "mcc": "INTEGER",
+       "event_time": "BIGINT", "is_online": "BOOLEAN", "note": "VARCHAR", "device": "VARCHAR", "tags": "VARCHAR"}
 # workload -> (tables, rows counted from the first table)
 TABLES = {"ysb": ["ysb", "ads"], "f1": ["fraud"], "f2": ["fraud"], "f2d": ["fraud"], "f3": ["fraud_s"],
-          "jsonl": ["jsonl"], "tpch_q1": ["lineitem"], "tpch_q6": ["lineitem"],
+          "jsonl": ["jsonl"], "csv": ["csv"], "tpch_q1": ["lineitem"], "tpch_q6": ["lineitem"],
           "nx1": ["bid"], "nx2": ["bid"], "nx5": ["bid"], "nx5x": ["bid"], "nx7": ["bid"], "nx7x": ["bid"], "nx8": ["person", "auction"], "nx11": ["bid"]}
+# The same question of the same payments, as JSON lines and as CSV.
+def payments(table):
+    return f"""SELECT country, mcc, event_time - event_time % {W60} AS w, count(*) AS n, sum(amount) AS s, min(amount) AS mn,
+   max(amount) AS mx, sum(fee) AS f FROM {table} WHERE is_online AND amount > {F1_MIN} AND country IN ({CL})
+   GROUP BY country, mcc, event_time - event_time % {W60}"""
 SQL = {
  "ysb": f"""SELECT a.campaign_id AS campaign_id, e.event_time - e.event_time % {W10} AS w, count(*) AS n
    FROM ysb e JOIN ads a ON e.ad_id = a.ad_id WHERE e.event_type = 'view' GROUP BY a.campaign_id, e.event_time - e.event_time % {W10}""",
  "f1": f"""SELECT country, mcc, event_time - event_time % {W60} AS w, count(*) AS n, sum(amount) AS s, avg(amount) AS a,
    min(amount) AS mn, max(amount) AS mx, stddev_samp(amount) AS sd
    FROM fraud WHERE amount > {F1_MIN} AND country IN ({CL}) GROUP BY country, mcc, event_time - event_time % {W60}""",
- "jsonl": f"""SELECT country, mcc, event_time - event_time % {W60} AS w, count(*) AS n, sum(amount) AS s, min(amount) AS mn,
-   max(amount) AS mx, sum(fee) AS f FROM jsonl WHERE is_online AND amount > {F1_MIN} AND country IN ({CL})
-   GROUP BY country, mcc, event_time - event_time % {W60}""",
+ "jsonl": payments("jsonl"),
+ "csv": payments("csv"),
  "f2": f"""SELECT card_id, event_time - event_time % {W600} AS w, count(*) AS n, sum(amount) AS s, max(amount) AS mx
    FROM fraud GROUP BY card_id, event_time - event_time % {W600}""",
  "f2d": f"""SELECT card_id, event_time - event_time % {W600} AS w, count(*) AS n, sum(amount) AS s, max(amount) AS mx,

@@ -11,9 +11,9 @@ def src_frame(t, src):
     if src == "mem":
         if t not in fr: fr[t] = pl.from_arrow(mem_table(t), rechunk=False)
         return fr[t].lazy()
-    if src == "json":
-        types = {"DOUBLE": pl.Float64, "VARCHAR": pl.String, "INTEGER": pl.Int32, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean}
-        return pl.scan_ndjson(files(t, src), schema={name: types[sql] for name, sql in JSONL.items()})
+    types = {"DOUBLE": pl.Float64, "VARCHAR": pl.String, "INTEGER": pl.Int32, "BIGINT": pl.Int64, "BOOLEAN": pl.Boolean}
+    if src == "json": return pl.scan_ndjson(files(t, src), schema={name: types[sql] for name, sql in JSONL.items()})
+    if src == "csv": return pl.scan_csv(files(t, src), schema={name: types[sql] for name, sql in CSV.items()})
     return pl.scan_parquet(files(t, src))
 def win(x, w): return (c(x) - c(x) % w).alias("w")
 def q_ysb(e, ads):
@@ -22,6 +22,7 @@ def q_f1(e):
     a = c("amount")
     return (e.filter((a > F1_MIN) & c("country").is_in(list(F1_COUNTRIES))).group_by("country", "mcc", win("event_time", W60))
         .agg(pl.len().alias("n"), a.sum().alias("s"), a.mean().alias("a"), a.min().alias("mn"), a.max().alias("mx"), a.std().alias("sd")))
+def q_csv(e): return q_jsonl(e)
 def q_jsonl(e):
     a = c("amount")
     return (e.filter(c("is_online") & (a > F1_MIN) & c("country").is_in(list(F1_COUNTRIES))).group_by("country", "mcc", win("event_time", W60))

@@ -1,5 +1,5 @@
 """Worker side of the harness protocol: one JSON object per line on stdin, one reply per line on stdout.
- -> {"op":"run","q":"f1","src":"mem|raw|zstd|json","verify":bool}      <- {"ok":true,"wall":s,"cpu":s,"rows_out":n,"digest":{...}}
+ -> {"op":"run","q":"f1","src":"mem|raw|zstd|json|csv","verify":bool}      <- {"ok":true,"wall":s,"cpu":s,"rows_out":n,"digest":{...}}
  -> {"op":"micro","q":"f1","batch":65536,"max_rows":N,"verify":b} <- {"ok":true,"wall":s,"cpu":s,"rows":n,"p50":ms,"p99":ms,"max":ms,...}
  -> {"op":"quit"}
 Pelton joins by speaking it in Rust: `pelton bench --worker` (see ../README.md)."""
@@ -16,7 +16,7 @@ def cpu():
 def files(table, src):
     if table == "ads": return [os.path.join(DATA, "ads", "ads.parquet")]
     if table == "fraud_s": return files("fraud", src)[:F3_PARTS]
-    return sorted(glob.glob(os.path.join(DATA, table, src, "*.json" if src == "json" else "*.parquet")))[:PARTS]
+    return sorted(glob.glob(os.path.join(DATA, table, src, f"*.{src}" if src in ("json", "csv") else "*.parquet")))[:PARTS]
 
 def linkdir(table, src):
     """a directory holding exactly files(table, src), for engines that take a directory"""

@@ -64,12 +64,13 @@ fn coded(schema: &Schema, dictionaries: &[usize]) -> Schema {
 }
 
 /// The STRING columns that a Parquet file has as dictionaries, by its embedded Arrow schema, or that have few values in the
-/// first records of JSON.
+/// first records of JSON and CSV.
 pub(super) fn dictionaries(settings: &Settings, table: &Table) -> Vec<usize> {
     let Ok((files, format)) = settings.list(&table.options) else { return vec![] };
     let found = match (files.first(), format) {
         (Some(file), Format::Parquet) => formats::columns_of(file, format, &settings.csv).ok().flatten(),
         (Some(file), Format::Json) => return formats::json::few_values(file, &table.schema),
+        (Some(file), Format::Csv) => return formats::csv::few_values(file, &table.schema, &settings.csv),
         _ => None,
     };
     let is_dictionary = |field: &Field| {

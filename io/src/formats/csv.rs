@@ -8,21 +8,30 @@
 //!   and every record has as many fields as the table has columns. More or fewer: a bad record.
 //! - A quoted field may span lines, but only if the record then is a good one. A quote that is never closed, or whose
 //!   record comes out with a wrong number of fields, spoils its own line and not those after it.
+//!
+//! Records in which everything is plain go straight into columns (`quick`). The others take the slow way, which says what
+//! a record means: fields are split as text, and converted column by column.
 
+mod index;
+mod quick;
+
+use std::cell::OnceCell;
 use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use pelton_engine::connector::Decoded;
 use pelton_engine::error::Result;
+use pelton_kernels::cpu::{Level, level};
 
 use super::compression::Finish;
 use super::convert::{Origin, is_text};
 use super::infer::{self, Shape};
-use super::text::{Records, TextFile, TextPieces, find_byte, line_at, newlines};
-use super::{CsvSyntax, InputFile, Out, Rows, Wanted, WriteError, locate};
+use super::text::{Line, Records, TextFile, TextPieces, find_byte, line_at, newlines};
+use super::{CsvSyntax, Format, InputFile, Out, Rows, Wanted, WriteError, few, locate};
 
 /// A record in quotes may be this long; a quote that stays open longer counts as a stray one.
 const QUOTED_BYTES_MAX: usize = 4 << 20;
@@ -141,6 +150,8 @@ pub struct CsvRecords {
     places: Vec<Option<usize>>,
     /// Names of the fields, for messages.
     names: Vec<String>,
+    /// The wanted columns, if records can go straight into them.
+    shape: Option<quick::Shape>,
 }
 
 /// Opens a file: reads its header, if it has one.
@@ -150,8 +161,14 @@ pub fn open(file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Result<TextPieces<Cs
 
 /// Goes on with a text that is open.
 pub fn over(mut text: TextFile, file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Result<TextPieces<CsvRecords>> {
+    let records = records_of(&mut text, file, wanted)?;
+    Ok(TextPieces::new(text, records, wanted.block_bytes))
+}
+
+/// What the records behind the header are, which is taken off the text.
+fn records_of(text: &mut TextFile, file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> Result<CsvRecords> {
     let (names, places) = if wanted.csv.header {
-        match read_header(&mut text, &wanted.csv)? {
+        match read_header(text, &wanted.csv)? {
             Some(names) => {
                 let found = Schema::new(names.iter().map(|n| Field::new(n, DataType::Utf8, true)).collect::<Vec<_>>());
                 let places = locate(file, wanted, &found)?;
@@ -166,8 +183,21 @@ pub fn over(mut text: TextFile, file: &Arc<InputFile>, wanted: &Arc<Wanted>) -> 
         let names = wanted.table.fields().iter().map(|f| f.name().clone()).collect();
         (names, wanted.columns.iter().map(|&i| Some(i)).collect())
     };
-    let records = CsvRecords { wanted: wanted.clone(), file: file.clone(), width: names.len(), places, names };
-    Ok(TextPieces::new(text, records, wanted.block_bytes))
+    let (width, shape) = (names.len(), quick::Shape::new(&wanted.csv, names.len(), &places, &wanted.schema));
+    Ok(CsvRecords { wanted: wanted.clone(), file: file.clone(), width, places, names, shape })
+}
+
+/// The STRING columns of `schema` that have few values in the first records of a file: those that dictionaries are good for.
+pub fn few_values(file: &InputFile, schema: &Schema, syntax: &CsvSyntax) -> Vec<usize> {
+    let file = Arc::new(file.clone());
+    let wanted = few::wanted(schema, Format::Csv, syntax.clone());
+    let Ok(mut text) = TextFile::open(&file) else { return vec![] };
+    let Ok(records) = records_of(&mut text, &file, &wanted) else { return vec![] };
+    text.fill(few::SAMPLE_BYTES);
+    let whole = &text.pending()[..records.cut(text.pending(), false)];
+    let part =
+        records.shape.as_ref().and_then(|shape| quick::Lines::new(shape, whole, false, 1, level()).next(usize::MAX));
+    part.map_or(vec![], |part| few::columns(&wanted, &part))
 }
 
 /// Takes the header off the text; `None` if the text is empty.
@@ -292,17 +322,9 @@ impl Records for CsvRecords {
         }
         let syntax = &self.wanted.csv;
         if syntax.quote.is_none_or(|quote| find_byte(quote, text).is_none()) {
-            return text.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+            return memchr::memrchr(b'\n', text).map_or(0, |at| at + 1);
         }
-        let (mut from, mut slots) = (0, vec![]);
-        while from < text.len() {
-            match syntax.find(text, from, false, Some(self.width), &mut slots) {
-                // Without its line break a line may go on.
-                Found::Record { next, .. } | Found::Nothing { next } if text[next - 1] == b'\n' => from = next,
-                _ => break,
-            }
-        }
-        from
+        self.last_record_end(text, level())
     }
 
     fn count(&self, text: &[u8]) -> u64 {
@@ -318,55 +340,131 @@ impl Records for CsvRecords {
     }
 
     fn decode(&self, text: &[u8], line: u64) -> Decoded {
-        let syntax = &self.wanted.csv;
-        let mut out = Out::new(&self.wanted);
-        let whole = std::str::from_utf8(text).ok();
-        let mut columns: Vec<StringBuilder> = self.places.iter().map(|_| StringBuilder::new()).collect();
-        // Of the good records so far: number, first byte, end, line.
-        let mut good: Vec<(u32, usize, usize, u64)> = vec![];
-        let (mut slots, mut scratch, mut from, mut line, mut record) = (vec![], String::new(), 0, line, 0_u32);
-        let mut broken = None;
-        while from < text.len() {
-            let (end, next) = match syntax.find(text, from, true, Some(self.width), &mut slots) {
-                Found::Record { end, next } => (end, next),
-                Found::Nothing { next } => {
-                    (from, line) = (next, line + 1);
-                    continue;
-                }
-                Found::Open => break,
-            };
-            match self.fields_of(text, from, end, whole, &mut slots) {
-                Ok(()) => {
-                    for ((place, column), field_of) in
-                        self.places.iter().zip(&mut columns).zip(self.wanted.schema.fields())
-                    {
-                        let Some(slot) = place.map(|place| &slots[place]) else { continue };
-                        let value = match whole {
-                            Some(whole) if !slot.doubled => std::borrow::Cow::Borrowed(&whole[slot.start..slot.end]),
-                            _ => field(text, slot, syntax, &mut scratch),
-                        };
-                        let is_nothing = value.is_empty() && !is_text(field_of.data_type());
-                        match is_nothing || is_null(&value, slot.quoted, syntax) {
-                            true => column.append_null(),
-                            false => column.append_value(value),
-                        }
-                    }
-                    good.push((record, from, end, line));
-                }
-                Err(reason) => out.bad(record, format!("{reason} (line {line} of '{}')", self.file), &text[from..end]),
-            }
-            line += newlines(&text[from..next]);
-            (from, record) = (next, record + 1);
-            if good.len() == self.wanted.decode_rows() {
-                broken = broken.or(self.flush(&mut out, &mut columns, &mut good, text));
-            }
+        match &self.shape {
+            Some(shape) => self.decode_quickly(shape, text, line, level()),
+            None => self.decode_slowly(text, line),
         }
-        broken = broken.or(self.flush(&mut out, &mut columns, &mut good, text));
-        out.done(record as u64, broken)
     }
 }
 
 impl CsvRecords {
+    /// Where the last record ends that is whole, if the text goes on.
+    fn last_record_end(&self, text: &[u8], level: Level) -> usize {
+        let syntax = &self.wanted.csv;
+        let (mut from, mut slots) = (0, vec![]);
+        loop {
+            // Lines in which quotes are where they should be end without a closer look.
+            from = index::last_line_end(text, from, syntax, level);
+            match syntax.find(text, from, false, Some(self.width), &mut slots) {
+                // Without its line break a line may go on.
+                Found::Record { next, .. } | Found::Nothing { next } if next > from && text[next - 1] == b'\n' => {
+                    from = next
+                }
+                _ => return from,
+            }
+        }
+    }
+
+    /// Decodes records, those that are not plain the slow way.
+    fn decode_quickly(&self, shape: &quick::Shape, text: &[u8], line: u64, level: Level) -> Decoded {
+        let mut out = Out::new(&self.wanted);
+        let whole = std::str::from_utf8(text).ok();
+        let lines = OnceCell::new();
+        let line_of = |record: u32| lines.get_or_init(|| self.lines_of(text, line))[record as usize];
+        let mut parts = quick::Lines::new(shape, text, whole.is_some(), line, level);
+        let (mut records, mut broken) = (0, None);
+        while let Some(part) = parts.next(self.wanted.decode_rows()) {
+            let first = part.first;
+            records = first + part.records;
+            let done = out
+                .part(part, text, Origin::Csv, &self.file, line_of, |odd, out| self.fit_slowly(text, odd, whole, out));
+            if let Err(cause) = done {
+                let number = line_of(first).number;
+                broken = Some(self.file.broken(format!("cannot be decoded from line {number}")).because(cause));
+            }
+        }
+        out.done(records.into(), broken)
+    }
+
+    /// Decodes all records the slow way.
+    fn decode_slowly(&self, text: &[u8], line: u64) -> Decoded {
+        let mut out = Out::new(&self.wanted);
+        let whole = std::str::from_utf8(text).ok();
+        let mut broken = None;
+        let records: Vec<(u32, Line)> = (0..).zip(self.lines_of(text, line)).collect();
+        for part in records.chunks(self.wanted.decode_rows()) {
+            let done = self.fit_slowly(text, part, whole, &mut out).and_then(|(batch, at)| out.push(batch, Some(at)));
+            if let Err(cause) = done {
+                let number = part[0].1.number;
+                let error = self.file.broken(format!("cannot be decoded from line {number}")).because(cause);
+                broken = broken.or(Some(error));
+            }
+        }
+        out.done(records.len() as u64, broken)
+    }
+
+    /// The records of some text, from line number `line` on.
+    fn lines_of(&self, text: &[u8], line: u64) -> Vec<Line> {
+        let (mut lines, mut slots, mut start, mut number) = (vec![], vec![], 0, line);
+        while start < text.len() {
+            let next = match self.wanted.csv.find(text, start, true, Some(self.width), &mut slots) {
+                Found::Record { end, next } => {
+                    lines.push(Line { start, end, number });
+                    next
+                }
+                Found::Nothing { next } => next,
+                Found::Open => break,
+            };
+            number += newlines(&text[start..next]);
+            start = next;
+        }
+        lines
+    }
+
+    /// The good rows of some records, decoded the slow way, and which records these are; bad ones are noted in `out`.
+    /// `whole` is the text, if all of it is UTF-8.
+    fn fit_slowly(
+        &self,
+        text: &[u8],
+        records: &[(u32, Line)],
+        whole: Option<&str>,
+        out: &mut Out,
+    ) -> Result<(RecordBatch, Vec<u32>), ArrowError> {
+        let syntax = &self.wanted.csv;
+        let place = |line: Line| format!("line {} of '{}'", line.number, self.file);
+        let mut columns: Vec<StringBuilder> = self.places.iter().map(|_| StringBuilder::new()).collect();
+        let (mut good, mut slots, mut scratch): (Vec<(u32, Line)>, _, _) = (vec![], vec![], String::new());
+        for &(record, line) in records {
+            if let Err(reason) = self.fields_of(text, line.start, line.end, whole, &mut slots) {
+                out.bad(record, format!("{reason} ({})", place(line)), line.of(text));
+                continue;
+            }
+            for ((at, column), field_of) in self.places.iter().zip(&mut columns).zip(self.wanted.schema.fields()) {
+                let Some(slot) = at.map(|at| &slots[at]) else { continue };
+                let value = match whole {
+                    Some(whole) if !slot.doubled => std::borrow::Cow::Borrowed(&whole[slot.start..slot.end]),
+                    _ => field(text, slot, syntax, &mut scratch),
+                };
+                let is_nothing = value.is_empty() && !is_text(field_of.data_type());
+                match is_nothing || is_null(&value, slot.quoted, syntax) {
+                    true => column.append_null(),
+                    false => column.append_value(value),
+                }
+            }
+            good.push((record, line));
+        }
+        if good.is_empty() {
+            return Ok((RecordBatch::new_empty(self.wanted.schema.clone()), vec![]));
+        }
+        let arrays = self.places.iter().zip(&mut columns);
+        let arrays = arrays.map(|(at, column)| at.map(|_| Arc::new(column.finish()) as ArrayRef)).collect();
+        let (at, lines): (Vec<u32>, Vec<Line>) = good.into_iter().unzip();
+        // Misfits are named by record.
+        let line_of = |record: u32| lines[at.binary_search(&record).expect("a row's record")];
+        let bytes = |row: usize| lines[row].of(text).to_vec();
+        out.fit(arrays, at.len(), &Rows::At(&at), Origin::Csv, |record| place(line_of(record)), bytes)
+    }
+
     /// Splits a record, or says what is wrong with it.
     fn fields_of(
         &self,
@@ -392,36 +490,6 @@ impl CsvRecords {
             return Err(format!("column {}: not UTF-8", named(field.unwrap_or(0))));
         }
         Ok(())
-    }
-
-    /// Hands over the good records collected so far.
-    fn flush(
-        &self,
-        out: &mut Out<'_>,
-        columns: &mut [StringBuilder],
-        good: &mut Vec<(u32, usize, usize, u64)>,
-        text: &[u8],
-    ) -> Option<pelton_engine::error::Error> {
-        if good.is_empty() {
-            return None;
-        }
-        let count = good.len();
-        let arrays: Vec<Option<ArrayRef>> = self
-            .places
-            .iter()
-            .zip(columns)
-            .map(|(place, column)| place.map(|_| Arc::new(column.finish()) as ArrayRef))
-            .collect();
-        let at: Vec<u32> = good.iter().map(|g| g.0).collect();
-        let gapless = at[count - 1] - at[0] == count as u32 - 1;
-        let rows = if gapless { Rows::From(at[0]) } else { Rows::At(&at) };
-        let line_of = |record: u32| good[at.binary_search(&record).expect("a row's record")].3;
-        let place = |record: u32| format!("line {} of '{}'", line_of(record), self.file);
-        let done = out.rows(arrays, count, rows, Origin::Csv, place, |row| text[good[row].1..good[row].2].to_vec());
-        let failed =
-            done.err().map(|e| self.file.broken(format!("cannot be decoded from line {}", good[0].3)).because(e));
-        good.clear();
-        failed
     }
 }
 
@@ -518,7 +586,7 @@ impl super::RowWriter for CsvRows {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
+    use super::super::dice::{Dice, all, no_file};
     use super::super::tests_of_formats::Case;
     use super::*;
     use arrow::datatypes::TimeUnit;
@@ -644,6 +712,183 @@ mod tests {
         let schema = infer(&Case::new("a.csv", b"1,x\n2,y\n", Format::Csv).file(), &plain).unwrap().unwrap();
         assert_eq!(schema.field(1).name(), "column_2");
         assert!(infer(&Case::new("a.csv", b"", Format::Csv).file(), &plain).unwrap().is_none());
+    }
+
+    #[test]
+    fn columns_of_few_values() {
+        let mut text = "n,name,country,text\n".to_string();
+        for i in 0..100 {
+            text += &format!("{i},n{i},{},\"a \"\"b\"\"\"\n", ["US", "DE"][i % 2]);
+        }
+        let field = |name: &str, t: DataType| Field::new(name, t, true);
+        let schema = Schema::new(vec![
+            field("n", DataType::Int64),
+            field("name", DataType::Utf8),
+            field("Country", DataType::Utf8),
+            field("none", DataType::Utf8),
+            field("text", DataType::Utf8),
+        ]);
+        let few =
+            |text: &[u8]| few_values(&Case::new("a.csv", text, Format::Csv).file(), &schema, &CsvSyntax::default());
+        assert_eq!(few(text.as_bytes()), [2, 4]);
+        assert!(few(b"").is_empty());
+    }
+
+    impl Dice {
+        fn syntax(&mut self) -> CsvSyntax {
+            let delimiter = self.one(b",,,,,,,,;\t| .-5eT:");
+            let quote = self.one(&[Some(b'"'), Some(b'"'), Some(b'"'), Some(b'"'), Some(b'\''), Some(b'1'), None]);
+            CsvSyntax {
+                delimiter,
+                quote: quote.filter(|&quote| quote != delimiter),
+                header: self.below(3) > 0,
+                null_literal: self.one(&[None, None, Some("NA".into()), Some("0".into()), Some("US".into())]),
+                comments: self.below(3) == 0,
+            }
+        }
+
+        fn field_text(&mut self) -> String {
+            let odd = ["a,b", "say \"so\"", "\"", "two\nlines", "cr\r", "#", "NA", "it's", " 7 ", "null"];
+            match self.below(10) {
+                0 => self.one(&odd).into(),
+                1 => self.number(),
+                2 => self.time(),
+                _ => self.word(),
+            }
+        }
+
+        /// A text that mostly fits the type.
+        fn fitting_text(&mut self, t: &DataType) -> String {
+            if self.below(15) == 0 {
+                return self.field_text();
+            }
+            match t {
+                t if t.is_integer() => {
+                    let most = self.one(&[2, 2, 2, 2, 2, 2, 2, 19]);
+                    self.digits(most)
+                }
+                t if t.is_floating() => format!("{}.{}", self.digits(4), self.digits(2)),
+                DataType::Decimal128(..) => format!("{}.{}", self.digits(4), self.digits(2)),
+                DataType::Boolean => self.one(&["true", "false"]).into(),
+                DataType::Timestamp(..) => {
+                    format!("2024-01-{:02}T03:{:02}:05.{}Z", 1 + self.below(31), self.below(60), self.digits(6))
+                }
+                DataType::Date32 => format!("19{:02}-0{}-1{}", self.below(100), 1 + self.below(9), self.below(10)),
+                _ => self.field_text(),
+            }
+        }
+
+        /// A field as it is written, with quotes where they are needed or pleasing; seldom without.
+        fn written(&mut self, text: &str, syntax: &CsvSyntax, wild: usize) -> String {
+            let Some(quote) = syntax.quote.map(char::from) else { return text.into() };
+            let special = |c: char| c == quote || c == char::from(syntax.delimiter) || matches!(c, '\n' | '\r' | '#');
+            match self.below(wild) == 0 {
+                false if text.contains(special) || self.below(5) == 0 => {
+                    format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
+                }
+                _ => text.into(),
+            }
+        }
+
+        /// Records of fields of these types, and now and then a broken byte.
+        fn records(&mut self, types: &[DataType], syntax: &CsvSyntax) -> Vec<u8> {
+            let end = self.one(&["\n", "\n", "\r\n"]);
+            let wild = self.one(&[5, 50, 1000]);
+            let mut text = vec![];
+            for _ in 0..self.below(60) {
+                let mut fields = vec![];
+                for t in types {
+                    let value = if self.below(12) == 0 { String::new() } else { self.fitting_text(t) };
+                    fields.push(self.written(&value, syntax, wild));
+                }
+                if self.below(wild) == 0 {
+                    fields.pop();
+                }
+                let mut line = fields.join(&char::from(syntax.delimiter).to_string()).into_bytes();
+                if self.below(wild) == 0 && !line.is_empty() {
+                    let at = self.below(line.len());
+                    match self.below(4) {
+                        0 => line.truncate(at),
+                        1 => line[at] = self.below(256) as u8,
+                        2 => line.insert(at, self.one(b" \t\n\r#,,;\"\"'\xff\xc3e0")),
+                        _ => drop(line.remove(at)),
+                    }
+                }
+                text.extend(line);
+                text.extend(end.bytes());
+                if self.below(wild) == 0 {
+                    text.extend(self.one(&["\n", "  \n", "#\n", "# a \"b\n", "\r\n", "\r\r\n", "\"\n"]).bytes());
+                }
+            }
+            if self.below(2) == 0 {
+                text.truncate(text.trim_ascii_end().len());
+            }
+            text
+        }
+    }
+
+    /// Where the last whole record ends, by a look at each.
+    fn record_end_slowly(records: &CsvRecords, text: &[u8]) -> usize {
+        let (mut from, mut slots) = (0, vec![]);
+        while let Found::Record { next, .. } | Found::Nothing { next } =
+            records.wanted.csv.find(text, from, false, Some(records.width), &mut slots)
+            && next > from
+            && text[next - 1] == b'\n'
+        {
+            from = next;
+        }
+        from
+    }
+
+    /// The quick way gives what the slow one does, at every level.
+    fn check_both_ways(seed: u64) {
+        let mut dice = Dice(seed);
+        let syntax = dice.syntax();
+        let count = dice.one(&[1, 2, 6, 6, 6]);
+        let field = |i: usize| format!("{}{i}", ["a", "b", "dé"][i % 3]);
+        let fields: Vec<Field> = (0..count).map(|i| Field::new(field(i), dice.scalar_type(), true)).collect();
+        // With a header, fields may come in another order, and be fewer or more.
+        let mut in_file = fields.clone();
+        if syntax.header {
+            in_file.rotate_left(dice.below(count));
+            if dice.below(4) == 0 {
+                in_file.pop();
+            }
+            if dice.below(2) == 0 || in_file.is_empty() {
+                in_file.insert(dice.below(in_file.len() + 1), Field::new("other", dice.scalar_type(), true));
+            }
+        }
+        let columns: Vec<usize> = (0..count).filter(|_| dice.below(3) > 0).collect();
+        let mut wanted = Wanted::new(&Schema::new(fields), &columns, 7, Format::Csv, syntax.clone());
+        wanted.kept_only = columns.iter().copied().filter(|_| dice.below(6) == 0).collect();
+        let types: Vec<DataType> = in_file.iter().map(|f| f.data_type().clone()).collect();
+        let body = dice.records(&types, &syntax);
+        let head = in_file.iter().map(|f| f.name().as_str()).collect::<Vec<_>>();
+        let head = head.join(&char::from(syntax.delimiter).to_string()) + "\n";
+        let head = if syntax.header { head } else { String::new() };
+        let file = no_file("t.csv");
+        let mut text = TextFile::over(&file, Box::new(std::io::Cursor::new(head.into_bytes())));
+        let records = records_of(&mut text, &file, &Arc::new(wanted)).unwrap();
+        let slow = all(&records.decode_slowly(&body, 5));
+        let prefix = &body[..dice.below(body.len() + 1)];
+        let end = record_end_slowly(&records, prefix);
+        let shape = records.shape.as_ref().expect("scalars only");
+        for level in [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(|l| *l <= level()) {
+            let schema = &records.wanted.schema;
+            let shown = || format!("seed {seed} {level:?}\n{syntax:?}\n{schema}\n{}", String::from_utf8_lossy(&body));
+            let quick = all(&records.decode_quickly(shape, &body, 5, level));
+            assert_eq!(quick, slow, "{}", shown());
+            assert_eq!(records.last_record_end(prefix, level), end, "{}", shown());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn both_ways_agree(seed: u64) {
+            for step in 0..8 {
+                check_both_ways(seed.wrapping_add(step));
+            }
+        }
     }
 
     #[test]

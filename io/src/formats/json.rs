@@ -5,20 +5,18 @@
 //! a record means: scalars are decoded as text first and then converted as CSV's are, so that a value that does not fit is
 //! known by column and record; what is no JSON, or has an object where a scalar belongs, is found by halving.
 
-mod columns;
 mod quick;
-mod scan;
 
 use std::cell::OnceCell;
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::reader::{Decoder, ReaderBuilder};
-use pelton_engine::connector::{Decoded, dictionary_type};
+use pelton_engine::connector::Decoded;
 use pelton_engine::error::{Error, Result};
 use pelton_kernels::cpu::{Level, level};
 use serde_json::Value;
@@ -26,15 +24,11 @@ use serde_json::Value;
 use super::compression::Finish;
 use super::convert::Origin;
 use super::infer::{self, Shape};
-use super::text::{Records, TextFile, TextPieces, line_at};
-use super::{CsvSyntax, Format, InputFile, Out, Rows, Wanted, WriteError, find_column};
+use super::text::{Line, Records, TextFile, TextPieces, line_at};
+use super::{CsvSyntax, Format, InputFile, Out, Rows, Wanted, WriteError, few, find_column};
 
 /// How many records at the start of a file are looked at for the spelling of its names.
 const SPELLING_RECORDS: usize = 20;
-
-/// How much of the first file is looked at for columns of few values, and how often one must come on average there.
-const SAMPLE_BYTES: usize = 256 << 10;
-const ROWS_PER_VALUE_MIN: usize = 8;
 
 /// The records of one file.
 pub struct JsonRecords {
@@ -72,20 +66,15 @@ pub fn check(file: &InputFile) -> Result<()> {
 
 /// The STRING columns of `schema` that have few values in the first records of a file: those that dictionaries are good for.
 pub fn few_values(file: &InputFile, schema: &Schema) -> Vec<usize> {
-    let is_string = |at: &usize| *schema.field(*at).data_type() == DataType::Utf8;
-    let strings: Vec<usize> = (0..schema.fields().len()).filter(is_string).collect();
     let file = Arc::new(file.clone());
     let Ok(mut text) = TextFile::open(&file) else { return vec![] };
-    text.fill(SAMPLE_BYTES);
+    text.fill(few::SAMPLE_BYTES);
     let text = text.pending();
-    let coded: Vec<_> = schema.fields().iter().map(|f| Field::new(f.name(), dictionary_type(), true)).collect();
-    let wanted = Wanted::new(&Schema::new(coded), &strings, usize::MAX, Format::Json, CsvSyntax::default());
-    let records = JsonRecords::new(&file, &Arc::new(wanted), &spelled(text));
+    let wanted = few::wanted(schema, Format::Json, CsvSyntax::default());
+    let records = JsonRecords::new(&file, &wanted, &spelled(text));
     let whole = &text[..records.cut(text, false)];
     let part = records.shape.as_ref().and_then(|shape| quick::Lines::new(shape, whole, 1, level()).next(usize::MAX));
-    let Some(part) = part else { return vec![] };
-    let few = |column: &ArrayRef| column.as_any_dictionary().values().len() * ROWS_PER_VALUE_MIN <= column.len();
-    strings.into_iter().zip(&part.columns).filter(|(_, column)| few(column)).map(|(at, _)| at).collect()
+    part.map_or(vec![], |part| few::columns(&wanted, &part))
 }
 
 /// Names of the fields of the first records.
@@ -152,21 +141,6 @@ pub fn infer(file: &InputFile) -> Result<Option<SchemaRef>> {
     Ok((!columns.is_empty()).then(|| Arc::new(infer::schema(&columns))))
 }
 
-/// Bytes and line of a record.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Line {
-    start: usize,
-    end: usize,
-    number: u64,
-}
-
-impl Line {
-    /// What is in it.
-    fn of(self, text: &[u8]) -> &[u8] {
-        &text[self.start..self.end]
-    }
-}
-
 /// The records of some text, from line number `line` on: its lines without the blank ones.
 fn records_of(text: &[u8], line: u64) -> Vec<Line> {
     let (mut records, mut start, mut number) = (vec![], 0, line);
@@ -225,37 +199,18 @@ impl JsonRecords {
         let mut parts = quick::Lines::new(shape, text, line, level);
         let (mut records, mut broken) = (0, None);
         while let Some(part) = parts.next(self.wanted.decode_rows()) {
-            records += u64::from(part.records);
-            let done = self.take(&part, text, &mut out, &line_of);
+            let first = part.first;
+            records = first + part.records;
+            let done = out.part(part, text, Origin::Json, &self.file, line_of, |odd, out| {
+                let (records, lines): (Vec<u32>, Vec<Line>) = odd.iter().copied().unzip();
+                self.fit_slowly(text, &lines, &records, out)
+            });
             if let Err(cause) = done {
-                let number = line_of(part.first).number;
+                let number = line_of(first).number;
                 broken = Some(self.file.broken(format!("cannot be decoded from line {number}")).because(cause));
             }
         }
-        out.done(records, broken)
-    }
-
-    /// Takes a part: its plain records, and among them the others.
-    fn take(
-        &self,
-        part: &quick::Part,
-        text: &[u8],
-        out: &mut Out,
-        line_of: &impl Fn(u32) -> Line,
-    ) -> Result<(), ArrowError> {
-        let place = |record: u32| format!("line {} of '{}'", line_of(record).number, self.file);
-        let columns: Vec<Option<ArrayRef>> = part.columns.iter().cloned().map(Some).collect();
-        let count = part.records as usize - part.odd.len();
-        if part.odd.is_empty() {
-            let bytes = |row: usize| line_of(part.first + row as u32).of(text).to_vec();
-            return out.rows(columns, count, Rows::From(part.first), Origin::Json, place, bytes);
-        }
-        let plain = part.plain();
-        let bytes = |row: usize| line_of(plain[row]).of(text).to_vec();
-        let quick = out.fit(columns, count, &Rows::At(&plain), Origin::Json, place, bytes)?;
-        let (records, lines): (Vec<u32>, Vec<Line>) = part.odd.iter().copied().unzip();
-        let slow = self.fit_slowly(text, &lines, &records, out)?;
-        out.push_two(quick, slow)
+        out.done(records.into(), broken)
     }
 
     /// Decodes all records the slow way.
@@ -449,6 +404,7 @@ impl super::RowWriter for JsonRows {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dice::{Dice, all, no_file};
     use super::super::tests_of_formats::{Case, read};
     use super::*;
     use arrow::datatypes::TimeUnit;
@@ -586,76 +542,8 @@ mod tests {
         assert!(infer(&Case::new("a.json", b"nonsense\n", Format::Json).file()).is_err());
     }
 
-    /// Dice that make the same text of the same seed.
-    struct Dice(u64);
-
     impl Dice {
-        fn below(&mut self, n: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) % n as u64) as usize
-        }
-
-        fn one<T: Clone>(&mut self, of: &[T]) -> T {
-            of[self.below(of.len())].clone()
-        }
-
-        fn digits(&mut self, most: usize) -> String {
-            (0..=self.below(most)).map(|_| char::from(b'0' + self.below(10) as u8)).collect()
-        }
-
-        fn number(&mut self) -> String {
-            let odd = [
-                "-",
-                "1.",
-                ".5",
-                "1e400",
-                "-0",
-                "-0.0",
-                "1e5",
-                "2E-3",
-                "1-2",
-                "--1",
-                "+1",
-                "00",
-                "9007199254740993",
-                "5.0",
-            ];
-            let sign = if self.below(4) == 0 { "-" } else { "" };
-            match self.below(8) {
-                0 => self.one(&odd).into(),
-                1 => format!("{sign}{}", self.digits(22)),
-                2 => format!("{sign}{}.{}", self.digits(20), self.digits(20)),
-                3 => format!("{sign}{}.{}e{}", self.digits(3), self.digits(18), self.below(400) as i32 - 200),
-                4 | 5 => format!("{sign}{}.{}", self.digits(4), self.digits(2)),
-                _ => format!("{sign}{}", self.digits(5)),
-            }
-        }
-
         fn text(&mut self) -> String {
-            let times = [
-                "2024-02-29",
-                "2023-02-29",
-                "0000-01-01",
-                "9999-12-31",
-                "2024-01-02T03:04:05",
-                "2024-01-02 03:04:05.678Z",
-                "2024-01-02T03:04:05.123456789",
-                "2024-01-02T03:04:05.1234567891",
-                "2024-01-02T23:59:60Z",
-                "2024-01-02T24:00:00",
-                "1969-12-31T23:59:59.999Z",
-                "2024-01-02T03:04:05+02:00",
-                "2024-01-02t03:04:05z",
-                "2024-1-2",
-                "1500-06-07T08:09:10",
-                "2024-01-02T03:04",
-                "03:04:05",
-                "2024-13-01",
-                "2024-00-10",
-                "2024-04-31",
-            ];
             let escapes = [
                 "\\n",
                 "\\\"",
@@ -670,21 +558,11 @@ mod tests {
                 "\t",
                 "\u{7f}",
             ];
-            let words = [
-                "",
-                "a",
-                "US",
-                "DE",
-                "café ☕",
-                "a rather long string, longer than any vector of the machine is, by far",
-                "00ff",
-                "true",
-            ];
             match self.below(10) {
-                0 => self.one(&times).into(),
+                0 => self.time(),
                 1 => self.number(),
-                2 => format!("{}{}{}", self.one(&words), self.one(&escapes), self.one(&words)),
-                _ => self.one(&words).into(),
+                2 => format!("{}{}{}", self.word(), self.one(&escapes), self.word()),
+                _ => self.word(),
             }
         }
 
@@ -783,75 +661,18 @@ mod tests {
         }
     }
 
-    /// Everything that was decoded, in one batch: dictionaries as their values, with the record of each row.
-    fn all(decoded: &Decoded) -> (Option<RecordBatch>, Vec<u32>, Vec<pelton_engine::connector::BadRecord>, u64) {
-        let (mut rows, mut batches, mut next) = (vec![], vec![], 0);
-        for part in &decoded.batches {
-            let records = part.records.clone().unwrap_or_else(|| (next..next + part.batch.num_rows() as u32).collect());
-            next = records.last().unwrap() + 1;
-            rows.extend(records);
-            let values_of = |c: &ArrayRef| match c.data_type() {
-                DataType::Dictionary(_, values) => arrow::compute::cast(c, values).unwrap(),
-                _ => c.clone(),
-            };
-            let plain: Vec<ArrayRef> = part.batch.columns().iter().map(values_of).collect();
-            let fields: Vec<Field> = plain.iter().map(|c| Field::new("", c.data_type().clone(), true)).collect();
-            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(part.batch.num_rows()));
-            let schema = Arc::new(Schema::new(fields));
-            batches.push(RecordBatch::try_new_with_options(schema, plain, &options).unwrap());
-        }
-        let batch = batches.first().filter(|b| b.num_columns() > 0);
-        let batch = batch.map(|first| concat_batches(&first.schema(), &batches).unwrap());
-        (batch, rows, decoded.bad.clone(), decoded.records)
-    }
-
     /// The quick way gives what the slow one does, at every level.
     fn check_both_ways(seed: u64) {
         let mut dice = Dice(seed);
-        let timestamp = |unit, zone: Option<&str>| DataType::Timestamp(unit, zone.map(Into::into));
-        let types = [
-            DataType::Int8,
-            DataType::Int16,
-            DataType::Int32,
-            DataType::Int64,
-            DataType::UInt8,
-            DataType::UInt16,
-            DataType::UInt32,
-            DataType::UInt64,
-            DataType::Float32,
-            DataType::Float64,
-            DataType::Float64,
-            DataType::Boolean,
-            DataType::Utf8,
-            DataType::Utf8View,
-            DataType::Binary,
-            DataType::Date32,
-            DataType::Time64(TimeUnit::Microsecond),
-            pelton_engine::connector::dictionary_type(),
-            timestamp(TimeUnit::Second, None),
-            timestamp(TimeUnit::Millisecond, Some("UTC")),
-            timestamp(TimeUnit::Microsecond, Some("+02:00")),
-            timestamp(TimeUnit::Nanosecond, None),
-            DataType::Decimal128(5, 0),
-            DataType::Decimal128(9, 2),
-            DataType::Decimal128(38, 10),
-            DataType::Decimal256(50, 3),
-        ];
         let names =
             ["a", "b", "c", "dé", "a long name that fills most of what is compared at once, and more of it", "f"];
-        let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, dice.one(&types), true)).collect();
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, dice.scalar_type(), true)).collect();
         let schema = Schema::new(fields);
         let columns: Vec<usize> = (0..names.len()).filter(|_| dice.below(3) > 0).collect();
         let mut wanted = Wanted::new(&schema, &columns, 7, Format::Json, Default::default());
         wanted.kept_only = columns.iter().copied().filter(|_| dice.below(6) == 0).collect();
         let text = dice.lines(&schema);
-        let file = InputFile {
-            path: "t.json".into(),
-            size_bytes: 0,
-            modified: None,
-            compression: super::super::compression::Compression::None,
-        };
-        let records = JsonRecords::new(&Arc::new(file), &Arc::new(wanted), &[]);
+        let records = JsonRecords::new(&no_file("t.json"), &Arc::new(wanted), &[]);
         let slow = all(&records.decode_slowly(&text, 5));
         for level in [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(|l| *l <= level()) {
             let shape = records.shape.as_ref().expect("scalars only");

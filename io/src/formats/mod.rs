@@ -6,13 +6,18 @@
 //!
 //! Stays outside: which files there are and where output becomes visible (`filesystem`).
 
+mod columns;
 pub mod compression;
 pub mod convert;
 pub mod csv;
+#[cfg(test)]
+mod dice;
+mod few;
 pub mod infer;
 pub mod ipc;
 pub mod json;
 pub mod parquet;
+mod scan;
 pub mod text;
 
 use std::collections::BTreeMap;
@@ -29,8 +34,10 @@ use arrow::error::ArrowError;
 use pelton_engine::connector::{BadRecord, Decoded, DecodedBatch, Options, SkipRule};
 use pelton_engine::error::{Error, Result};
 
+use columns::Part;
 use compression::Compression;
 use convert::Origin;
+use text::Line;
 
 /// Rows that a decoder makes at once, at least. Smaller micro-batches are slices of these: they cost no decoding.
 const DECODE_ROWS_MIN: usize = 8192;
@@ -432,6 +439,29 @@ impl<'a> Out<'a> {
             batch = filter_rows(&batch, &keep)?;
         }
         Ok((batch, misfits))
+    }
+
+    /// Takes a part of some text: its plain records, and among them the odd ones as `slowly` reads them.
+    fn part(
+        &mut self,
+        part: Part,
+        text: &[u8],
+        origin: Origin,
+        file: &InputFile,
+        line_of: impl Fn(u32) -> Line,
+        slowly: impl FnOnce(&[(u32, Line)], &mut Self) -> Result<(RecordBatch, Vec<u32>), ArrowError>,
+    ) -> Result<(), ArrowError> {
+        let place = |record: u32| format!("line {} of '{file}'", line_of(record).number);
+        let count = part.records as usize - part.odd.len();
+        if part.odd.is_empty() {
+            let bytes = |row: usize| line_of(part.first + row as u32).of(text).to_vec();
+            return self.rows(part.columns, count, Rows::From(part.first), origin, place, bytes);
+        }
+        let plain = part.plain();
+        let bytes = |row: usize| line_of(plain[row]).of(text).to_vec();
+        let quick = self.fit(part.columns, count, &Rows::At(&plain), origin, place, bytes)?;
+        let slow = slowly(&part.odd, self)?;
+        self.push_two(quick, slow)
     }
 
     /// Takes the rows of two batches that have different records, in the order of these.

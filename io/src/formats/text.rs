@@ -31,6 +31,24 @@ pub trait Records: Send + Sync + 'static {
     fn decode(&self, text: &[u8], line: u64) -> Decoded;
 }
 
+/// Bytes and line of a record.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Line {
+    /// Its first byte.
+    pub start: usize,
+    /// Behind its last byte.
+    pub end: usize,
+    /// Number of its (first) line.
+    pub number: u64,
+}
+
+impl Line {
+    /// What is in it.
+    pub fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.start..self.end]
+    }
+}
+
 /// The bytes of one file, decompressed, with what was read ahead.
 pub struct TextFile {
     file: Arc<InputFile>,

@@ -12,13 +12,12 @@
 
 use std::collections::HashMap;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Schema};
-
-use super::Line;
-use super::columns::{Column, Odd, Plainly, escaped_end, literal_end, number_end, text_end, window};
-use super::scan::{self, Scan};
 use pelton_kernels::cpu::{self, Level};
+
+use super::super::columns::{Column, Odd, Part, Plainly, escaped_end, literal_end, number_end, text_end, window};
+use super::super::scan::{self, Scan};
+use super::super::text::Line;
 
 /// Gaps are compared up to this length.
 const GAP_BYTES_MAX: usize = 64;
@@ -44,26 +43,6 @@ impl Shape {
         let places: HashMap<_, _> = names.zip(0..).collect();
         let nested = raw.fields().iter().any(|f| f.data_type().is_nested());
         (places.len() == columns.len() && !nested).then_some(Shape { columns, places })
-    }
-}
-
-/// Some consecutive records, decoded.
-pub struct Part {
-    /// Number of the first record.
-    pub first: u32,
-    /// How many records there are, good and odd.
-    pub records: u32,
-    /// Of the records that are not odd: one array for each column, of its type or of text.
-    pub columns: Vec<ArrayRef>,
-    /// The odd records, with their numbers, ascending.
-    pub odd: Vec<(u32, Line)>,
-}
-
-impl Part {
-    /// Numbers of the records that are not odd.
-    pub fn plain(&self) -> Vec<u32> {
-        let mut odd = self.odd.iter().map(|(record, _)| *record).peekable();
-        (self.first..self.first + self.records).filter(|record| odd.next_if_eq(record).is_none()).collect()
     }
 }
 
@@ -302,7 +281,7 @@ impl<'a> Lines<'a> {
             }
         }
         let records = self.record - first;
-        let columns = columns.into_iter().map(Column::finish).collect();
+        let columns = columns.into_iter().map(|c| Some(c.finish())).collect();
         (records > 0).then_some(Part { first, records, columns, odd })
     }
 
@@ -390,7 +369,7 @@ fn record<S: Scan>(
                 if column.rows != row {
                     return Err(Odd);
                 }
-                at = column.read::<S>(text, at, quoted)?;
+                at = column.read_json::<S>(text, at, quoted)?;
                 filled += 1;
             }
             Then::Text => {

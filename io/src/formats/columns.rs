@@ -1,7 +1,7 @@
-//! Columns that grow by one plain JSON value at a time, straight from the text.
+//! Columns that grow by one plain value of JSON or CSV at a time, straight from the text.
 //!
-//! A value is plain if what it becomes is beyond doubt: the same that [`convert`](super::super::convert) makes of it as
-//! text. Everything else is [`Odd`], and leaves the column as it was. The text goes on for 64 bytes behind each value.
+//! A value is plain if what it becomes is beyond doubt: the same that [`convert`](super::convert) makes of it as text.
+//! Everything else is [`Odd`], and the column is to be cut back. The text goes on for 64 bytes behind each value.
 
 use std::sync::Arc;
 
@@ -13,7 +13,9 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::kernels::cast_utils::Parser;
 use arrow::datatypes::*;
 
+use super::convert::is_text;
 use super::scan::Scan;
+use super::text::Line;
 
 /// Not plain: the record is left to the slow way.
 #[derive(Debug)]
@@ -21,6 +23,26 @@ pub struct Odd;
 
 /// An answer, where the text is plain.
 pub type Plainly<T> = Result<T, Odd>;
+
+/// Some consecutive records, decoded.
+pub struct Part {
+    /// Number of the first record.
+    pub first: u32,
+    /// How many records there are, good and odd.
+    pub records: u32,
+    /// Of the records that are not odd: one array for each column, of its type or of text. `None` is all NULL.
+    pub columns: Vec<Option<ArrayRef>>,
+    /// The odd records, with their numbers, ascending.
+    pub odd: Vec<(u32, Line)>,
+}
+
+impl Part {
+    /// Numbers of the records that are not odd.
+    pub fn plain(&self) -> Vec<u32> {
+        let mut odd = self.odd.iter().map(|(record, _)| *record).peekable();
+        (self.first..self.first + self.records).filter(|record| odd.next_if_eq(record).is_none()).collect()
+    }
+}
 
 /// A column of plain values and NULLs.
 pub struct Column {
@@ -90,48 +112,16 @@ impl Column {
         Column { to: to.clone(), values, nulls: vec![], rows: 0 }
     }
 
-    /// Appends the value at `at`, and says where it ends. A `quoted` one begins behind its quote and ends with the other.
+    /// Appends the JSON value at `at`, and says where it ends. A `quoted` one begins behind its quote and ends with the
+    /// other.
     #[inline(always)]
-    pub fn read<S: Scan>(&mut self, text: &[u8], at: usize, quoted: bool) -> Plainly<usize> {
+    pub fn read_json<S: Scan>(&mut self, text: &[u8], at: usize, quoted: bool) -> Plainly<usize> {
         let read = match &mut self.values {
-            Values::Whole { values, low, high } => match whole(text, at) {
-                Ok((value, end)) if (*low..=*high).contains(&value) => {
-                    values.push(value);
-                    Ok(end)
-                }
-                _ => Err(Odd),
-            },
-            Values::Double(values) => double::<S>(text, at).map(|(value, end)| {
-                values.push(value);
-                end
-            }),
-            Values::Bool(values) if !quoted => boolean(text, at).map(|(value, end)| {
-                values.push(value);
-                end
-            }),
-            Values::Bool(_) => Err(Odd),
             Values::Text(_) | Values::Coded(_) if quoted => return self.read_text::<S>(text, at),
             Values::Text(texts) => scalar::<S>(text, at).inspect(|&end| texts.push(&text[at..end])),
             Values::Coded(coded) => scalar::<S>(text, at).inspect(|&end| coded.push(text, at, end)),
-            Values::Time { values, per_second, zoned } => {
-                let read = if quoted { time(text, at, *per_second, *zoned) } else { count(text, at, *per_second) };
-                read.map(|(value, end)| {
-                    values.push(value);
-                    end
-                })
-            }
-            Values::Date(values) if quoted => date(text, at).map(|day| {
-                values.push(day);
-                at + 10
-            }),
-            Values::Date(_) => Err(Odd),
-            Values::Decimal { values, scale, limit } => match decimal(text, at, *scale) {
-                Ok((value, end)) if value.abs() < *limit => {
-                    values.push(value);
-                    Ok(end)
-                }
-                _ => Err(Odd),
-            },
+            Values::Bool(_) if quoted => Err(Odd),
+            _ => self.read_scalar::<S>(text, at, quoted),
         };
         match read {
             Ok(end) => {
@@ -154,21 +144,106 @@ impl Column {
         }
     }
 
+    /// Appends the CSV field `text[at..end]`, of one byte at least. Times are text, never counts.
+    #[inline(always)]
+    pub fn read_field<S: Scan>(&mut self, text: &[u8], at: usize, end: usize) -> Plainly<()> {
+        let read = match &mut self.values {
+            Values::Text(texts) => {
+                texts.push(&text[at..end]);
+                end
+            }
+            Values::Coded(coded) => {
+                coded.push(text, at, end);
+                end
+            }
+            _ => self.read_scalar::<S>(text, at, true)?,
+        };
+        self.rows += 1;
+        if read == end { Ok(()) } else { Err(Odd) }
+    }
+
+    /// Appends the CSV field `text[at..end]` that stood in quotes: where it holds any, they are doubled.
+    pub fn read_quoted<S: Scan>(&mut self, text: &[u8], at: usize, end: usize, quote: u8) -> Plainly<()> {
+        let inside = &text[at..end];
+        if inside.is_empty() && !is_text(&self.to) {
+            self.push_null();
+            return Ok(());
+        }
+        if memchr::memchr(quote, inside).is_none() {
+            return self.read_field::<S>(text, at, end);
+        }
+        let mut before = false;
+        let single = |&byte: &u8| {
+            before = byte == quote && !before;
+            !before
+        };
+        self.push_alone(inside.iter().copied().filter(single).collect())
+    }
+
+    /// Appends a string that no text goes on behind.
+    fn push_alone(&mut self, plain: Vec<u8>) -> Plainly<()> {
+        match &mut self.values {
+            Values::Text(texts) => texts.push(&plain),
+            Values::Coded(coded) => coded.push_alone(plain),
+            _ => return Err(Odd),
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    /// Appends the value at `at` to a column that is not of strings, and says where it ends; the row is not yet counted.
+    /// Times `as_text`, or else as counts.
+    #[inline(always)]
+    fn read_scalar<S: Scan>(&mut self, text: &[u8], at: usize, as_text: bool) -> Plainly<usize> {
+        match &mut self.values {
+            Values::Whole { values, low, high } => match whole(text, at) {
+                Ok((value, end)) if (*low..=*high).contains(&value) => {
+                    values.push(value);
+                    Ok(end)
+                }
+                _ => Err(Odd),
+            },
+            Values::Double(values) => double::<S>(text, at).map(|(value, end)| {
+                values.push(value);
+                end
+            }),
+            Values::Bool(values) => boolean(text, at).map(|(value, end)| {
+                values.push(value);
+                end
+            }),
+            Values::Time { values, per_second, zoned } => {
+                let read = if as_text { time(text, at, *per_second, *zoned) } else { count(text, at, *per_second) };
+                read.map(|(value, end)| {
+                    values.push(value);
+                    end
+                })
+            }
+            Values::Date(values) if as_text => date(text, at).map(|day| {
+                values.push(day);
+                at + 10
+            }),
+            Values::Date(_) => Err(Odd),
+            Values::Decimal { values, scale, limit } => match decimal(text, at, *scale) {
+                Ok((value, end)) if value.abs() < *limit => {
+                    values.push(value);
+                    Ok(end)
+                }
+                _ => Err(Odd),
+            },
+            Values::Text(_) | Values::Coded(_) => unreachable!("strings are read as strings"),
+        }
+    }
+
     /// Appends the string behind the quote at `at`.
     #[inline(always)]
     fn read_text<S: Scan>(&mut self, text: &[u8], at: usize) -> Plainly<usize> {
         let end = text_end::<S>(text, at)?;
-        self.rows += 1;
         if text[end] == b'\\' {
             let end = escaped_end(text, end)?;
-            let plain = unescaped(&text[at..end])?;
-            match &mut self.values {
-                Values::Text(texts) => texts.push(&plain),
-                Values::Coded(coded) => coded.push_alone(plain),
-                _ => unreachable!("only strings are read as strings"),
-            }
+            self.push_alone(unescaped(&text[at..end])?)?;
             return Ok(end + 1);
         }
+        self.rows += 1;
         match &mut self.values {
             Values::Text(texts) => texts.push(&text[at..end]),
             Values::Coded(coded) => coded.push(text, at, end),
@@ -721,16 +796,11 @@ fn date(text: &[u8], at: usize) -> Plainly<i32> {
 fn time(text: &[u8], at: usize, per_second: i64, zoned: bool) -> Plainly<(i64, usize)> {
     let seconds = i64::from(date(text, at)?) * 86_400;
     let text = window::<64>(text, at)?;
-    if text[10] == b'"' {
+    if !matches!(text[10], b'T' | b' ') {
         return if zoned { Err(Odd) } else { Ok((seconds.checked_mul(per_second).ok_or(Odd)?, at + 10)) };
     }
     let (hour, minute, second) = (two(text, 11)?, two(text, 14)?, two(text, 17)?);
-    if !matches!(text[10], b'T' | b' ')
-        || (text[13], text[16]) != (b':', b':')
-        || hour > 23
-        || minute > 59
-        || second > 59
-    {
+    if (text[13], text[16]) != (b':', b':') || hour > 23 || minute > 59 || second > 59 {
         return Err(Odd);
     }
     let seconds = seconds + hour * 3600 + minute * 60 + second;
