@@ -35,7 +35,7 @@ impl Ord for Window {
 }
 
 /// The arithmetic of one window specification (all but sessions).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Panes {
     width: i64,
     offset: i64,
@@ -60,7 +60,7 @@ pub enum Sharing {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Tumble,
     Hop { slide: i64, size: i64 },

@@ -31,7 +31,7 @@ use crate::expr::letter;
 use crate::panes::{Panes, Window};
 
 /// How rows find their windows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Assign {
     /// By the event time in this column.
     Panes {
