@@ -1,6 +1,7 @@
 //! Stages that read the same rows: one pass folds them all.
 //!
-//! Stages over the same rows, keys and windows become one with the calls of all; each query takes its own columns of it. What a
+//! Stages over the same rows, keys and windows become one with the calls of all; each query takes its own columns of it. Stages
+//! that differ in their windows fold rows into panes that the windows of all can be merged from. What a
 //! stage reads may pass through projections that only drop or rename columns (two queries of one view seldom need the same
 //! ones); these are looked through. A row whose key or argument fails is a dead letter and counts for nobody, so
 //! stages are only put together if what can fail is the same in all.
@@ -12,13 +13,15 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::is_volatile;
+use pelton_kernels::aggregate::AggregateKind;
 use pelton_kernels::program::{AggregateCall, Program};
 
-use super::steps::{Planned, RowWindows, Stage, Step, are_same, is_same_call};
+use super::steps::{Planned, RowWindows, Stage, Step, are_same, is_same_call, reads_of};
 use crate::error::Result;
 use crate::expr::{Compiled, Select, plan_error};
 use crate::graph::Input;
-use crate::operators::{Assign, GroupColumn};
+use crate::operators::{Assign, GroupColumn, View};
+use crate::panes::Panes;
 use crate::prune::is_infallible;
 
 /// Stages that are made in one pass.
@@ -26,8 +29,13 @@ pub(super) struct Family {
     pub(super) inputs: Vec<Input>,
     /// Takes the columns that are read, where others would be copied along.
     pub(super) narrow: Option<Select>,
-    /// The stage of them all.
-    pub(super) stage: Stage,
+    /// Computes what is folded.
+    pub(super) reads: Select,
+    pub(super) program: Program,
+    pub(super) tick: i64,
+    pub(super) ordered: bool,
+    /// The windows; if there are several, in panes that all are made of.
+    pub(super) views: Vec<View>,
     /// The planned steps that it stands for.
     pub(super) members: Vec<Member>,
 }
@@ -36,6 +44,8 @@ pub(super) struct Family {
 pub(super) struct Member {
     /// Index of the planned step.
     pub(super) step: usize,
+    /// Index of its windows.
+    pub(super) view: usize,
     /// Takes the query's columns from the stage's.
     pub(super) columns: Select,
 }
@@ -66,7 +76,7 @@ pub(super) fn families(steps: &[Planned]) -> Result<Vec<Family>> {
             continue;
         }
         let seen = Seen::of(step, stage, &planned.inputs, steps)?;
-        match alike.iter_mut().find(|others| others[0].goes_with(&seen)) {
+        match alike.iter_mut().find(|others| goes_with(others, &seen)) {
             Some(others) => others.push(seen),
             None => alike.push(vec![seen]),
         }
@@ -114,8 +124,8 @@ impl<'s> Seen<'s> {
         Ok(Seen { step, stage, inputs, columns, reads })
     }
 
-    /// True if one pass can fold both.
-    fn goes_with(&self, other: &Seen) -> bool {
+    /// True if both fold the same rows by the same keys, in windows of the same time.
+    fn groups_as(&self, other: &Seen<'s>) -> bool {
         let (a, b) = (self.stage, other.stage);
         let keys = |seen: &Seen<'s>| -> Vec<Compiled> {
             seen.stage.program.keys.iter().map(|(at, _)| seen.columns[*at].clone()).collect()
@@ -126,28 +136,64 @@ impl<'s> Seen<'s> {
         let is_in = |e: &Compiled, all: &[Compiled]| all.iter().any(|other| are_same([e], [other]));
         self.inputs == other.inputs
             && a.tick == b.tick
-            && a.text == b.text
-            && self.has_windows_of(other)
+            && self.has_time_of(other)
             && are_same(&keys(self), &keys(other))
             && a_fail.iter().all(|e| is_in(e, &b_fail))
             && b_fail.iter().all(|e| is_in(e, &a_fail))
     }
 
-    fn has_windows_of(&self, other: &Seen) -> bool {
+    /// Windows are told by the same column, or there is one of all rows.
+    fn has_time_of(&self, other: &Seen) -> bool {
         let same = |a: usize, b: usize| are_same([&self.columns[a]], [&other.columns[b]]);
-        match (&self.stage.rows, &other.stage.rows) {
-            (
-                RowWindows::Assigned(Assign::Panes { panes: a, time: a_time }),
-                RowWindows::Assigned(Assign::Panes { panes: b, time: b_time }),
-            ) => a == b && same(*a_time, *b_time),
-            (
-                RowWindows::Assigned(Assign::Carried { column: a, add: a_add }),
-                RowWindows::Assigned(Assign::Carried { column: b, add: b_add }),
-            ) => a_add == b_add && same(*a, *b),
-            (RowWindows::Assigned(Assign::Whole), RowWindows::Assigned(Assign::Whole)) => true,
+        match (self.assign(), other.assign()) {
+            (Some(Assign::Panes { time: a, .. }), Some(Assign::Panes { time: b, .. })) => same(*a, *b),
+            (Some(Assign::Carried { column: a, add: a_add }), Some(Assign::Carried { column: b, add: b_add })) => {
+                a_add == b_add && same(*a, *b)
+            }
+            (Some(Assign::Whole), Some(Assign::Whole)) => true,
             _ => false,
         }
     }
+
+    fn assign(&self) -> Option<&'s Assign> {
+        match &self.stage.rows {
+            RowWindows::Assigned(assign) => Some(assign),
+            RowWindows::Sessions(_) => None,
+        }
+    }
+
+    fn panes(&self) -> Option<&'s Panes> {
+        self.assign().and_then(|assign| match assign {
+            Assign::Panes { panes, .. } => Some(panes),
+            Assign::Carried { .. } | Assign::Whole => None,
+        })
+    }
+
+    /// True if a merge of two groups costs no more than folding a few rows: no sets of values, no sketches.
+    fn merges_cheaply(&self) -> bool {
+        let calls = &self.stage.program.aggregates;
+        let is_large = |kind| matches!(kind, AggregateKind::ApproxDistinct | AggregateKind::ApproxPercentile { .. });
+        calls.iter().all(|call| !call.spec.distinct && !is_large(call.spec.kind))
+    }
+}
+
+/// The different windows of stages.
+fn windows(stages: &[&Seen]) -> Vec<Panes> {
+    let mut all: Vec<Panes> = vec![];
+    for panes in stages.iter().filter_map(|seen| seen.panes()) {
+        place(&mut all, panes.clone(), |a, b| a == b);
+    }
+    all
+}
+
+/// True if one pass can fold these stages and another one.
+fn goes_with<'s>(stages: &[Seen<'s>], another: &Seen<'s>) -> bool {
+    if !stages[0].groups_as(another) {
+        return false;
+    }
+    let all: Vec<&Seen<'s>> = stages.iter().chain([another]).collect();
+    let windows = windows(&all);
+    windows.len() <= 1 || (all.iter().all(|seen| seen.merges_cheaply()) && Panes::in_common(&windows).is_some())
 }
 
 /// The place of a value in a list, to which it is added if it is not in it.
@@ -174,17 +220,20 @@ fn together(stages: Vec<Seen>) -> Family {
         }
         places.push(of_stage);
     }
-    let mut group: Vec<GroupColumn> = vec![];
-    let mut group_fields: Vec<Field> = vec![];
     let mut calls: Vec<AggregateCall> = vec![];
     let mut call_fields: Vec<Field> = vec![];
-    // The places of each stage's groups and calls.
-    let mut picked: Vec<(Vec<usize>, Vec<usize>)> = vec![];
+    let windows = windows(&stages.iter().collect::<Vec<_>>());
+    // The leading columns of each kind of window.
+    let mut groups: Vec<(Vec<GroupColumn>, Vec<Field>)> = vec![Default::default(); windows.len().max(1)];
+    // Each stage's windows, and the places of its groups and calls.
+    let mut picked: Vec<(usize, Vec<usize>, Vec<usize>)> = vec![];
     for (seen, places) in stages.iter().zip(&places) {
-        let (groups, results) = seen.stage.schema.fields().split_at(seen.stage.group.len());
+        let (bounds, results) = seen.stage.schema.fields().split_at(seen.stage.group.len());
+        let view = windows.iter().position(|panes| seen.panes() == Some(panes)).unwrap_or(0);
+        let (group, group_fields) = &mut groups[view];
         let (mut of_groups, mut of_calls) = (vec![], vec![]);
-        for (column, field) in seen.stage.group.iter().zip(groups) {
-            let at = place(&mut group, *column, |a, b| a == b);
+        for (column, field) in seen.stage.group.iter().zip(bounds) {
+            let at = place(group, *column, |a, b| a == b);
             if at == group_fields.len() {
                 group_fields.push(field.as_ref().clone());
             }
@@ -204,13 +253,31 @@ fn together(stages: Vec<Seen>) -> Family {
             }
             of_calls.push(at);
         }
-        picked.push((of_groups, of_calls));
+        picked.push((view, of_groups, of_calls));
     }
-    let members = stages.iter().zip(picked).map(|(seen, (groups, calls))| {
-        let at = groups.into_iter().chain(calls.into_iter().map(|call| group.len() + call));
-        Member { step: seen.step, columns: pick(at, &seen.stage.schema) }
+    let members = stages.iter().zip(picked).map(|(seen, (view, of_groups, of_calls))| {
+        let first_call = groups[view].0.len();
+        let at = of_groups.into_iter().chain(of_calls.into_iter().map(|call| first_call + call));
+        Member { step: seen.step, view, columns: pick(at, &seen.stage.schema) }
     });
-    let members = members.collect();
+    let members: Vec<Member> = members.collect();
+    let in_common = Panes::in_common(&windows).unwrap_or_default();
+    let views = groups.into_iter().enumerate().map(|(view, (group, group_fields))| {
+        let of_view = members.iter().position(|member| member.view == view).expect("a view is of a stage");
+        let assign = match stages[of_view].assign().expect("sessions are shared whole or not at all") {
+            Assign::Panes { time, .. } => {
+                // Alone, windows have the panes that suit them.
+                let panes = if windows.len() > 1 { &in_common[view] } else { &windows[view] };
+                Assign::Panes { panes: panes.clone(), time: places[of_view][*time] }
+            }
+            Assign::Carried { column, add } => Assign::Carried { column: places[of_view][*column], add: *add },
+            Assign::Whole => Assign::Whole,
+        };
+        let fields: Vec<Field> = group_fields.into_iter().chain(call_fields.clone()).collect();
+        View { assign, group, schema: Arc::new(Schema::new(fields)), text: stages[of_view].stage.text.clone() }
+    });
+    let views = views.collect();
+    let keys = first.stage.program.keys.iter().map(|(at, data_type)| (places[0][*at], data_type.clone())).collect();
     let mut reads: Vec<(usize, Field)> = stages.iter().flat_map(|seen| seen.reads.clone()).collect();
     reads.sort_by_key(|(at, _)| *at);
     reads.dedup_by_key(|(at, _)| *at);
@@ -227,20 +294,16 @@ fn together(stages: Vec<Seen>) -> Family {
         };
         columns = columns.iter().map(|e| over(e, &name).expect("columns for columns")).collect();
     }
-    let stage = Stage {
-        columns,
-        fields,
-        program: Program { keys: first.stage.program.keys.clone(), aggregates: calls },
-        rows: first.stage.rows.clone(),
+    Family {
+        inputs: first.inputs.to_vec(),
+        narrow,
+        reads: reads_of(&columns, &fields),
+        program: Program { keys, aggregates: calls },
         tick: first.stage.tick,
         ordered: stages.iter().any(|seen| seen.stage.ordered),
-        group,
-        schema: Arc::new(Schema::new(group_fields.into_iter().chain(call_fields).collect::<Vec<_>>())),
-        text: first.stage.text.clone(),
-        input: first.stage.input.clone(),
-        of_source,
-    };
-    Family { inputs: first.inputs.to_vec(), narrow, stage, members }
+        views,
+        members,
+    }
 }
 
 /// Takes these columns, as `schema` calls them.

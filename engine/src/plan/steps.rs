@@ -18,7 +18,8 @@ use crate::error::Result;
 use crate::expr::{Compiled, Select};
 use crate::graph::{Graph, Input, SinkNode};
 use crate::operators::{
-    Assign, Enrich, GroupColumn, Operator, SelectStep, SessionAggregate, Sessions, Sort, WindowAggregate, WindowExpand,
+    Assign, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, SelectStep, SessionAggregate, Sessions, Sort, View,
+    WindowAggregate, WindowExpand,
 };
 
 /// What a step does.
@@ -166,11 +167,11 @@ impl Planner<'_> {
         let Planner { graph, steps, sinks, slots, .. } = self;
         let families = families(&steps)?;
         let used = used(&steps, &sinks, &families);
-        let mut wiring = Wiring { graph, slots, made: vec![], stages: vec![None; families.len()] };
+        let mut wiring = Wiring { graph, slots, made: vec![], stages: vec![vec![]; families.len()] };
         for (at, (Planned { step, inputs }, used)) in steps.into_iter().zip(used).enumerate() {
             let shared = families.iter().enumerate().find_map(|(f, family)| Some((f, family, family.member(at)?)));
             let made = match (shared, used) {
-                (Some((f, family, member)), _) => wiring.member(f, family, member)?,
+                (Some((f, family, member)), _) => wiring.member(f, family, member),
                 (None, true) => wiring.step(step, &inputs)?,
                 // Looked through by all that read it: nothing is wired to it.
                 (None, false) => inputs[0],
@@ -216,8 +217,8 @@ struct Wiring {
     slots: usize,
     /// Where the rows of each planned step come from.
     made: Vec<Input>,
-    /// The stages of the families, once they are there.
-    stages: Vec<Option<Input>>,
+    /// Where the rows of the families' windows come from, once they are there.
+    stages: Vec<Vec<Input>>,
 }
 
 impl Wiring {
@@ -236,38 +237,40 @@ impl Wiring {
     }
 
     fn stage(&mut self, stage: &Stage, inputs: Vec<Input>) -> Result<Input> {
-        let before = self.graph.add(Box::new(SelectStep(stage.reads())), inputs);
+        let reads = reads_of(&stage.columns, &stage.fields);
+        let before = self.graph.add(Box::new(SelectStep(reads)), inputs);
         Ok(self.graph.add(stage.operator(self.slots)?, vec![before]))
     }
 
     /// A query's columns of a stage that several share.
-    fn member(&mut self, index: usize, family: &Family, member: &Member) -> Result<Input> {
-        let stage = match self.stages[index] {
-            Some(stage) => stage,
-            None => {
-                let mut inputs = wired(&family.inputs, &self.made);
-                if let Some(narrow) = &family.narrow {
-                    inputs = vec![self.graph.add(Box::new(SelectStep(narrow.clone())), inputs)];
-                }
-                let stage = self.stage(&family.stage, inputs)?;
-                *self.stages[index].insert(stage)
-            }
-        };
-        Ok(self.graph.add(Box::new(SelectStep(member.columns.clone())), vec![stage]))
+    fn member(&mut self, index: usize, family: &Family, member: &Member) -> Input {
+        if self.stages[index].is_empty() {
+            self.stages[index] = self.family(family);
+        }
+        let rows = vec![self.stages[index][member.view]];
+        self.graph.add(Box::new(SelectStep(member.columns.clone())), rows)
+    }
+
+    /// Where the rows of each kind of window come from.
+    fn family(&mut self, family: &Family) -> Vec<Input> {
+        let mut inputs = wired(&family.inputs, &self.made);
+        for select in family.narrow.iter().chain([&family.reads]) {
+            inputs = vec![self.graph.add(Box::new(SelectStep(select.clone())), inputs)];
+        }
+        let Family { program, tick, ordered, views, .. } = family;
+        let program = Arc::new(program.clone());
+        if let [view] = views.as_slice() {
+            let stage = WindowAggregate::new(program, Arc::new(Cpu), *tick, *ordered, view.clone(), self.slots);
+            return vec![self.graph.add(Box::new(stage), inputs)];
+        }
+        let fold = FoldPanes::new(program, Arc::new(Cpu), *tick, *ordered, views.clone(), self.slots);
+        let windows: Vec<MergeWindows> = (0..views.len()).map(|view| fold.windows(view)).collect();
+        let fold = self.graph.add(Box::new(fold), inputs);
+        windows.into_iter().map(|windows| self.graph.add(Box::new(windows), vec![fold])).collect()
     }
 }
 
 impl Stage {
-    /// The step that computes what the stage reads.
-    fn reads(&self) -> Select {
-        Select {
-            predicate: None,
-            columns: Some(self.columns.clone()),
-            schema: Arc::new(Schema::new(self.fields.clone())),
-            operator: "GROUP BY".to_string(),
-        }
-    }
-
     fn operator(&self, slots: usize) -> Result<Box<dyn Operator>> {
         let program = Arc::new(self.program.clone());
         let (group, schema, text) = (self.group.clone(), self.schema.clone(), self.text.clone());
@@ -282,17 +285,20 @@ impl Stage {
                 text,
                 slots,
             )?),
-            RowWindows::Assigned(assign) => Box::new(WindowAggregate::new(
-                program,
-                Arc::new(Cpu),
-                assign.clone(),
-                self.tick,
-                self.ordered,
-                group,
-                schema,
-                text,
-                slots,
-            )),
+            RowWindows::Assigned(assign) => {
+                let view = View { assign: assign.clone(), group, schema, text };
+                Box::new(WindowAggregate::new(program, Arc::new(Cpu), self.tick, self.ordered, view, slots))
+            }
         })
+    }
+}
+
+/// The step that computes what a stage reads.
+pub(super) fn reads_of(columns: &[Compiled], fields: &[Field]) -> Select {
+    Select {
+        predicate: None,
+        columns: Some(columns.to_vec()),
+        schema: Arc::new(Schema::new(fields.to_vec())),
+        operator: "GROUP BY".to_string(),
     }
 }
