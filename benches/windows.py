@@ -46,7 +46,8 @@ def seconds(pelton, windows, folder, shift):
     sql = f"CREATE TABLE t (WATERMARK FOR ts AS ts) WITH ('connector' = 'filesystem', 'path' = '{folder}/in.parquet');\n"
     for number, window in enumerate(windows):
         sql += f"CREATE TABLE out{number} WITH ('connector' = 'blackhole') AS SELECT window_start, window_end, k, SUM(v) AS s, COUNT(*) AS n, MAX(v) AS m"
-        sql += f" FROM {WINDOWS[window].format(f"INTERVAL '{number * shift / 1000:.3f}' SECOND")} GROUP BY window_start, window_end, k;\n"
+        offset = f"INTERVAL '{number * shift / 1000:.3f}' SECOND"
+        sql += f" FROM {WINDOWS[window].format(offset)} GROUP BY window_start, window_end, k;\n"
     query = pathlib.Path(folder, "q.sql")
     query.write_text(sql)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -121,6 +121,8 @@ enum Way {
 struct Grown {
     start: i64,
     end: i64,
+    /// No window that closes before the ones of this pane has rows.
+    first: i64,
     state: State,
 }
 
@@ -179,10 +181,10 @@ impl Merger {
         matches!(self.way, Way::Sliding { .. })
     }
 
-    /// The panes that windows still to close read, ascending; those of a growing window as one, at its start.
+    /// The panes that windows still to close read, ascending; those of a growing window as one.
     pub(super) fn pending(&self, held: &Held) -> impl Iterator<Item = i64> {
         let grown = match &self.way {
-            Way::Growing { grown: Some(grown), .. } => Some(grown.start),
+            Way::Growing { grown: Some(grown), .. } => Some(grown.first),
             _ => None,
         };
         grown.into_iter().chain(held.panes.range(self.from..).map(|(pane, _)| *pane))
@@ -197,9 +199,10 @@ impl Merger {
         let Some(first) = open.next() else { return Ok(()) };
         let end = open.next_back().unwrap_or(first) + windows.width();
         let before = grown.take();
-        let start = before.as_ref().map_or(windows.last_start(first), |grown| grown.start);
+        let (start, first) =
+            before.as_ref().map_or((windows.last_start(first), first), |grown| (grown.start, grown.first));
         let state = held.take(self.index, from..end, before.map(|grown| grown.state), fresh)?;
-        *grown = state.map(|state| Grown { start, end, state });
+        *grown = state.map(|state| Grown { start, end, first, state });
         held.let_go(self.index, end);
         Ok(())
     }
@@ -235,7 +238,7 @@ impl Merger {
                 if from > reads.start {
                     return Ok(own(whole));
                 }
-                *grown = whole.map(|state| Grown { start: reads.start, end: reads.end, state });
+                *grown = whole.map(|state| Grown { start: reads.start, end: reads.end, first: reads.start, state });
                 kept(grown.as_ref().map(|grown| &grown.state))
             }
             Way::Sliding { running, stacks } => {
