@@ -129,9 +129,7 @@ fn calls_over_the_same_groups_are_folded_together() {
     let b = format!(
         "SELECT name, AVG(id) AS a, MAX(id % 3) AS m, window_end, LAST_VALUE(id) AS l {window} name, window_end"
     );
-    let c = format!(
-        "SELECT SUM(p.id) AS s, p.name FROM TUMBLE((SELECT at, name, id FROM payments), at, INTERVAL '10' SECOND) p GROUP BY window_end, p.name"
-    );
+    let c = "SELECT SUM(p.id) AS s, p.name FROM TUMBLE((SELECT at, name, id FROM payments), at, INTERVAL '10' SECOND) p GROUP BY window_end, p.name".to_string();
     let place = place();
     let both = table("a", &a) + &table("b", &b) + &table("c", &c);
     assert_eq!(steps(&both, "WindowAggregate"), 1);
@@ -215,9 +213,8 @@ fn shared_panes_count_rows_as_stages_of_their_own_do() {
         ),
         (
             "minute",
-            format!(
-                "SELECT k, AVG(v) AS a, window_end FROM TUMBLE(rides, at, INTERVAL '1' MINUTE) GROUP BY window_end, k"
-            ),
+            "SELECT k, AVG(v) AS a, window_end FROM TUMBLE(rides, at, INTERVAL '1' MINUTE) GROUP BY window_end, k"
+                .to_string(),
         ),
         (
             "shifted",
