@@ -3,7 +3,7 @@
     lateness.py [--pelton PATH] [--trials 60] [--seed 1]     PATH: $PELTON
 
 Each trial writes two partitions of random rows, displaced within and beyond the watermark delay, and runs one window query
-over them. The model reads row by row, in plain Python: a partition's watermark is the running maximum of `ts - delay`; a row
+over them, or several at once, which share their panes and stages. The model reads row by row, in plain Python: a partition's watermark is the running maximum of `ts - delay`; a row
 counts in those of its windows whose end less one tick is above the watermark just before it; for sessions it is late when its
 time is below that watermark. When windows close does not matter to what is in them, so the model has no closing at all.
 Compared: the rows of the sink, the count of late rows, and for every late row its dead letter and the windows it missed.
@@ -87,38 +87,55 @@ def session_model(partitions, delay, gap):
     return answer, missed
 
 
-def query(kind, delay, sizes, folder):
-    """The window query as Pelton SQL."""
-    interval = lambda ms: f"INTERVAL '{ms / 1000:.3f}' SECOND"
+def model(partitions, delay, kind, sizes):
+    """Rows of the answer, and the windows that each late row missed."""
+    if kind == "SESSION":
+        return session_model(partitions, delay, sizes[0])
+    return window_model(partitions, delay, sizes[0], sizes[-1])
+
+
+def interval(ms):
+    return f"INTERVAL '{ms / 1000:.3f}' SECOND"
+
+
+def query(kind, sizes, folder, number):
+    """One window query as Pelton SQL."""
     if kind == "SESSION":
         source = f"SESSION(TABLE input PARTITION BY k, DESCRIPTOR(ts), {interval(sizes[0])})"
     else:
         source = f"{kind}(TABLE input, DESCRIPTOR(ts), {', '.join(map(interval, sizes))})"
     return f"""
+CREATE TABLE answer{number} WITH ('connector' = 'filesystem', 'path' = '{folder}/answer{number}.parquet') AS
+SELECT window_start, window_end, k, COUNT(*) AS n, SUM(v) AS s FROM TABLE({source}) GROUP BY k, window_start, window_end;
+"""
+
+
+def queries(windows, delay, folder):
+    """All of them."""
+    return f"""
 SET 'dead-letters.path' = '{folder}/letters';
 CREATE TABLE input (ts TIMESTAMP(3), k INT, v INT, WATERMARK FOR ts AS ts - {interval(delay)})
 WITH ('connector' = 'filesystem', 'path' = '{folder}/in', 'format' = 'parquet', 'scan.partitions' = 'file');
-CREATE TABLE answer WITH ('connector' = 'filesystem', 'path' = '{folder}/answer.parquet') AS
-SELECT window_start, window_end, k, COUNT(*) AS n, SUM(v) AS s FROM TABLE({source}) GROUP BY k, window_start, window_end;
-"""
+""" + "".join(query(*window, folder, number) for number, window in enumerate(windows))
 
 
 def trial(pelton, seed):
     """What is wrong with one trial, as lines, and what it was."""
     dice = random.Random(seed)
-    kind = ["TUMBLE", "HOP", "SESSION"][seed % 3]
     delay = dice.choice([0, 1, 500, 2000, 5000])
     partitions = [make_rows(dice, delay), make_rows(dice, delay)]
-    if kind == "TUMBLE":
-        size = dice.choice([1, 250, 1000, 3000, 10_000])
-        sizes, (want, missed) = [size], window_model(partitions, delay, size, size)
-    elif kind == "HOP":
-        slide, size = dice.choice([(1000, 5000), (2000, 10_000), (4000, 10_000), (700, 3300), (5000, 2000), (3000, 3000)])
-        sizes, (want, missed) = [slide, size], window_model(partitions, delay, slide, size)
+    tumbles = [("TUMBLE", [size]) for size in (1, 250, 1000, 3000, 10_000)]
+    hops = [("HOP", sizes) for sizes in ([1000, 5000], [2000, 10_000], [4000, 10_000], [700, 3300], [5000, 2000], [3000, 3000])]
+    sessions = [("SESSION", [gap]) for gap in (300, 1000, 2500)]
+    if seed % 4 == 3:
+        windows = dice.sample(tumbles[2:] + hops, dice.choice([2, 3, 4]))
+        windows += windows[: dice.choice([0, 1])]
     else:
-        gap = dice.choice([300, 1000, 2500])
-        sizes, (want, missed) = [gap], session_model(partitions, delay, gap)
-    what = f"seed {seed}: {kind} {sizes} ms, delay {delay} ms, {len(missed)} of {sum(map(len, partitions))} rows late"
+        windows = [dice.choice([tumbles, hops, sessions][seed % 4])]
+    models = [model(partitions, delay, *window) for window in windows]
+    # Equal windows are one stage, whose late rows count once.
+    missed = [missed for n, (_, missed) in enumerate(models) if windows[n] not in windows[:n]]
+    what = f"seed {seed}: {windows} ms, delay {delay} ms, {sum(map(len, missed))} late of {sum(map(len, partitions))} rows"
 
     with tempfile.TemporaryDirectory() as folder:
         os.mkdir(f"{folder}/in")
@@ -127,32 +144,41 @@ def trial(pelton, seed):
             columns = {"ts": pa.array(ts, pa.int64()).cast(pa.timestamp("ms")), "k": pa.array(k, pa.int32()), "v": pa.array(v, pa.int32())}
             pq.write_table(pa.table(columns), f"{folder}/in/{name}.parquet", row_group_size=50)
         sql = pathlib.Path(folder, "query.sql")
-        sql.write_text(query(kind, delay, sizes, folder))
+        sql.write_text(queries(windows, delay, folder))
         options = ["--threads", str(dice.choice([1, 2])), "--batch-rows", str(dice.choice([1, 7, 64, 8192]))]
         done = subprocess.run([pelton, "run", sql, "--json", *options], capture_output=True, text=True)
         if done.returncode:
             return [f"exit code {done.returncode}: {done.stderr.strip()[-500:]}"], what
         summary = json.loads(done.stdout.strip().splitlines()[-1])
-        table = pq.read_table(f"{folder}/answer.parquet")
-        table = table.set_column(0, "start", table[0].cast(pa.int64())).set_column(1, "end", table[1].cast(pa.int64()))
-        got = [tuple(r.values()) for r in table.to_pylist()]
+        answers = []
+        for number in range(len(windows)):
+            table = pq.read_table(f"{folder}/answer{number}.parquet")
+            table = table.set_column(0, "start", table[0].cast(pa.int64())).set_column(1, "end", table[1].cast(pa.int64()))
+            answers.append([tuple(r.values()) for r in table.to_pylist()])
         letters = [r for f in sorted(glob.glob(f"{folder}/letters/**/*.parquet", recursive=True)) for r in pq.read_table(f).to_pylist()]
 
     wrong = []
-    if len(got) != len(set(got)):
-        wrong.append(f"{len(got) - len(set(got))} rows come twice")
-    for word, rows in (("missing", want - set(got)), ("too many", set(got) - want)):
-        if rows:
-            wrong.append(f"{len(rows)} rows {word}, first {min(rows, key=repr)}")
-    if summary["late"] != len(missed):
-        wrong.append(f"{summary['late']} late rows, wanted {len(missed)}")
-    seen = {(r["partition"], r["offset"]): r for r in letters if r["kind"] == "late"}
-    if seen.keys() != missed.keys() or len(seen) != len(letters):
-        wrong.append(f"{len(letters)} dead letters of rows {sorted(seen)[:5]}…, wanted {sorted(missed)[:5]}…")
-    for place, windows in missed.items():
-        reason = seen.get(place, {}).get("reason", "")
-        if windows and reason.count("[") != len(windows):
-            wrong.append(f"row {place} missed {len(windows)} windows, its letter says: {reason}")
+    for window, got, (want, _) in zip(windows, answers, models):
+        if len(got) != len(set(got)):
+            wrong.append(f"{window}: {len(got) - len(set(got))} rows come twice")
+        for word, rows in (("missing", want - set(got)), ("too many", set(got) - want)):
+            if rows:
+                wrong.append(f"{window}: {len(rows)} rows {word}, first {min(rows, key=repr)}")
+    late = sum(map(len, missed))
+    if summary["late"] != late:
+        wrong.append(f"{summary['late']} late rows, wanted {late}")
+    # For each row a letter for each stage that it is late for, with the windows that it missed; sessions name none.
+    seen, wanted = collections.defaultdict(list), collections.defaultdict(list)
+    for letter in letters:
+        seen[letter["partition"], letter["offset"]].append(letter["reason"].count("[") if letter["kind"] == "late" else -1)
+    for of_stage in missed:
+        for place, starts in of_stage.items():
+            wanted[place].append(len(starts))
+    sessions = windows[0][0] == "SESSION"
+    for place in seen.keys() | wanted.keys():
+        got, want = sorted(seen[place]), sorted(wanted[place])
+        if (len(got) != len(want) or -1 in got) if sessions else got != want:
+            wrong.append(f"row {place}: letters that name {got} windows, wanted {want}")
             break
     return wrong, what
 

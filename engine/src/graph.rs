@@ -138,7 +138,8 @@ impl Graph {
         self.sinks.iter().all(|sink| all(&sink.inputs, &enough))
     }
 
-    /// The graph as text, for `EXPLAIN` and tests: sinks first, inputs indented below.
+    /// The graph as text, for `EXPLAIN` and tests: sinks first, inputs indented below. A step whose rows go to several places
+    /// has a number, and is written out once.
     pub fn explain(&self) -> String {
         let mut text = String::new();
         for load in &self.loads {
@@ -147,18 +148,19 @@ impl Graph {
                 text += &format!("  {line}\n");
             }
         }
+        let mut numbered = vec![];
         for sink in &self.sinks {
             let columns: Vec<String> =
                 sink.schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect();
             text += &format!("Sink {} [{}]\n", sink.name, columns.join(", "));
             for input in &sink.inputs {
-                self.explain_input(*input, 1, &mut text);
+                self.explain_input(*input, 1, &mut numbered, &mut text);
             }
         }
         crate::sql::interval::readable(&text)
     }
 
-    fn explain_input(&self, input: Input, depth: usize, text: &mut String) {
+    fn explain_input(&self, input: Input, depth: usize, numbered: &mut Vec<usize>, text: &mut String) {
         let pad = "  ".repeat(depth);
         match input {
             Input::Source(s) => {
@@ -172,9 +174,19 @@ impl Graph {
                 *text += &format!("{pad}Source {name} [{}]{watermark}\n", columns.join(", "));
             }
             Input::Node(n) => {
-                *text += &format!("{pad}{}\n", self.nodes[n].operator.describe());
-                for input in &self.nodes[n].inputs {
-                    self.explain_input(*input, depth + 1, text);
+                let node = &self.nodes[n];
+                if let Some(number) = numbered.iter().position(|there| *there == n) {
+                    *text += &format!("{pad}#{} as above\n", number + 1);
+                    return;
+                }
+                let mut number = String::new();
+                if node.outputs.len() > 1 {
+                    numbered.push(n);
+                    number = format!("#{} ", numbered.len());
+                }
+                *text += &format!("{pad}{number}{}\n", node.operator.describe());
+                for input in &node.inputs {
+                    self.explain_input(*input, depth + 1, numbered, text);
                 }
             }
         }

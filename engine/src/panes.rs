@@ -2,7 +2,7 @@
 //!
 //! Every window of a kind is a run of equally wide panes, aligned alike, so that a row is folded into one pane and a
 //! window is merged from its panes when it closes. `TUMBLE`: the pane is the window. `HOP`: panes of gcd(size, slide).
-//! `CUMULATE`: panes of one step.
+//! `CUMULATE`: panes of one step. Windows of several kinds can have narrower panes in common ([`Panes::in_common`]).
 //!
 //! Panes and windows are in the time that they are cut in: instants, or what the clocks of a zone show. [`Panes::cut_time`]
 //! leads there, [`Panes::start_of`] and [`Panes::end_of`] back.
@@ -35,7 +35,7 @@ impl Ord for Window {
 }
 
 /// The arithmetic of one window specification (all but sessions).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Panes {
     width: i64,
     offset: i64,
@@ -49,7 +49,7 @@ pub struct Panes {
 pub enum Sharing {
     /// No pane.
     Nothing,
-    /// All panes of the window before, until the next start.
+    /// All panes of the window before, until the next start; or windows of many panes that have none in common.
     Grow,
     /// All but the first `slide` panes of the window before.
     Slide {
@@ -60,11 +60,11 @@ pub enum Sharing {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    Tumble,
+    Tumble { size: i64 },
     Hop { slide: i64, size: i64 },
-    Cumulate { size: i64 },
+    Cumulate { step: i64, size: i64 },
 }
 
 fn gcd(a: i64, b: i64) -> i64 {
@@ -88,16 +88,43 @@ impl Panes {
     /// The arithmetic of `spec`, cut in a zone if one is given; `None` for sessions, which have no panes.
     pub fn of(spec: &WindowSpec, zone: Option<Arc<Zone>>) -> Option<Self> {
         let (width, offset, kind) = match *spec {
-            WindowSpec::Tumble { size_us, offset_us } => (size_us, offset_us, Kind::Tumble),
+            WindowSpec::Tumble { size_us, offset_us } => (size_us, offset_us, Kind::Tumble { size: size_us }),
             WindowSpec::Hop { slide_us, size_us, offset_us } => {
                 (gcd(size_us, slide_us), offset_us, Kind::Hop { slide: slide_us, size: size_us })
             }
             WindowSpec::Cumulate { step_us, size_us, offset_us } => {
-                (step_us, offset_us, Kind::Cumulate { size: size_us })
+                (step_us, offset_us, Kind::Cumulate { step: step_us, size: size_us })
             }
             WindowSpec::Session { .. } => return None,
         };
         Some(Panes { width, offset, kind, zone })
+    }
+
+    /// The same windows in panes that all of them are runs of; `None` where there are none, or so many to a window that merging
+    /// them would take longer than folding the rows once for each kind.
+    pub fn in_common(all: &[Panes]) -> Option<Vec<Panes>> {
+        let first = all.first()?;
+        let width = all.iter().fold(0, |width, p| gcd(gcd(width, p.width), (p.offset - first.offset).abs()));
+        let fits = |p: &Panes| p.zone == first.zone && p.width / width <= p.narrowed_max() && p.windows_max() <= 60;
+        all.iter().all(fits).then(|| all.iter().map(|p| Panes { width, ..p.clone() }).collect())
+    }
+
+    /// So many times narrower than they need be, panes may be made for the sake of other windows. A `HOP` holds its panes and
+    /// merges each twice; others merge each once as it comes.
+    fn narrowed_max(&self) -> i64 {
+        match self.kind {
+            Kind::Tumble { .. } | Kind::Cumulate { .. } => 60,
+            Kind::Hop { .. } => 5,
+        }
+    }
+
+    /// So many windows hold a row. One that is late for a window of another kind is folded for each of them.
+    fn windows_max(&self) -> i64 {
+        match self.kind {
+            Kind::Tumble { .. } => 1,
+            Kind::Hop { slide, size } => size / slide,
+            Kind::Cumulate { step, size } => size / step,
+        }
     }
 
     /// The time in which windows are cut, of an instant.
@@ -142,16 +169,17 @@ impl Panes {
                 Sharing::Slide { size: size / self.width, slide: slide / self.width }
             }
             Kind::Cumulate { .. } => Sharing::Grow,
-            Kind::Tumble | Kind::Hop { .. } => Sharing::Nothing,
+            Kind::Tumble { size } if self.width < size => Sharing::Grow,
+            Kind::Tumble { .. } | Kind::Hop { .. } => Sharing::Nothing,
         }
     }
 
     /// Windows after `window` read no pane that starts before this.
     pub fn needed_after(&self, window: Window) -> i64 {
         match self.kind {
-            Kind::Tumble => window.end,
+            Kind::Tumble { .. } => window.end,
             Kind::Hop { slide, .. } => window.start + slide,
-            Kind::Cumulate { size } if self.last_window(window.start) == Some(window) => window.start + size,
+            Kind::Cumulate { size, .. } if self.last_window(window.start) == Some(window) => window.start + size,
             Kind::Cumulate { .. } => window.start,
         }
     }
@@ -159,9 +187,8 @@ impl Panes {
     /// Start of the last window that may hold the pane.
     pub fn last_start(&self, pane: i64) -> i64 {
         match self.kind {
-            Kind::Tumble => pane,
             Kind::Hop { slide, .. } => floor_to(pane, slide, self.offset),
-            Kind::Cumulate { size } => floor_to(pane, size, self.offset),
+            Kind::Tumble { size } | Kind::Cumulate { size, .. } => floor_to(pane, size, self.offset),
         }
     }
 
@@ -181,7 +208,7 @@ impl Panes {
     pub fn first_end(&self, t: i64) -> Option<i64> {
         let pane = self.pane_of(t);
         match self.kind {
-            Kind::Tumble | Kind::Cumulate { .. } => Some(pane + self.width),
+            Kind::Tumble { size: step } | Kind::Cumulate { step, .. } => Some(floor_to(t, step, self.offset) + step),
             Kind::Hop { slide, size } => {
                 // The earliest start above `pane - size` that is a multiple of the slide.
                 let start = floor_to(pane + self.width - size + slide - 1, slide, self.offset);
@@ -199,36 +226,41 @@ impl Panes {
     pub fn windows_after(&self, pane: i64, end: i64) -> impl Iterator<Item = Window> + use<> {
         // The first window, how far it is to the next, and how many there are.
         let (first, start_step, end_step, last) = match self.kind {
-            Kind::Tumble => (Window { start: pane, end: pane + self.width }, 0, self.width, pane + self.width),
+            Kind::Tumble { size } => {
+                let start = floor_to(pane, size, self.offset);
+                (Window { start, end: start + size }, 0, size, start + size)
+            }
             Kind::Hop { slide, size } => {
                 let start = floor_to(pane + self.width - size + slide - 1, slide, self.offset);
                 let last = floor_to(pane, slide, self.offset);
                 (Window { start, end: start + size }, slide, slide, last + size)
             }
-            Kind::Cumulate { size } => {
+            Kind::Cumulate { step, size } => {
                 let start = floor_to(pane, size, self.offset);
-                (Window { start, end: pane + self.width }, 0, self.width, start + size)
+                (Window { start, end: floor_to(pane, step, self.offset) + step }, 0, step, start + size)
             }
         };
         let missed = if end < first.end { 0 } else { end.saturating_sub(first.end) / end_step + 1 };
         let count = (last - first.end).div_euclid(end_step) + 1;
         let all =
             (missed..count).map(move |k| Window { start: first.start + k * start_step, end: first.end + k * end_step });
-        let cumulates = matches!(self.kind, Kind::Cumulate { .. });
-        let (zone, width) = (self.zone.clone().filter(|_| cumulates), self.width);
-        all.filter(move |w| zone.as_ref().is_none_or(|zone| !is_repeated(zone, w, width)))
+        let grows = match self.kind {
+            Kind::Cumulate { step, .. } => self.zone.clone().map(|zone| (zone, step)),
+            Kind::Tumble { .. } | Kind::Hop { .. } => None,
+        };
+        all.filter(move |w| grows.as_ref().is_none_or(|(zone, step)| !is_repeated(zone, w, *step)))
     }
 
     /// The last window that holds the pane, if one does.
     pub fn last_window(&self, pane: i64) -> Option<Window> {
         let start = self.last_start(pane);
         match self.kind {
-            Kind::Tumble => Some(Window { start, end: start + self.width }),
+            Kind::Tumble { size } => Some(Window { start, end: start + size }),
             Kind::Hop { size, .. } => (start + size > pane).then_some(Window { start, end: start + size }),
-            Kind::Cumulate { size } => {
+            Kind::Cumulate { step, size } => {
                 let mut last = Window { start, end: start + size };
-                while self.zone.as_ref().is_some_and(|zone| is_repeated(zone, &last, self.width)) {
-                    last.end -= self.width;
+                while self.zone.as_ref().is_some_and(|zone| is_repeated(zone, &last, step)) {
+                    last.end -= step;
                 }
                 Some(last)
             }
@@ -278,18 +310,42 @@ mod tests {
         all
     }
 
+    const SPECS: [WindowSpec; 6] = [
+        WindowSpec::Tumble { size_us: 10, offset_us: 3 },
+        WindowSpec::Hop { slide_us: 6, size_us: 10, offset_us: 0 },
+        WindowSpec::Hop { slide_us: 5, size_us: 10, offset_us: 2 },
+        WindowSpec::Hop { slide_us: 10, size_us: 4, offset_us: 1 },
+        WindowSpec::Hop { slide_us: 7, size_us: 3, offset_us: 0 },
+        WindowSpec::Cumulate { step_us: 5, size_us: 20, offset_us: 1 },
+    ];
+
+    #[test]
+    fn common_panes_are_as_wide_as_they_can_be() {
+        let tumble = |size_us, offset_us| WindowSpec::Tumble { size_us, offset_us };
+        let hop = |slide_us, size_us| WindowSpec::Hop { slide_us, size_us, offset_us: 0 };
+        let width = |specs: &[WindowSpec]| {
+            let all: Vec<Panes> = specs.iter().map(|spec| Panes::of(spec, None).unwrap()).collect();
+            Panes::in_common(&all).map(|all| all.iter().map(Panes::width).collect::<BTreeSet<_>>())
+        };
+        for (specs, want) in [
+            (vec![tumble(60, 0), tumble(300, 0), hop(60, 300)], Some(60)),
+            (vec![tumble(60, 0), tumble(60, 20)], Some(20)),
+            (vec![tumble(60, 80), tumble(60, 0)], Some(20)),
+            (vec![tumble(60, 0), tumble(3600, 0)], Some(60)),
+            (vec![tumble(60, 0), tumble(7200, 0)], None),
+            (vec![tumble(60, 0), hop(300, 600)], Some(60)),
+            (vec![tumble(10, 0), hop(300, 600)], None),
+            (vec![tumble(60, 0), hop(60, 6000)], None),
+        ] {
+            assert_eq!(width(&specs), want.map(|width| [width].into()), "{specs:?}");
+        }
+    }
+
     #[test]
     fn windows_are_those_that_hold_the_time() {
-        let specs = [
-            WindowSpec::Tumble { size_us: 10, offset_us: 3 },
-            WindowSpec::Hop { slide_us: 6, size_us: 10, offset_us: 0 },
-            WindowSpec::Hop { slide_us: 5, size_us: 10, offset_us: 2 },
-            WindowSpec::Hop { slide_us: 10, size_us: 4, offset_us: 1 },
-            WindowSpec::Hop { slide_us: 7, size_us: 3, offset_us: 0 },
-            WindowSpec::Cumulate { step_us: 5, size_us: 20, offset_us: 1 },
-        ];
-        for spec in specs {
-            let panes = Panes::of(&spec, None).unwrap();
+        let natural = SPECS.map(|spec| (spec, Panes::of(&spec, None).unwrap()));
+        let narrow = natural.clone().map(|(spec, panes)| (spec, Panes { width: 1, ..panes }));
+        for (spec, panes) in natural.into_iter().chain(narrow) {
             for t in -100..100 {
                 let want = brute(&spec, t);
                 assert_eq!(panes.windows(panes.pane_of(t)), want, "{spec:?} at {t}");

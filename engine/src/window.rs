@@ -74,7 +74,7 @@ impl fmt::Display for WindowSpec {
 }
 
 /// Microseconds printed in the greatest unit that divides them: `90s`, `1h`, `250ms`.
-struct Length(i64);
+pub(crate) struct Length(pub(crate) i64);
 
 impl fmt::Display for Length {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ const SECOND: i64 = 1_000_000;
 
 /// The offsets of a zone from UTC over time. Instants and wall times are µs; a wall time is what the zone's clocks show,
 /// counted as if they showed UTC. Sorted, so that each question is a binary search; built in some milliseconds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Zone {
     name: Tz,
     /// The instants at which the offset changes.

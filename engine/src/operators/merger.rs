@@ -4,12 +4,14 @@
 //! commutative; they differ in what a window costs:
 //!
 //! - *Anew*: all panes of the window. `TUMBLE`, and `HOP` with few panes a window.
-//! - *Growing*: the panes that came since the window before of the same start. `CUMULATE`.
+//! - *Growing*: the panes that came since the window before of the same start. `CUMULATE`, and `TUMBLE` of several panes.
 //! - *Sliding*: the panes that came and those that left. `HOP` of counts and exact sums, which can be taken out again.
 //! - *Stacks*: about three states of the window's size. Every other `HOP` with many panes a window; see [`Stacks`].
 //!
 //! The windows and the aggregates decide which. Where sliding meets a sum that can not be taken out (infinities, NaN,
 //! values of very different size), stacks take over for the length of a window.
+//!
+//! Several mergers, one for each kind of window, can read the same panes ([`Held`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -24,9 +26,77 @@ pub(super) type State = Box<dyn GroupState>;
 /// Makes an empty state.
 pub(super) type Fresh<'a> = &'a dyn Fn() -> Result<State, ProgramError>;
 
+/// Panes that get no more rows, and are read by one merger or several.
+pub(super) struct Held {
+    panes: BTreeMap<i64, State>,
+    /// Each merger needs no pane that starts before this.
+    from: Vec<i64>,
+}
+
+impl Held {
+    pub(super) fn new(mergers: usize) -> Self {
+        Held { panes: BTreeMap::new(), from: vec![i64::MIN; mergers] }
+    }
+
+    /// Adds rows of a pane of which no window has closed yet.
+    pub(super) fn add(&mut self, pane: i64, state: State) -> Result<(), ProgramError> {
+        match self.panes.get_mut(&pane) {
+            Some(there) => there.merge(state.as_ref())?,
+            None => drop(self.panes.insert(pane, state)),
+        }
+        Ok(())
+    }
+
+    /// Bytes of all states held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.panes.values().map(|state| state.memory_bytes()).sum()
+    }
+
+    /// The start of the panes that others than this merger need.
+    fn others_need(&self, merger: usize) -> i64 {
+        let others = self.from.iter().enumerate().filter(|(other, _)| *other != merger);
+        others.map(|(_, from)| *from).min().unwrap_or(i64::MAX)
+    }
+
+    /// Merges panes, which this merger reads no more, into `into`, or into the first of them.
+    fn take(
+        &mut self,
+        merger: usize,
+        panes: Range<i64>,
+        mut into: Option<State>,
+        fresh: Fresh,
+    ) -> Result<Option<State>, ProgramError> {
+        let others = self.others_need(merger);
+        let mut from = panes.start;
+        while let Some((&pane, state)) = self.panes.range(from..panes.end).next() {
+            from = pane + 1;
+            match &mut into {
+                Some(into) => into.merge(state.as_ref())?,
+                None if pane < others => {}
+                None => into = Some(copy(state, fresh)?),
+            }
+            if pane < others {
+                let state = self.panes.remove(&pane).expect("found above");
+                into.get_or_insert(state);
+            }
+        }
+        Ok(into)
+    }
+
+    /// A merger needs no pane before `from`. Those that none needs are dropped.
+    fn let_go(&mut self, merger: usize, from: i64) {
+        self.from[merger] = from;
+        let least = self.from.iter().copied().min().unwrap_or(from);
+        while self.panes.first_key_value().is_some_and(|(pane, _)| *pane < least) {
+            self.panes.pop_first();
+        }
+    }
+}
+
 /// See the module.
 pub(super) struct Merger {
-    panes: BTreeMap<i64, State>,
+    /// Which one it is, of those that read the same panes.
+    index: usize,
     /// Windows still to close read no pane that starts before this.
     from: i64,
     way: Way,
@@ -34,14 +104,26 @@ pub(super) struct Merger {
 
 enum Way {
     Anew,
-    /// The last window, if its start has more, and that start.
-    Growing(Option<(i64, State)>),
+    /// The last window or the one that is open, if its start has more.
+    Growing {
+        windows: Panes,
+        grown: Option<Grown>,
+    },
     /// The last window, unless the stacks have taken over.
     Sliding {
         running: Option<Running>,
         stacks: Option<Stacks>,
     },
     Stacks(Stacks),
+}
+
+/// All panes from `start` to `end`.
+struct Grown {
+    start: i64,
+    end: i64,
+    /// No window that closes before the ones of this pane has rows.
+    first: i64,
+    state: State,
 }
 
 /// The rows of a closed window.
@@ -75,11 +157,11 @@ impl Closed<'_> {
 }
 
 impl Merger {
-    /// No panes yet. Without `panes` no two windows share one.
-    pub(super) fn new(panes: Option<&Panes>, program: &Program) -> Self {
+    /// Nothing merged yet. Without `panes` no two windows share one.
+    pub(super) fn new(panes: Option<&Panes>, program: &Program, index: usize) -> Self {
         let is_invertible = program.aggregates.iter().all(|call| call.spec.is_invertible());
         let way = match panes.map(|panes| (panes, panes.sharing())) {
-            Some((_, Sharing::Grow)) => Way::Growing(None),
+            Some((panes, Sharing::Grow)) => Way::Growing { windows: panes.clone(), grown: None },
             Some((panes, Sharing::Slide { size, slide })) => {
                 // Merges a window: anew `size`; with stacks `slide` panes twice, a stop made and copied, and the back.
                 let stacks = (size > 2 * slide + 3).then(|| Stacks::new(panes.clone()));
@@ -91,7 +173,7 @@ impl Merger {
             }
             Some((_, Sharing::Nothing)) | None => Way::Anew,
         };
-        Merger { panes: BTreeMap::new(), from: i64::MIN, way }
+        Merger { index, from: i64::MIN, way }
     }
 
     /// True if what [`close`](Self::close) gives may have groups without rows: the program then has to count rows.
@@ -99,77 +181,100 @@ impl Merger {
         matches!(self.way, Way::Sliding { .. })
     }
 
-    /// Adds rows of a pane of which no window has closed yet.
-    pub(super) fn add(&mut self, pane: i64, state: State) -> Result<(), ProgramError> {
-        match self.panes.get_mut(&pane) {
-            Some(there) => there.merge(state.as_ref())?,
-            None => drop(self.panes.insert(pane, state)),
-        }
+    /// The panes that windows still to close read, ascending; those of a growing window as one.
+    pub(super) fn pending(&self, held: &Held) -> impl Iterator<Item = i64> {
+        let grown = match &self.way {
+            Way::Growing { grown: Some(grown), .. } => Some(grown.first),
+            _ => None,
+        };
+        grown.into_iter().chain(held.panes.range(self.from..).map(|(pane, _)| *pane))
+    }
+
+    /// Takes the panes of a growing window that is still open, for the sake of memory. All windows that are due are closed, so
+    /// there are no panes after it.
+    pub(super) fn grow(&mut self, held: &mut Held, fresh: Fresh) -> Result<(), ProgramError> {
+        let Way::Growing { windows, grown } = &mut self.way else { return Ok(()) };
+        let from = grown.as_ref().map_or(self.from, |grown| grown.end);
+        let mut open = held.panes.range(from..).map(|(pane, _)| *pane);
+        let Some(first) = open.next() else { return Ok(()) };
+        let end = open.next_back().unwrap_or(first) + windows.width();
+        let before = grown.take();
+        let (start, first) =
+            before.as_ref().map_or((windows.last_start(first), first), |grown| (grown.start, grown.first));
+        let state = held.take(self.index, from..end, before.map(|grown| grown.state), fresh)?;
+        *grown = state.map(|state| Grown { start, end, first, state });
+        held.let_go(self.index, end);
         Ok(())
     }
 
-    /// The panes that windows still to close read, ascending; those of a growing window as one, at its start.
-    pub(super) fn pending(&self) -> impl Iterator<Item = i64> {
-        let grown = match &self.way {
-            Way::Growing(Some((start, _))) => Some(*start),
-            _ => None,
-        };
-        grown.into_iter().chain(self.panes.range(self.from..).map(|(pane, _)| *pane))
-    }
-
     /// The window over the panes that start in `reads`. Windows after it read no pane that starts before `from`.
-    pub(super) fn close(&mut self, reads: Range<i64>, from: i64, fresh: Fresh) -> Result<Closed<'_>, ProgramError> {
+    pub(super) fn close<'a>(
+        &'a mut self,
+        held: &'a mut Held,
+        reads: Range<i64>,
+        from: i64,
+        fresh: Fresh,
+    ) -> Result<Closed<'a>, ProgramError> {
         self.from = from;
-        let panes = &mut self.panes;
+        let index = self.index;
         Ok(match &mut self.way {
             Way::Anew => {
-                let used_up = take_before(panes, from.min(reads.end), None)?;
-                own(merged(used_up, panes.range(reads), fresh)?)
-            }
-            Way::Growing(last) => {
-                let before = last.take().filter(|(start, _)| *start == reads.start).map(|(_, state)| state);
-                let grown = take_before(panes, reads.end, before)?;
-                if from > reads.start {
-                    return Ok(own(grown));
+                let used_up = from.clamp(reads.start, reads.end);
+                let is_alone = held.panes.range(reads.clone()).nth(1).is_none();
+                if is_alone && held.others_need(index) <= reads.start {
+                    held.let_go(index, from);
+                    return Ok(kept(held.panes.range(reads).next().map(|(_, state)| state)));
                 }
-                *last = grown.map(|state| (reads.start, state));
-                kept(last.as_ref().map(|(_, state)| state))
+                let whole = held.take(index, reads.start..used_up, None, fresh)?;
+                let whole = merged(whole, held.panes.range(used_up..reads.end), fresh)?;
+                held.let_go(index, from);
+                own(whole)
+            }
+            Way::Growing { grown, .. } => {
+                let before = grown.take().filter(|grown| grown.start == reads.start);
+                let grown_to = before.as_ref().map_or(reads.start, |grown| grown.end);
+                let whole = held.take(index, grown_to..reads.end, before.map(|grown| grown.state), fresh)?;
+                held.let_go(index, from.max(reads.end));
+                if from > reads.start {
+                    return Ok(own(whole));
+                }
+                *grown = whole.map(|state| Grown { start: reads.start, end: reads.end, first: reads.start, state });
+                kept(grown.as_ref().map(|grown| &grown.state))
             }
             Way::Sliding { running, stacks } => {
                 let is_stuck = stacks.as_ref().is_some_and(|stacks| reads.start < stacks.turn);
-                if !is_stuck && slide(running, &reads, panes, fresh)? {
+                if !is_stuck && slide(running, &reads, &held.panes, fresh)? {
                     stacks.iter_mut().for_each(Stacks::clear);
                     // A pane is let go once the running window has slid past it.
-                    drop_before(panes, running.as_ref().map_or(from, |running| running.panes.start));
+                    held.let_go(index, running.as_ref().map_or(from, |running| running.panes.start));
                     return Ok(kept(running.as_ref().map(|running| &running.state)));
                 }
                 let whole = match stacks {
-                    Some(stacks) => stacks.close(reads, from, panes, fresh)?,
-                    None => merged(None, panes.range(reads), fresh)?,
+                    Some(stacks) => stacks.close(reads, from, &held.panes, fresh)?,
+                    None => merged(None, held.panes.range(reads), fresh)?,
                 };
-                drop_before(panes, from);
+                held.let_go(index, from);
                 own(whole)
             }
             Way::Stacks(stacks) => {
-                let whole = stacks.close(reads, from, panes, fresh)?;
-                drop_before(panes, from);
+                let whole = stacks.close(reads, from, &held.panes, fresh)?;
+                held.let_go(index, from);
                 own(whole)
             }
         })
     }
 
-    /// Bytes of all states held.
+    /// Bytes of the states that are its own.
     pub(super) fn memory_bytes(&self) -> usize {
-        let way = match &self.way {
-            Way::Growing(Some((_, state))) => state.memory_bytes(),
+        match &self.way {
+            Way::Growing { grown: Some(grown), .. } => grown.state.memory_bytes(),
             Way::Sliding { running, stacks } => {
                 let running = running.as_ref().map_or(0, |running| running.state.memory_bytes());
                 running + stacks.as_ref().map_or(0, Stacks::memory_bytes)
             }
             Way::Stacks(stacks) => stacks.memory_bytes(),
-            Way::Growing(None) | Way::Anew => 0,
-        };
-        way + self.panes.values().map(|state| state.memory_bytes()).sum::<usize>()
+            Way::Growing { grown: None, .. } | Way::Anew => 0,
+        }
     }
 }
 
@@ -179,28 +284,6 @@ fn own<'a>(state: Option<State>) -> Closed<'a> {
 
 fn kept(state: Option<&State>) -> Closed<'_> {
     state.map_or(Closed::Nothing, |state| Closed::Kept(state.as_ref()))
-}
-
-fn drop_before(panes: &mut BTreeMap<i64, State>, from: i64) {
-    while panes.first_key_value().is_some_and(|(pane, _)| *pane < from) {
-        panes.pop_first();
-    }
-}
-
-/// Takes the panes that start before `from` and merges them into `into`, or into the first of them.
-fn take_before(
-    panes: &mut BTreeMap<i64, State>,
-    from: i64,
-    mut into: Option<State>,
-) -> Result<Option<State>, ProgramError> {
-    while let Some(entry) = panes.first_entry().filter(|entry| *entry.key() < from) {
-        let state = entry.remove();
-        match &mut into {
-            Some(into) => into.merge(state.as_ref())?,
-            None => into = Some(state),
-        }
-    }
-    Ok(into)
 }
 
 /// Merges panes into `into`, or into a state of their own.
@@ -412,24 +495,26 @@ mod tests {
     /// Closes windows as the operator does: marks come, panes of which a window closes are added, windows follow in order.
     fn close_all(
         windows: &Panes,
-        merger: &mut Merger,
+        merger: (&mut Merger, &mut Held),
         pane_at: impl Fn(i64) -> Option<State>,
         marks: impl Iterator<Item = i64>,
         fresh: Fresh,
         mut each: impl FnMut(Window, Closed, usize),
     ) {
+        let (merger, panes) = merger;
         let (mut last, mut pane) = (i64::MIN, windows.pane_of(-60));
         for mark in marks {
             while windows.first_end(pane).is_none_or(|end| end <= mark) {
-                pane_at(pane).into_iter().for_each(|state| merger.add(pane, state).unwrap());
+                pane_at(pane).into_iter().for_each(|state| panes.add(pane, state).unwrap());
                 pane += windows.width();
             }
             loop {
-                let next = merger.pending().find_map(|pane| windows.windows_after(pane, last).next());
+                let next = merger.pending(panes).find_map(|pane| windows.windows_after(pane, last).next());
                 let Some(window) = next.filter(|window| window.end <= mark) else { break };
                 last = window.end;
-                let held = merger.memory_bytes();
-                let closed = merger.close(window.start..window.end, windows.needed_after(window), fresh).unwrap();
+                let held = merger.memory_bytes() + panes.memory_bytes();
+                let reads = window.start..window.end;
+                let closed = merger.close(panes, reads, windows.needed_after(window), fresh).unwrap();
                 each(window, closed, held);
             }
         }
@@ -451,22 +536,75 @@ mod tests {
             panes.entry(pane).and_modify(|rows| rows.push(*row));
         }
         let pane_at = |pane| panes.get(&pane).map(|rows| state(program, rows));
-        let mut merger = Merger::new(Some(&windows), program);
+        let (mut merger, mut held) = (Merger::new(Some(&windows), program, 0), Held::new(1));
         let mut wanted = wanted.into_iter();
-        close_all(&windows, &mut merger, pane_at, (-50..400).step_by(step as usize), &fresh, |window, closed, _| {
-            let (want, mut rows) = wanted.next().unwrap();
-            assert_eq!(window, want);
-            let closed = if window.end % 3 == 0 {
-                let side: [Row; 2] = [(0, 1, Some(1000.0)), (0, 77, None)];
-                rows.extend(side);
-                closed.and(Some(state(program, &side))).unwrap()
-            } else {
-                closed
-            };
-            assert_eq!(shown(closed.state()), shown(Some(state(program, &rows).as_ref())), "{spec:?} {window:?}");
-        });
+        close_all(
+            &windows,
+            (&mut merger, &mut held),
+            pane_at,
+            (-50..400).step_by(step as usize),
+            &fresh,
+            |window, closed, _| {
+                let (want, mut rows) = wanted.next().unwrap();
+                assert_eq!(window, want);
+                let closed = if window.end % 3 == 0 {
+                    let side: [Row; 2] = [(0, 1, Some(1000.0)), (0, 77, None)];
+                    rows.extend(side);
+                    closed.and(Some(state(program, &side))).unwrap()
+                } else {
+                    closed
+                };
+                assert_eq!(shown(closed.state()), shown(Some(state(program, &rows).as_ref())), "{spec:?} {window:?}");
+            },
+        );
         assert_eq!(wanted.next(), None, "{spec:?}");
-        assert!(merger.panes.len() <= 1 || merger.slides(), "{spec:?}");
+        assert!(held.panes.len() <= 1 || merger.slides(), "{spec:?}");
+    }
+
+    /// The same for windows of several kinds, merged from panes in common.
+    fn check_together(specs: &[WindowSpec], program: &Arc<Program>, rows: &[Row], step: i64) {
+        let natural: Vec<Panes> = specs.iter().map(|spec| Panes::of(spec, None).unwrap()).collect();
+        let Some(all) = Panes::in_common(&natural) else { return };
+        let fresh = || Cpu.state(program, 0);
+        let mut held = Held::new(all.len());
+        let mut mergers: Vec<Merger> =
+            all.iter().enumerate().map(|(index, windows)| Merger::new(Some(windows), program, index)).collect();
+        let mut last = vec![i64::MIN; all.len()];
+        let mut found: Vec<Vec<(Window, Vec<String>)>> = vec![vec![]; all.len()];
+        let mut pane = all[0].pane_of(-60);
+        for mark in (-50..400).step_by(step as usize) {
+            while all.iter().filter_map(|windows| windows.first_end(pane)).min().is_none_or(|end| end <= mark) {
+                let width = all[0].width();
+                let of_pane: Vec<Row> =
+                    rows.iter().filter(|row| (pane..pane + width).contains(&row.0)).copied().collect();
+                let is_read = all.iter().any(|windows| windows.first_end(pane).is_some());
+                if !of_pane.is_empty() && is_read {
+                    held.add(pane, state(program, &of_pane)).unwrap();
+                }
+                pane += width;
+            }
+            for (index, (windows, merger)) in all.iter().zip(&mut mergers).enumerate() {
+                loop {
+                    let next = merger.pending(&held).find_map(|pane| windows.windows_after(pane, last[index]).next());
+                    let Some(window) = next.filter(|window| window.end <= mark) else { break };
+                    last[index] = window.end;
+                    let reads = window.start..window.end;
+                    let closed = merger.close(&mut held, reads, windows.needed_after(window), &fresh).unwrap();
+                    found[index].push((window, shown(closed.state())));
+                }
+                merger.grow(&mut held, &fresh).unwrap();
+            }
+        }
+        for (windows, found) in natural.iter().zip(found) {
+            let mut wanted: BTreeMap<Window, Vec<Row>> = BTreeMap::new();
+            for row in rows {
+                for window in windows.windows(windows.pane_of(row.0)) {
+                    wanted.entry(window).or_default().push(*row);
+                }
+            }
+            let wanted = wanted.iter().map(|(window, rows)| (*window, shown(Some(state(program, rows).as_ref()))));
+            assert_eq!(found, wanted.collect::<Vec<_>>(), "{windows:?} of {specs:?}");
+        }
     }
 
     fn spec() -> impl Strategy<Value = WindowSpec> {
@@ -507,6 +645,15 @@ mod tests {
             check(spec, &program(&[(Sum, false), (Avg, false), (Count, false)]), &rows, step);
             let others = [(Min, false), (Max, false), (Count, true), (Sum, false), (VarPop, false), (Count, false)];
             check(spec, &program(&others), &rows, step);
+        }
+
+        #[test]
+        fn windows_of_several_kinds_give_what_the_rows_give(
+            specs in prop::collection::vec(spec(), 2..5), rows in rows(), step in 1..60i64,
+        ) {
+            use AggregateKind::*;
+            check_together(&specs, &program(&[(Sum, false), (Avg, false), (Count, false)]), &rows, step);
+            check_together(&specs, &program(&[(Min, false), (Max, false), (Sum, false), (Count, false)]), &rows, step);
         }
     }
 
@@ -564,11 +711,12 @@ mod tests {
         let spent = Arc::new(AtomicUsize::new(0));
         let made = |pairs| -> State { Box::new(Values { pairs, spent: spent.clone() }) };
         let fresh = || Ok(made(BTreeSet::new()));
-        let mut merger = Merger::new(Some(&windows), &program(&[(AggregateKind::Max, false)]));
+        let program = program(&[(AggregateKind::Max, false)]);
+        let (mut merger, mut held) = (Merger::new(Some(&windows), &program, 0), Held::new(1));
         let (mut groups, mut held_max) = (0, 0);
         close_all(
             &windows,
-            &mut merger,
+            (&mut merger, &mut held),
             |pane| Some(made(values(pane))),
             0..1000,
             &fresh,

@@ -32,7 +32,7 @@ pub use expand::WindowExpand;
 pub use select::SelectStep;
 pub use session::{SessionAggregate, Sessions};
 pub use sort::Sort;
-pub use window_aggregate::{Assign, GroupColumn, WindowAggregate};
+pub use window_aggregate::{Assign, FoldPanes, GroupColumn, MergeWindows, View, WindowAggregate};
 
 /// What a step hands on.
 #[derive(Default)]

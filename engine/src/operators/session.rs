@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::expr::letter;
 
 /// How rows are put into sessions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sessions {
     /// Input column of the event time.
     pub time: usize,

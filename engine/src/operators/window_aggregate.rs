@@ -2,8 +2,12 @@
 //!
 //! State: per worker, one group table a pane; plus one a window for rows that come too late for some of their windows
 //! (they may not enter a pane that an already closed window reads). A pane of many groups has one table that all workers
-//! share. A pane of which a window closes gets no more rows and moves to the [`Merger`], which makes windows of panes. Lets
+//! share. A pane of which a window closes gets no more rows and moves to where a [`Merger`] makes windows of panes. Lets
 //! go: a pane leaves with its last window.
+//!
+//! Windows of several kinds over the same keys can be made of the same panes: [`FoldPanes`] folds rows for all of them, and a
+//! [`MergeWindows`] for each makes and emits its windows. A row goes to a pane if none of the windows of any kind that read it
+//! is closed for the row; else it goes to the sides of all windows that are open for it.
 //!
 //! Why the result does not depend on threads or batches: whether a row counts in a window is decided by the row's own
 //! watermark (its partition's, just before it), and folding is a commutative monoid. When a window is merged decides
@@ -22,16 +26,17 @@ use pelton_kernels::aggregate::{AggregateError, AggregateKind, AggregateSpec};
 use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, ProgramError};
 use pelton_kernels::shared::SharedState;
 
-use super::merger::Merger;
+use super::merger::{Held, Merger};
 use super::{Emit, Operator, closed_rows, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
 use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::letter;
 use crate::panes::{Panes, Window};
+use crate::window::Length;
 
 /// How rows find their windows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Assign {
     /// By the event time in this column.
     Panes {
@@ -68,25 +73,43 @@ pub enum GroupColumn {
 /// each, and are merged quickly.
 const WIDE_MIN: usize = 16_384;
 
-/// See the module.
-pub struct WindowAggregate {
-    /// Keys and aggregates over the input columns. Columns beyond the input's last are event time in µs, partition
-    /// and offset of each row, for aggregates that need a total order.
-    pub program: Arc<Program>,
-    /// Who runs it.
-    pub device: Arc<dyn Device>,
+/// A kind of window, and what comes out of it.
+#[derive(Clone)]
+pub struct View {
     /// How rows find their windows.
     pub assign: Assign,
-    /// One tick of the event time in µs.
-    pub tick: i64,
-    /// True if an aggregate needs the order columns.
-    pub ordered: bool,
     /// The leading output columns; the aggregates follow.
     pub group: Vec<GroupColumn>,
     /// Output schema.
     pub schema: SchemaRef,
     /// How the query writes the window, for messages and letters.
     pub text: String,
+}
+
+/// See the module.
+pub struct WindowAggregate(Arc<Folding>);
+
+/// See the module. No rows come out of it.
+pub struct FoldPanes(Arc<Folding>);
+
+/// See the module. Its input brings it watermarks alone; what it merges it finds where the input has put it.
+pub struct MergeWindows {
+    folding: Arc<Folding>,
+    view: usize,
+}
+
+struct Folding {
+    /// Keys and aggregates over the input columns. Columns beyond the input's last are event time in µs, partition
+    /// and offset of each row, for aggregates that need a total order.
+    program: Arc<Program>,
+    /// Who runs it.
+    device: Arc<dyn Device>,
+    /// One tick of the event time in µs.
+    tick: i64,
+    /// True if an aggregate needs the order columns.
+    ordered: bool,
+    /// The windows. If there are several, they have their panes in common.
+    views: Vec<View>,
     /// Windows may hold groups without rows: see [`Merger::slides`]. The program then has a count of rows behind the
     /// query's aggregates.
     slides: bool,
@@ -107,18 +130,26 @@ struct State {
 #[derive(Default)]
 struct Slot {
     panes: BTreeMap<i64, Box<dyn GroupState>>,
-    sides: BTreeMap<Window, Box<dyn GroupState>>,
+    /// By window and index of its view.
+    sides: BTreeMap<(Window, usize), Box<dyn GroupState>>,
     /// Groups of the pane that has left last: as many are expected of the next.
     groups: usize,
 }
 
-/// What all workers have folded into panes that get no more rows, and how far windows are closed.
+/// What all workers have folded into panes and sides that get no more rows.
 struct Shared {
+    held: Held,
+    views: Vec<Closing>,
+}
+
+/// How far the windows of a view are closed.
+struct Closing {
     merger: Merger,
+    sides: BTreeMap<Window, Box<dyn GroupState>>,
     /// The window merged last.
     last: Option<Window>,
     closed: i64,
-    /// The mark at which the next of their windows closes.
+    /// The mark at which the next window closes.
     next: i64,
 }
 
@@ -126,9 +157,9 @@ struct Shared {
 #[derive(Default)]
 struct Routed {
     panes: Vec<(i64, Piece)>,
-    sides: BTreeMap<Window, Vec<u32>>,
-    /// Rows late for at least one window, with the windows missed.
-    late: Vec<(u32, Vec<Window>)>,
+    sides: BTreeMap<(Window, usize), Vec<u32>>,
+    /// Rows late for at least one window of a view, with the windows missed.
+    late: Vec<(u32, usize, Vec<Window>)>,
     by_pane: hashbrown::HashMap<i64, usize>,
     /// The pane that got rows last.
     current: usize,
@@ -183,49 +214,18 @@ fn with_row_count(program: &Program) -> Program {
     counted
 }
 
-impl WindowAggregate {
-    /// A step for `slots` workers.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one plan node, named at the only caller")]
-    pub fn new(
-        program: Arc<Program>,
-        device: Arc<dyn Device>,
-        assign: Assign,
-        tick: i64,
-        ordered: bool,
-        group: Vec<GroupColumn>,
-        schema: SchemaRef,
-        text: String,
-        slots: usize,
-    ) -> Self {
-        let panes = match &assign {
+impl View {
+    fn panes(&self) -> Option<&Panes> {
+        match &self.assign {
             Assign::Panes { panes, .. } => Some(panes),
             Assign::Carried { .. } | Assign::Whole => None,
-        };
-        let merger = Merger::new(panes, &program);
-        let slides = merger.slides();
-        let state = State {
-            slots: (0..slots).map(|_| Mutex::default()).collect(),
-            wide: RwLock::default(),
-            expected: AtomicUsize::new(0),
-            shared: Mutex::new(Shared { merger, last: None, closed: MARK_MIN, next: MARK_MAX }),
-        };
-        let program = if slides { Arc::new(with_row_count(&program)) } else { program };
-        WindowAggregate { program, device, assign, tick, ordered, group, schema, text, slides, state }
-    }
-
-    /// The last instant of a window: it is closed once the watermark has reached this.
-    fn last_tick(&self, end: i64) -> i64 {
-        if end == MARK_MAX { MARK_MAX } else { self.bounds(Window { start: end, end }).end - self.tick }
+        }
     }
 
     /// A window in instants, as results show it.
     fn bounds(&self, window: Window) -> Window {
-        match &self.assign {
-            Assign::Panes { panes, .. } => {
-                Window { start: panes.start_of(window.start), end: panes.end_of(window.end) }
-            }
-            Assign::Carried { .. } | Assign::Whole => window,
-        }
+        self.panes()
+            .map_or(window, |panes| Window { start: panes.start_of(window.start), end: panes.end_of(window.end) })
     }
 
     fn windows_of(&self, pane: i64) -> Vec<Window> {
@@ -234,20 +234,6 @@ impl WindowAggregate {
             Assign::Carried { .. } => vec![Window { start: pane, end: pane }],
             Assign::Whole => vec![Window { start: MARK_MIN, end: MARK_MAX }],
         }
-    }
-
-    /// The first window that reads the pane, of those that follow `last` and whose last tick is after `mark`.
-    fn next_window(&self, pane: i64, last: Option<Window>, mark: i64) -> Option<Window> {
-        let (sliding, single) = match &self.assign {
-            Assign::Panes { panes, .. } => {
-                let after = last.map_or(i64::MIN, |last| last.end).max(panes.ends_after(mark));
-                (Some(panes.windows_after(pane, after)), None)
-            }
-            Assign::Carried { .. } => (None, Some(Window { start: pane, end: pane })),
-            Assign::Whole => (None, Some(Window { start: MARK_MIN, end: MARK_MAX })),
-        };
-        let mut all = sliding.into_iter().flatten().chain(single);
-        all.find(|w| last.is_none_or(|last| *w > last) && (self.last_tick(w.end) > mark || mark == MARK_MIN))
     }
 
     /// The panes that a window reads, and the start of the first that a later one may.
@@ -267,13 +253,99 @@ impl WindowAggregate {
             Assign::Whole => MARK_MAX,
         }
     }
+}
+
+impl WindowAggregate {
+    /// A step for `slots` workers.
+    pub fn new(
+        program: Arc<Program>,
+        device: Arc<dyn Device>,
+        tick: i64,
+        ordered: bool,
+        view: View,
+        slots: usize,
+    ) -> Self {
+        WindowAggregate(Arc::new(Folding::new(program, device, tick, ordered, vec![view], slots)))
+    }
+}
+
+impl FoldPanes {
+    /// A step for `slots` workers that folds rows for the windows of all views, which have panes in common.
+    pub fn new(
+        program: Arc<Program>,
+        device: Arc<dyn Device>,
+        tick: i64,
+        ordered: bool,
+        views: Vec<View>,
+        slots: usize,
+    ) -> Self {
+        FoldPanes(Arc::new(Folding::new(program, device, tick, ordered, views, slots)))
+    }
+
+    /// The step behind it that makes the windows of a view.
+    pub fn windows(&self, view: usize) -> MergeWindows {
+        MergeWindows { folding: self.0.clone(), view }
+    }
+}
+
+impl Folding {
+    fn new(
+        program: Arc<Program>,
+        device: Arc<dyn Device>,
+        tick: i64,
+        ordered: bool,
+        views: Vec<View>,
+        slots: usize,
+    ) -> Self {
+        let closing = |(index, view): (usize, &View)| Closing {
+            merger: Merger::new(view.panes(), &program, index),
+            sides: BTreeMap::new(),
+            last: None,
+            closed: MARK_MIN,
+            next: MARK_MAX,
+        };
+        let closing: Vec<Closing> = views.iter().enumerate().map(closing).collect();
+        let slides = closing.iter().any(|view| view.merger.slides());
+        let state = State {
+            slots: (0..slots).map(|_| Mutex::default()).collect(),
+            wide: RwLock::default(),
+            expected: AtomicUsize::new(0),
+            shared: Mutex::new(Shared { held: Held::new(views.len()), views: closing }),
+        };
+        let program = if slides { Arc::new(with_row_count(&program)) } else { program };
+        Folding { program, device, tick, ordered, views, slides, state }
+    }
+
+    /// The last instant of a window: it is closed once the watermark has reached this.
+    fn last_tick(&self, end: i64) -> i64 {
+        if end == MARK_MAX { MARK_MAX } else { self.views[0].bounds(Window { start: end, end }).end - self.tick }
+    }
+
+    /// The first window of a view that reads the pane, of those that follow `last` and whose last tick is after `mark`.
+    fn next_window(&self, view: &View, pane: i64, last: Option<Window>, mark: i64) -> Option<Window> {
+        let (sliding, single) = match &view.assign {
+            Assign::Panes { panes, .. } => {
+                let after = last.map_or(i64::MIN, |last| last.end).max(panes.ends_after(mark));
+                (Some(panes.windows_after(pane, after)), None)
+            }
+            Assign::Carried { .. } => (None, Some(Window { start: pane, end: pane })),
+            Assign::Whole => (None, Some(Window { start: MARK_MIN, end: MARK_MAX })),
+        };
+        let mut all = sliding.into_iter().flatten().chain(single);
+        all.find(|w| last.is_none_or(|last| *w > last) && (self.last_tick(w.end) > mark || mark == MARK_MIN))
+    }
+
+    /// End of the first window that reads the pane.
+    fn first_end(&self, pane: i64) -> i64 {
+        self.views.iter().map(|view| view.first_end(pane)).min().expect("there is a view")
+    }
 
     /// True if a worker holds rows of a window that closes at `mark`.
     fn slots_are_due(&self, mark: i64) -> bool {
         self.state.slots.iter().any(|slot| {
             let slot = slot.lock().expect("no panic holds this lock");
             slot.panes.first_key_value().is_some_and(|(p, _)| self.last_tick(self.first_end(*p)) <= mark)
-                || slot.sides.first_key_value().is_some_and(|(w, _)| self.last_tick(w.end) <= mark)
+                || slot.sides.first_key_value().is_some_and(|((w, _), _)| self.last_tick(w.end) <= mark)
         }) || self.wide().first_key_value().is_some_and(|(p, _)| self.last_tick(self.first_end(*p)) <= mark)
     }
 
@@ -282,7 +354,8 @@ impl WindowAggregate {
     fn route(&self, batch: &MicroBatch) -> Routed {
         let mut routed = Routed::default();
         let rows = batch.selected();
-        let (column, add, panes) = match &self.assign {
+        // Where there are several views, these are the panes of all of them.
+        let (column, add, panes) = match &self.views[0].assign {
             Assign::Whole => {
                 routed.run(0, rows, 0, rows.len());
                 return routed;
@@ -293,7 +366,7 @@ impl WindowAggregate {
         // Whether no row under a mark can be late for what reads the pane.
         let is_open = |pane: i64, mark: i64| self.last_tick(self.first_end(pane)) > mark;
         let only = |(low, high): (i64, i64)| match panes {
-            Some(panes) => panes.only_pane(low, high).filter(|pane| panes.first_end(*pane).is_some()),
+            Some(panes) => panes.only_pane(low, high).filter(|pane| self.first_end(*pane) != MARK_MAX),
             None => (low == high).then_some(low + add),
         };
         if let Some(pane) = batch.marks.range_of(column).or_else(|| range_us(column, rows)).and_then(only)
@@ -338,9 +411,12 @@ impl WindowAggregate {
                 stretch = (i64::MAX, i64::MIN);
                 let first_end = match panes {
                     Some(panes) => {
-                        // In no window at all: not late, not counted.
-                        let Some(end) = panes.first_end(t) else { continue };
                         pane = panes.pane_of(t);
+                        let end = self.first_end(pane);
+                        // In no window at all: not late, not counted.
+                        if end == MARK_MAX {
+                            continue;
+                        }
                         stretch = (pane, pane + panes.width());
                         end
                     }
@@ -356,12 +432,16 @@ impl WindowAggregate {
                 continue;
             }
             let mark = batch.marks.before(row);
-            let (in_time, missed): (Vec<Window>, Vec<Window>) =
-                self.windows_of(pane).into_iter().partition(|w| self.last_tick(w.end) > mark);
-            for window in in_time {
-                routed.sides.entry(window).or_default().push(row as u32);
+            for (index, view) in self.views.iter().enumerate() {
+                let (in_time, missed): (Vec<Window>, Vec<Window>) =
+                    view.windows_of(pane).into_iter().partition(|w| self.last_tick(w.end) > mark);
+                for window in in_time {
+                    routed.sides.entry((window, index)).or_default().push(row as u32);
+                }
+                if !missed.is_empty() {
+                    routed.late.push((row as u32, index, missed));
+                }
             }
-            routed.late.push((row as u32, missed));
         }
     }
 
@@ -410,18 +490,29 @@ impl WindowAggregate {
             Entry::Occupied(there) => there.get().clone(),
             Entry::Vacant(free) => {
                 let shared = SharedState::new(self.device.as_ref(), &self.program, workers, expected);
-                free.insert(Arc::new(shared.map_err(|e| self.failed(e, None, None))?)).clone()
+                free.insert(Arc::new(shared.map_err(|e| self.failed(e))?)).clone()
             }
         }))
     }
 
     fn new_state(&self, expected: usize) -> Result<Box<dyn GroupState>> {
-        self.device.state(&self.program, expected).map_err(|e| self.failed(e, None, None))
+        self.device.state(&self.program, expected).map_err(|e| self.failed(e))
     }
 
-    fn failed(&self, error: ProgramError, window: Option<Window>, state: Option<&dyn GroupState>) -> Error {
-        let mut text = self.text.clone();
-        if let Some(w) = window.filter(|w| w.end != MARK_MAX).map(|w| self.bounds(w)) {
+    /// An error while rows are folded, which is about no window.
+    fn failed(&self, error: ProgramError) -> Error {
+        self.failed_in(&self.views[0], error, None, None)
+    }
+
+    fn failed_in(
+        &self,
+        view: &View,
+        error: ProgramError,
+        window: Option<Window>,
+        state: Option<&dyn GroupState>,
+    ) -> Error {
+        let mut text = view.text.clone();
+        if let Some(w) = window.filter(|w| w.end != MARK_MAX).map(|w| view.bounds(w)) {
             text += &format!(", window [{}, {})", show_time(w.start), show_time(w.end));
         }
         if let (ProgramError::Aggregate { source, .. }, Some(state)) = (&error, state)
@@ -446,7 +537,7 @@ impl WindowAggregate {
     }
 
     /// Takes the panes that all workers fold into, up to those whose first window closes at `mark`.
-    fn take_wide(&self, mark: i64, merger: &mut Merger) -> Result<()> {
+    fn take_wide(&self, mark: i64, held: &mut Held) -> Result<()> {
         loop {
             let (pane, shared) = {
                 let mut wide = self.state.wide.write().expect("no panic holds this lock");
@@ -458,18 +549,18 @@ impl WindowAggregate {
             };
             let shared = Arc::into_inner(shared).expect("no batch at hand has rows of a pane that closes");
             self.state.expected.store(shared.groups(), Ordering::Relaxed);
-            merger.add(pane, shared.into_state()).map_err(|e| self.failed(e, None, None))?;
+            held.add(pane, shared.into_state()).map_err(|e| self.failed(e))?;
         }
     }
 
     /// The rows of a closed window.
-    fn emit(&self, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
-        state.parts().into_iter().try_for_each(|part| self.emit_part(window, part, out))
+    fn emit(&self, view: &View, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
+        state.parts().into_iter().try_for_each(|part| self.emit_part(view, window, part, out))
     }
 
-    fn emit_part(&self, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
-        let keys = state.keys().map_err(|e| self.failed(e, Some(window), None))?;
-        let mut aggregates = state.finish().map_err(|e| self.failed(e, Some(window), Some(state)))?;
+    fn emit_part(&self, view: &View, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
+        let keys = state.keys().map_err(|e| self.failed_in(view, e, Some(window), None))?;
+        let mut aggregates = state.finish().map_err(|e| self.failed_in(view, e, Some(window), Some(state)))?;
         let (mut keys, mut groups) = (keys, state.groups());
         if self.slides {
             let rows = aggregates.pop().expect("the count of rows is the last");
@@ -481,11 +572,12 @@ impl WindowAggregate {
                 }
             }
         }
-        self.emit_columns(window, groups, keys, aggregates, out)
+        self.emit_columns(view, window, groups, keys, aggregates, out)
     }
 
     fn emit_columns(
         &self,
+        view: &View,
         window: Window,
         n: usize,
         keys: Vec<ArrayRef>,
@@ -495,10 +587,10 @@ impl WindowAggregate {
         if n == 0 {
             return Ok(());
         }
-        let window = self.bounds(window);
+        let window = view.bounds(window);
         let bound = |value: i64, data_type: &DataType| timestamps(vec![value; n], data_type);
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        for (column, field) in self.group.iter().zip(self.schema.fields()) {
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(view.schema.fields().len());
+        for (column, field) in view.group.iter().zip(view.schema.fields()) {
             columns.push(match column {
                 GroupColumn::Key(i) => keys[*i].clone(),
                 GroupColumn::WindowStart => bound(window.start, field.data_type())?,
@@ -507,12 +599,10 @@ impl WindowAggregate {
             });
         }
         columns.extend(aggregates);
-        out.batches.push(closed_rows(columns, &self.schema, n)?);
+        out.batches.push(closed_rows(columns, &view.schema, n)?);
         Ok(())
     }
-}
 
-impl Operator for WindowAggregate {
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
         let routed = self.route(&batch);
         let columns = self.columns(&batch);
@@ -542,22 +632,26 @@ impl Operator for WindowAggregate {
                     updated
                 }
             };
-            updated.map_err(|e| self.failed(e, None, None))?;
+            updated.map_err(|e| self.failed(e))?;
         }
         for (window, rows) in &routed.sides {
             let held = self.slot(slot).sides.remove(window);
             let mut table = held.map_or_else(|| self.new_state(0), Ok)?;
             let updated = table.update(&columns, Rows::List(rows));
             self.slot(slot).sides.insert(*window, table);
-            updated.map_err(|e| self.failed(e, Some(*window), None))?;
+            updated.map_err(|e| {
+                let (window, view) = *window;
+                self.failed_in(&self.views[view], e, Some(window), None)
+            })?;
         }
-        let mut last_offset = None;
-        for (row, missed) in &routed.late {
+        let mut last_offset = vec![None; self.views.len()];
+        for (row, index, missed) in &routed.late {
+            let view = &self.views[*index];
             let row = *row as usize;
             let offset = batch.offsets.get(row);
             let windows: Vec<String> = missed
                 .iter()
-                .map(|w| self.bounds(*w))
+                .map(|w| view.bounds(*w))
                 .map(|w| {
                     if w.start == w.end {
                         format!("window ending {}", show_time(w.end))
@@ -569,23 +663,25 @@ impl Operator for WindowAggregate {
             let reason =
                 format!("late for {}: the watermark was {}", windows.join(", "), show_time(batch.marks.before(row)));
             // A row that a window function has repeated is one late row.
-            if last_offset != Some(offset) {
+            if last_offset[*index].replace(offset) != Some(offset) {
                 out.late += 1;
             }
-            last_offset = Some(offset);
-            out.letters.push(letter(&batch, row, &self.text, LetterKind::Late, reason));
+            out.letters.push(letter(&batch, row, &view.text, LetterKind::Late, reason));
         }
         Ok(())
     }
 
-    fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
+    /// Takes from the workers what gets no more rows under `mark`.
+    fn collect(&self, mark: i64) -> Result<()> {
         let mut shared = self.state.shared.lock().expect("no panic holds this lock");
-        let shared = &mut *shared;
-        if mark < MARK_MAX && mark < shared.next && !self.slots_are_due(mark) {
-            shared.closed = shared.closed.max(mark);
-            return Ok(mark);
+        let Shared { held, views } = &mut *shared;
+        if mark < MARK_MAX && !self.slots_are_due(mark) {
+            return Ok(());
         }
-        let mut sides: BTreeMap<Window, Box<dyn GroupState>> = BTreeMap::new();
+        for view in views.iter_mut() {
+            // What is collected may be due, or make another window the next.
+            view.next = MARK_MIN;
+        }
         for slot in &self.state.slots {
             let mut slot = slot.lock().expect("no panic holds this lock");
             // Panes whose first window closes now get no further row: rows for them would be late.
@@ -597,57 +693,74 @@ impl Operator for WindowAggregate {
                 let state = entry.remove();
                 slot.groups = state.groups();
                 self.state.expected.store(slot.groups, Ordering::Relaxed);
-                shared.merger.add(pane, state).map_err(|e| self.failed(e, None, None))?;
+                held.add(pane, state).map_err(|e| self.failed(e))?;
             }
             while let Some(entry) = slot.sides.first_entry() {
-                if self.last_tick(entry.key().end) > mark {
+                let (window, index) = *entry.key();
+                if self.last_tick(window.end) > mark {
                     break;
                 }
-                let (window, state) = entry.remove_entry();
-                match sides.entry(window) {
+                let state = entry.remove();
+                match views[index].sides.entry(window) {
                     Entry::Vacant(free) => drop(free.insert(state)),
                     Entry::Occupied(mut old) => {
-                        old.get_mut().merge(state.as_ref()).map_err(|e| self.failed(e, Some(window), None))?;
+                        let merged = old.get_mut().merge(state.as_ref());
+                        merged.map_err(|e| self.failed_in(&self.views[index], e, Some(window), None))?;
                     }
                 }
             }
         }
-        self.take_wide(mark, &mut shared.merger)?;
+        self.take_wide(mark, held)
+    }
+
+    /// Merges and emits the windows of a view that close at `mark`.
+    fn close(&self, index: usize, mark: i64, out: &mut Emit) -> Result<()> {
+        let mut shared = self.state.shared.lock().expect("no panic holds this lock");
+        let Shared { held, views } = &mut *shared;
+        let Closing { merger, sides, last, closed, next } = &mut views[index];
+        if mark < MARK_MAX && mark < *next {
+            *closed = mark.max(*closed);
+            return Ok(());
+        }
+        let view = &self.views[index];
+        let fresh = || self.device.state(&self.program, 0);
         loop {
-            let of_pane = |pane| self.next_window(pane, shared.last, shared.closed);
-            let next = shared.merger.pending().find_map(of_pane);
+            let of_pane = |pane| self.next_window(view, pane, *last, *closed);
+            let first = merger.pending(held).find_map(of_pane);
             let side = sides.first_key_value().map(|(window, _)| *window);
-            let due = next.filter(|window| self.last_tick(window.end) <= mark);
+            let due = first.filter(|window| self.last_tick(window.end) <= mark);
             let Some(window) = due.into_iter().chain(side).min() else {
-                shared.next = next.map_or(MARK_MAX, |window| self.last_tick(window.end));
+                *next = first.map_or(MARK_MAX, |window| self.last_tick(window.end));
                 break;
             };
-            let (panes, needed_after) = self.reads(window);
-            let fresh = || self.device.state(&self.program, 0);
-            let merged = shared.merger.close(panes, needed_after, &fresh);
+            let (panes, needed_after) = view.reads(window);
+            let merged = merger.close(held, panes, needed_after, &fresh);
             // Rows of a side belong to this window alone.
             let whole = merged.and_then(|merged| merged.and(sides.remove(&window)));
-            let whole = whole.map_err(|e| self.failed(e, Some(window), None))?;
+            let whole = whole.map_err(|e| self.failed_in(view, e, Some(window), None))?;
             if let Some(state) = whole.state() {
-                self.emit(window, state, out)?;
+                self.emit(view, window, state, out)?;
             }
-            shared.last = Some(window);
+            *last = Some(window);
+        }
+        if self.views.len() > 1 {
+            merger.grow(held, &fresh).map_err(|e| self.failed_in(view, e, None, None))?;
         }
         if mark == MARK_MAX
-            && matches!(self.assign, Assign::Whole)
+            && matches!(view.assign, Assign::Whole)
             && self.program.keys.is_empty()
             && out.batches.is_empty()
-            && shared.closed != MARK_MAX
+            && *closed != MARK_MAX
         {
-            let row = self.program.over_nothing().map_err(|e| self.failed(e, None, None))?;
-            self.emit_columns(Window { start: MARK_MIN, end: MARK_MAX }, 1, vec![], row, out)?;
+            let row = self.program.over_nothing().map_err(|e| self.failed_in(view, e, None, None))?;
+            self.emit_columns(view, Window { start: MARK_MIN, end: MARK_MAX }, 1, vec![], row, out)?;
         }
-        shared.closed = shared.closed.max(mark);
-        Ok(mark)
+        *closed = mark.max(*closed);
+        Ok(())
     }
 
     fn describe(&self) -> String {
-        format!("WindowAggregate {} {} on={}", self.text, self.program, self.device.name())
+        format!("{} on={}", self.program, self.device.name())
     }
 
     fn memory_bytes(&self) -> usize {
@@ -661,6 +774,65 @@ impl Operator for WindowAggregate {
             })
             .sum();
         let wide: usize = self.wide().values().map(|shared| shared.memory_bytes()).sum();
-        slots + wide + self.state.shared.lock().expect("no panic holds this lock").merger.memory_bytes()
+        let shared = self.state.shared.lock().expect("no panic holds this lock");
+        let of_view = |view: &Closing| {
+            view.merger.memory_bytes() + view.sides.values().map(|side| side.memory_bytes()).sum::<usize>()
+        };
+        slots + wide + shared.held.memory_bytes() + shared.views.iter().map(of_view).sum::<usize>()
+    }
+}
+
+impl Operator for WindowAggregate {
+    fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        self.0.push(slot, batch, out)
+    }
+
+    fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
+        self.0.collect(mark)?;
+        self.0.close(0, mark, out)?;
+        Ok(mark)
+    }
+
+    fn describe(&self) -> String {
+        format!("WindowAggregate {} {}", self.0.views[0].text, self.0.describe())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+}
+
+impl Operator for FoldPanes {
+    fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        self.0.push(slot, batch, out)
+    }
+
+    fn advance(&self, mark: i64, _: &mut Emit) -> Result<i64> {
+        self.0.collect(mark)?;
+        Ok(mark)
+    }
+
+    fn describe(&self) -> String {
+        let width = self.0.views[0].panes().map_or(0, Panes::width);
+        format!("FoldPanes width={} {}", Length(width), self.0.describe())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes()
+    }
+}
+
+impl Operator for MergeWindows {
+    fn push(&self, _: usize, _: MicroBatch, _: &mut Emit) -> Result<()> {
+        Ok(())
+    }
+
+    fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
+        self.folding.close(self.view, mark, out)?;
+        Ok(mark)
+    }
+
+    fn describe(&self) -> String {
+        format!("MergeWindows {}", self.folding.views[self.view].text)
     }
 }

@@ -7,13 +7,14 @@ use datafusion_common::DFSchema;
 use datafusion_expr::{Aggregate, Expr};
 use datafusion_physical_expr::expressions::Column;
 use pelton_kernels::aggregate::{AggregateKind as Kernel, AggregateSpec};
-use pelton_kernels::program::{AggregateCall, Cpu, Program};
+use pelton_kernels::program::{AggregateCall, Program};
 
 use super::Planner;
 use super::relation::{Meaning, Pending, Place, Relation};
+use super::steps::{RowWindows, Stage, Step};
 use crate::error::{Error, Result};
-use crate::expr::{Compiled, Select, compile, plan_error};
-use crate::operators::{Assign, GroupColumn, Operator, SelectStep, SessionAggregate, Sessions, WindowAggregate};
+use crate::expr::{Compiled, compile, plan_error};
+use crate::operators::{Assign, GroupColumn, Sessions};
 use crate::panes::Panes;
 use crate::sql::{AggregateKind, FloatSum, PeltonAggregate};
 use crate::window::WindowSpec;
@@ -131,30 +132,10 @@ impl Planner<'_> {
         for call in &calls {
             call.spec.build().map_err(|e| Error::user(e.to_string()).at(self.group_by))?;
         }
-        let program = Arc::new(Program { keys: keys.0, aggregates: calls });
-        let select = Select {
-            predicate: None,
-            columns: Some(columns.exprs),
-            schema: Arc::new(Schema::new(columns.fields)),
-            operator: "GROUP BY".to_string(),
-        };
-        let before = self.graph.add(Box::new(SelectStep(select)), input.from.clone());
         let closing = sessions.is_some() || !matches!(assign, Some(Assign::Whole));
-        let operator: Box<dyn Operator> = match (sessions, assign) {
-            (Some(sessions), _) => {
-                Box::new(SessionAggregate::new(program, sessions, tick, ordered, group, schema, text, self.slots)?)
-            }
-            (None, Some(assign)) => Box::new(WindowAggregate::new(
-                program,
-                Arc::new(Cpu),
-                assign,
-                tick,
-                ordered,
-                group,
-                schema,
-                text,
-                self.slots,
-            )),
+        let rows = match (sessions, assign) {
+            (Some(sessions), _) => RowWindows::Sessions(sessions),
+            (None, Some(assign)) => RowWindows::Assigned(assign),
             (None, None) => {
                 return Err(Error::user(
                     "GROUP BY without a window over an unbounded source never ends: not supported yet",
@@ -163,7 +144,20 @@ impl Planner<'_> {
                 .hint("group by window_start, window_end of a TUMBLE, HOP, CUMULATE or SESSION table function, or bound the source"));
             }
         };
-        let from = self.graph.add(operator, vec![before]);
+        let stage = Stage {
+            columns: columns.exprs,
+            fields: columns.fields,
+            program: Program { keys: keys.0, aggregates: calls },
+            rows,
+            tick,
+            ordered,
+            group,
+            schema,
+            text,
+            input: input.arrow(),
+            of_source: input.ordered,
+        };
+        let from = self.add(Step::Aggregate(stage), input.from.clone());
         let meanings = (0..count)
             .map(|i| {
                 groups.get(i).map_or(Meaning::Plain, |e| match meaning(&input, e) {

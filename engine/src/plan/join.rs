@@ -8,11 +8,13 @@ use datafusion_common::{DFSchemaRef, JoinType, NullEquality, TableReference};
 use datafusion_expr::{Expr, Join, LogicalPlan};
 
 use super::relation::{Meaning, Pending, Place, Relation};
+use super::steps::Step;
 use super::{Planner, table_of};
 use crate::error::{Error, Result};
 use crate::expr::compile;
 use crate::graph::{Load, SinkNode};
-use crate::operators::{Enrich, JoinKind};
+use crate::operators::{Enrich, JoinKind, LookupTable};
+use crate::sql::is_volatile;
 
 impl Planner<'_> {
     /// Which side of a join can be loaded as a table.
@@ -81,25 +83,7 @@ impl Planner<'_> {
         if join.null_equality == NullEquality::NullEqualsNull {
             return Err(Error::user("IS NOT DISTINCT FROM in a join is not supported yet").at(place));
         }
-        // The table, as a graph of its own.
-        let mut planner = Planner::new(self.script, self.registry, self.slots);
-        planner.coded = false;
-        planner.note_scans(table_plan)?;
-        let table = planner.relation(table_plan)?;
-        let table = planner.expand(table)?;
-        let table_df = table.df()?;
-        let table_keys = table_keys.iter().map(|k| compile(k, &table_df, &self.props)).collect::<Result<Vec<_>>>()?;
-        let table_arrow = table.arrow();
-        planner.graph.add_sink(SinkNode {
-            target: None,
-            name: table_plan.display().to_string(),
-            schema: table_arrow,
-            inputs: table.from.clone(),
-            window_end: None,
-        });
-        let slot = Arc::new(OnceLock::new());
-        self.graph.loads.push(Load { graph: planner.graph, keys: table_keys, slot: slot.clone() });
-
+        let LoadedTable { relation: table, slot, .. } = self.loaded(table_plan, table_keys)?;
         let stream = self.relation(stream_plan)?;
         let looks = stream_keys.iter().chain(&join.filter).any(|e| stream.uses_virtual(e));
         let stream = if looks { self.expand(stream)? } else { stream };
@@ -146,9 +130,37 @@ impl Planner<'_> {
             schema: relation.arrow(),
             text: table_plan.display().to_string(),
         };
-        let from = self.graph.add(Box::new(step), relation.from.clone());
+        let from = self.add(Step::Join(step), relation.from.clone());
         relation.from = vec![from];
         Ok(relation)
+    }
+
+    /// A table of a join, as a graph of its own; the same for all joins that look up the same keys in it.
+    fn loaded(&mut self, plan: &LogicalPlan, keys: Vec<Expr>) -> Result<LoadedTable> {
+        if let Some(there) = self.tables.iter().find(|table| table.plan == *plan && table.keys == keys) {
+            return Ok(there.clone());
+        }
+        let mut planner = Planner::new(self.script, self.registry, self.slots);
+        planner.coded = false;
+        planner.note_scans(plan)?;
+        let relation = planner.relation(plan)?;
+        let relation = planner.expand(relation)?;
+        let df = relation.df()?;
+        let compiled = keys.iter().map(|k| compile(k, &df, &self.props)).collect::<Result<Vec<_>>>()?;
+        planner.sinks.push(SinkNode {
+            target: None,
+            name: plan.display().to_string(),
+            schema: relation.arrow(),
+            inputs: relation.from.clone(),
+            window_end: None,
+        });
+        let slot = Arc::new(OnceLock::new());
+        self.graph.loads.push(Load { graph: planner.finish()?, keys: compiled, slot: slot.clone() });
+        let table = LoadedTable { plan: plan.clone(), keys, relation, slot };
+        if !is_volatile(plan) {
+            self.tables.push(table.clone());
+        }
+        Ok(table)
     }
 
     pub(super) fn union(&mut self, inputs: Vec<Relation>, schema: &DFSchemaRef) -> Result<Relation> {
@@ -190,6 +202,16 @@ impl Planner<'_> {
         all.from = from;
         Ok(all)
     }
+}
+
+/// A table that joins look rows up in.
+#[derive(Clone)]
+pub(super) struct LoadedTable {
+    plan: LogicalPlan,
+    keys: Vec<Expr>,
+    /// What it looks like; its rows come from a graph of its own.
+    relation: Relation,
+    slot: Arc<OnceLock<LookupTable>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

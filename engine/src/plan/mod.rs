@@ -7,7 +7,9 @@
 mod aggregate;
 mod join;
 mod relation;
+mod share;
 mod sink;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,14 +20,15 @@ use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::{Expr, FetchType, LogicalPlan, Operator, SkipType, TableScan};
 use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, Column};
 
-use self::join::Side;
+use self::join::{LoadedTable, Side};
 use self::relation::{Meaning, Pending, Place, Relation};
 use self::sink::sorted_below;
+use self::steps::{Planned, Step};
 use crate::connector::Registry;
 use crate::error::{Error, Result, Span};
 use crate::expr::{CODED, Compiled, Select, coded, compile, plan_error};
-use crate::graph::{Graph, Input, SourceNode};
-use crate::operators::{GroupColumn, SelectStep, WindowExpand};
+use crate::graph::{Graph, Input, SinkNode, SourceNode};
+use crate::operators::{GroupColumn, WindowExpand};
 use crate::panes::Panes;
 use crate::predicate::Predicate;
 use crate::sql::{ColumnKind, Job, PeltonTable, Script, TableDef, Target, WindowTvf};
@@ -70,11 +73,15 @@ pub fn plan_jobs(jobs: &[&Job], script: &Script, registry: &Registry, slots: usi
         };
         planner.sink(relation, Some(job.target.clone()), name)?;
     }
-    Ok(planner.graph)
+    planner.finish()
 }
 
 struct Planner<'a> {
+    /// Sources and loaded tables; steps and sinks are wired at the end.
     graph: Graph,
+    steps: Vec<Planned>,
+    sinks: Vec<SinkNode>,
+    tables: Vec<LoadedTable>,
     script: &'a Script,
     registry: &'a Registry,
     slots: usize,
@@ -93,6 +100,9 @@ impl<'a> Planner<'a> {
     fn new(script: &'a Script, registry: &'a Registry, slots: usize) -> Self {
         Planner {
             graph: Graph::default(),
+            steps: vec![],
+            sinks: vec![],
+            tables: vec![],
             script,
             registry,
             slots,
@@ -336,7 +346,7 @@ impl<'a> Planner<'a> {
             schema: input.arrow(),
             operator: "WHERE".to_string(),
         };
-        let from = self.graph.add(Box::new(SelectStep(select)), input.from.clone());
+        let from = self.add(Step::Select(select), input.from.clone());
         Ok(Relation { from: vec![from], ..input })
     }
 
@@ -357,11 +367,11 @@ impl<'a> Planner<'a> {
         }
         pending.session_filter = Some(columns.len());
         columns.push(condition);
-        let name = format!("__where_{}", self.graph.nodes.len());
+        let name = format!("__where_{}", relation.physical.len());
         relation.physical.push((None, Arc::new(Field::new(name, DataType::Boolean, true))));
         let select =
             Select { predicate: None, columns: Some(columns), schema: relation.arrow(), operator: "WHERE".to_string() };
-        relation.from = vec![self.graph.add(Box::new(SelectStep(select)), relation.from.clone())];
+        relation.from = vec![self.add(Step::Select(select), relation.from.clone())];
         Ok(relation)
     }
 
@@ -412,7 +422,7 @@ impl<'a> Planner<'a> {
             let (i, field) = (*at, &input.physical[*at].1);
             *at = columns.len();
             columns.push(Arc::new(Column::new(field.name(), i)) as Compiled);
-            let name = format!("__carried_{}_{i}_{at}", self.graph.nodes.len());
+            let name = format!("__carried_{at}");
             physical.push((None, Arc::new(field.as_ref().clone().with_name(name))));
         }
         let arrow: SchemaRef =
@@ -423,7 +433,7 @@ impl<'a> Planner<'a> {
             schema: arrow,
             operator: "SELECT".to_string(),
         };
-        let from = self.graph.add(Box::new(SelectStep(select)), input.from.clone());
+        let from = self.add(Step::Select(select), input.from.clone());
         Ok(Relation { from: vec![from], schema: schema.clone(), places, meanings, physical, pending, ..input })
     }
 
@@ -444,7 +454,7 @@ impl<'a> Planner<'a> {
         let columns = Some(columns.collect());
         let mut relation = Relation { physical, ..input };
         let select = Select { predicate: None, columns, schema: relation.arrow(), operator: "SELECT".to_string() };
-        relation.from = vec![self.graph.add(Box::new(SelectStep(select)), relation.from.clone())];
+        relation.from = vec![self.add(Step::Select(select), relation.from.clone())];
         relation
     }
 
@@ -479,7 +489,7 @@ impl<'a> Planner<'a> {
             schema: relation.arrow(),
             text: pending.text(),
         };
-        let from = self.graph.add(Box::new(step), relation.from.clone());
+        let from = self.add(Step::Expand(step), relation.from.clone());
         relation.from = vec![from];
         Ok(relation)
     }

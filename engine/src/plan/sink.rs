@@ -8,11 +8,11 @@ use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_physical_expr::expressions::{CastExpr, Column};
 
 use super::relation::{Meaning, Place, Relation};
+use super::steps::Step;
 use super::{Planner, TimeRange};
 use crate::error::{Error, Result};
 use crate::expr::{CODED, Compiled, Select, compile, plan_error};
 use crate::graph::SinkNode;
-use crate::operators::{SelectStep, Sort};
 use crate::predicate::Predicate;
 use crate::sql::Target;
 
@@ -50,7 +50,7 @@ impl Planner<'_> {
                 ))
             })
             .collect::<Result<Vec<_>>>()?;
-        let from = self.graph.add(Box::new(Sort::new(keys, skip, fetch, by_window, input.arrow())), input.from.clone());
+        let from = self.add(Step::Sort { keys, skip, fetch, by_window, schema: input.arrow() }, input.from.clone());
         Ok(Relation { from: vec![from], ordered: false, ..input })
     }
 
@@ -110,8 +110,8 @@ impl Planner<'_> {
             .enumerate()
             .filter(|(at, _)| matches!(schema.field(*at).data_type(), DataType::Timestamp(..)))
             .find_map(|(at, meaning)| Some((at, meaning.to_window_end()?)));
-        let inputs = vec![self.graph.add(Box::new(SelectStep(select)), relation.from)];
-        self.graph.add_sink(SinkNode { target, name, schema, inputs, window_end });
+        let inputs = vec![self.add(Step::Select(select), relation.from)];
+        self.sinks.push(SinkNode { target, name, schema, inputs, window_end });
         Ok(())
     }
 

@@ -42,6 +42,7 @@ use crate::error::{Error, Span};
 
 pub use aggregates::{AggregateKind, PeltonAggregate};
 pub(crate) use errors::without_plea;
+pub(crate) use plan::is_volatile;
 pub use session::Session;
 pub use settings::{
     FloatSum, KNOWN as KNOWN_SETTINGS, Known as KnownSetting, Settings, Shape as SettingShape, Volatile,

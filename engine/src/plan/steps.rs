@@ -1,0 +1,304 @@
+//! Steps as they are planned, and the graph that they become.
+//!
+//! Two steps that do the same to the same rows are one: a step is looked up before it is added. Whether they are the same is
+//! told from what they do, never from where in the text they stand; names of columns count where a dead letter shows them.
+
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion_common::tree_node::{Transformed, TreeNode};
+use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr_common::physical_expr::is_volatile;
+use pelton_kernels::program::{AggregateCall, Cpu, Program};
+
+use super::Planner;
+use super::share::{Family, Member, families};
+use crate::error::Result;
+use crate::expr::{Compiled, Select};
+use crate::graph::{Graph, Input, SinkNode};
+use crate::operators::{
+    Assign, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, SelectStep, SessionAggregate, Sessions, Sort, View,
+    WindowAggregate, WindowExpand,
+};
+
+/// What a step does.
+pub(super) enum Step {
+    Select(Select),
+    Expand(WindowExpand),
+    Join(Enrich),
+    Sort { keys: Vec<(Compiled, SortOptions)>, skip: usize, fetch: Option<usize>, by_window: bool, schema: SchemaRef },
+    Aggregate(Stage),
+}
+
+/// A step, and where its rows come from.
+pub(super) struct Planned {
+    pub(super) step: Step,
+    pub(super) inputs: Vec<Input>,
+}
+
+/// A `GROUP BY`.
+pub(super) struct Stage {
+    /// The columns that it reads (keys, time or window, arguments, filters), of those of its input.
+    pub(super) columns: Vec<Compiled>,
+    pub(super) fields: Vec<Field>,
+    /// Over these columns, and behind them those of a total order.
+    pub(super) program: Program,
+    pub(super) rows: RowWindows,
+    pub(super) tick: i64,
+    pub(super) ordered: bool,
+    pub(super) group: Vec<GroupColumn>,
+    pub(super) schema: SchemaRef,
+    pub(super) text: String,
+    /// The columns of its input.
+    pub(super) input: SchemaRef,
+    /// Its rows are rows of a source.
+    pub(super) of_source: bool,
+}
+
+/// How rows find their windows.
+#[derive(Clone, PartialEq)]
+pub(super) enum RowWindows {
+    Sessions(Sessions),
+    Assigned(Assign),
+}
+
+impl Step {
+    fn is_same(&self, other: &Step) -> bool {
+        match (self, other) {
+            (Step::Select(a), Step::Select(b)) => {
+                let predicates = (a.predicate.as_ref().map(|p| p.whole()), b.predicate.as_ref().map(|p| p.whole()));
+                let columns = match (&a.columns, &b.columns) {
+                    (None, None) => true,
+                    (Some(x), Some(y)) => a.schema == b.schema && are_same(x, y),
+                    _ => false,
+                };
+                columns && a.operator == b.operator && are_same(predicates.0, predicates.1)
+            }
+            (Step::Expand(a), Step::Expand(b)) => {
+                (&a.panes, a.time, a.tick, &a.schema) == (&b.panes, b.time, b.tick, &b.schema)
+            }
+            (Step::Join(a), Step::Join(b)) => {
+                Arc::ptr_eq(&a.table, &b.table)
+                    && a.kind == b.kind
+                    && a.schema == b.schema
+                    && are_same(&a.keys, &b.keys)
+                    && are_same(&a.filter, &b.filter)
+            }
+            (
+                Step::Sort { keys: a, skip, fetch, by_window, schema },
+                Step::Sort { keys: b, skip: skip_b, fetch: fetch_b, by_window: by_window_b, schema: schema_b },
+            ) => {
+                (skip, fetch, by_window, schema) == (skip_b, fetch_b, by_window_b, schema_b)
+                    && a.iter().map(|(_, options)| options).eq(b.iter().map(|(_, options)| options))
+                    && are_same(a.iter().map(|(key, _)| key), b.iter().map(|(key, _)| key))
+            }
+            (Step::Aggregate(a), Step::Aggregate(b)) => a.is_same(b),
+            _ => false,
+        }
+    }
+
+    /// True if it may say something else each time.
+    fn is_volatile(&self) -> bool {
+        match self {
+            Step::Select(select) => {
+                let predicate = select.predicate.iter().map(|p| p.whole());
+                predicate.chain(select.columns.iter().flatten()).any(is_volatile)
+            }
+            Step::Join(join) => join.keys.iter().chain(&join.filter).any(is_volatile),
+            Step::Sort { keys, .. } => keys.iter().any(|(key, _)| is_volatile(key)),
+            Step::Aggregate(stage) => stage.columns.iter().any(is_volatile),
+            Step::Expand(_) => false,
+        }
+    }
+}
+
+impl Stage {
+    fn is_same(&self, other: &Stage) -> bool {
+        self.rows == other.rows
+            && self.tick == other.tick
+            && self.group == other.group
+            && self.schema == other.schema
+            && self.program.keys == other.program.keys
+            && self.program.aggregates.len() == other.program.aggregates.len()
+            && self.program.aggregates.iter().zip(&other.program.aggregates).all(|(a, b)| is_same_call(a, b))
+            && are_same(&self.columns, &other.columns)
+    }
+}
+
+pub(super) fn is_same_call(a: &AggregateCall, b: &AggregateCall) -> bool {
+    (&a.spec, &a.args, a.filter) == (&b.spec, &b.args, b.filter)
+}
+
+/// True if expressions over the same rows are the same. How their columns are called does not count.
+pub(super) fn are_same<'e>(
+    a: impl IntoIterator<Item = &'e Compiled>,
+    b: impl IntoIterator<Item = &'e Compiled>,
+) -> bool {
+    a.into_iter().map(nameless).eq(b.into_iter().map(nameless))
+}
+
+fn nameless(expr: &Compiled) -> Compiled {
+    let renamed = expr.clone().transform_up(|e| {
+        let column = (e.as_ref() as &dyn std::any::Any).downcast_ref::<Column>().map(Column::index);
+        Ok(match column {
+            Some(index) => Transformed::yes(Arc::new(Column::new("", index)) as Compiled),
+            None => Transformed::no(e),
+        })
+    });
+    renamed.map_or_else(|_| expr.clone(), |renamed| renamed.data)
+}
+
+impl Planner<'_> {
+    /// The step behind `inputs` that does this: one that is there, or a new one.
+    pub(super) fn add(&mut self, step: Step, inputs: Vec<Input>) -> Input {
+        let is_same = |there: &Planned| there.inputs == inputs && there.step.is_same(&step);
+        if !step.is_volatile()
+            && let Some(there) = self.steps.iter().position(is_same)
+        {
+            return Input::Node(there);
+        }
+        self.steps.push(Planned { step, inputs });
+        Input::Node(self.steps.len() - 1)
+    }
+
+    /// The graph of all that was planned.
+    pub(super) fn finish(self) -> Result<Graph> {
+        let Planner { graph, steps, sinks, slots, .. } = self;
+        let families = families(&steps)?;
+        let used = used(&steps, &sinks, &families);
+        let mut wiring = Wiring { graph, slots, made: vec![], stages: vec![vec![]; families.len()] };
+        for (at, (Planned { step, inputs }, used)) in steps.into_iter().zip(used).enumerate() {
+            let shared = families.iter().enumerate().find_map(|(f, family)| Some((f, family, family.member(at)?)));
+            let made = match (shared, used) {
+                (Some((f, family, member)), _) => wiring.member(f, family, member),
+                (None, true) => wiring.step(step, &inputs)?,
+                // Looked through by all that read it: nothing is wired to it.
+                (None, false) => inputs[0],
+            };
+            wiring.made.push(made);
+        }
+        let Wiring { mut graph, made, .. } = wiring;
+        for sink in sinks {
+            let inputs = wired(&sink.inputs, &made);
+            graph.add_sink(SinkNode { inputs, ..sink });
+        }
+        Ok(graph)
+    }
+}
+
+/// Which steps' rows go to a sink.
+fn used(steps: &[Planned], sinks: &[SinkNode], families: &[Family]) -> Vec<bool> {
+    let mut used = vec![false; steps.len()];
+    let mut next: Vec<Input> = sinks.iter().flat_map(|sink| sink.inputs.clone()).collect();
+    while let Some(input) = next.pop() {
+        if let Input::Node(n) = input
+            && !used[n]
+        {
+            used[n] = true;
+            let family = families.iter().find(|family| family.member(n).is_some());
+            next.extend(family.map_or(&steps[n].inputs, |family| &family.inputs));
+        }
+    }
+    used
+}
+
+fn wired(inputs: &[Input], made: &[Input]) -> Vec<Input> {
+    let wire = |input: &Input| match input {
+        Input::Node(n) => made[*n],
+        source => *source,
+    };
+    inputs.iter().map(wire).collect()
+}
+
+/// A graph in the making.
+struct Wiring {
+    graph: Graph,
+    slots: usize,
+    /// Where the rows of each planned step come from.
+    made: Vec<Input>,
+    /// Where the rows of the families' windows come from, once they are there.
+    stages: Vec<Vec<Input>>,
+}
+
+impl Wiring {
+    fn step(&mut self, step: Step, inputs: &[Input]) -> Result<Input> {
+        let inputs = wired(inputs, &self.made);
+        let operator: Box<dyn Operator> = match step {
+            Step::Select(select) => Box::new(SelectStep(select)),
+            Step::Expand(expand) => Box::new(expand),
+            Step::Join(join) => Box::new(join),
+            Step::Sort { keys, skip, fetch, by_window, schema } => {
+                Box::new(Sort::new(keys, skip, fetch, by_window, schema))
+            }
+            Step::Aggregate(stage) => return self.stage(&stage, inputs),
+        };
+        Ok(self.graph.add(operator, inputs))
+    }
+
+    fn stage(&mut self, stage: &Stage, inputs: Vec<Input>) -> Result<Input> {
+        let reads = reads_of(&stage.columns, &stage.fields);
+        let before = self.graph.add(Box::new(SelectStep(reads)), inputs);
+        Ok(self.graph.add(stage.operator(self.slots)?, vec![before]))
+    }
+
+    /// A query's columns of a stage that several share.
+    fn member(&mut self, index: usize, family: &Family, member: &Member) -> Input {
+        if self.stages[index].is_empty() {
+            self.stages[index] = self.family(family);
+        }
+        let rows = vec![self.stages[index][member.view]];
+        self.graph.add(Box::new(SelectStep(member.columns.clone())), rows)
+    }
+
+    /// Where the rows of each kind of window come from.
+    fn family(&mut self, family: &Family) -> Vec<Input> {
+        let mut inputs = wired(&family.inputs, &self.made);
+        for select in family.narrow.iter().chain([&family.reads]) {
+            inputs = vec![self.graph.add(Box::new(SelectStep(select.clone())), inputs)];
+        }
+        let Family { program, tick, ordered, views, .. } = family;
+        let program = Arc::new(program.clone());
+        if let [view] = views.as_slice() {
+            let stage = WindowAggregate::new(program, Arc::new(Cpu), *tick, *ordered, view.clone(), self.slots);
+            return vec![self.graph.add(Box::new(stage), inputs)];
+        }
+        let fold = FoldPanes::new(program, Arc::new(Cpu), *tick, *ordered, views.clone(), self.slots);
+        let windows: Vec<MergeWindows> = (0..views.len()).map(|view| fold.windows(view)).collect();
+        let fold = self.graph.add(Box::new(fold), inputs);
+        windows.into_iter().map(|windows| self.graph.add(Box::new(windows), vec![fold])).collect()
+    }
+}
+
+impl Stage {
+    fn operator(&self, slots: usize) -> Result<Box<dyn Operator>> {
+        let program = Arc::new(self.program.clone());
+        let (group, schema, text) = (self.group.clone(), self.schema.clone(), self.text.clone());
+        Ok(match &self.rows {
+            RowWindows::Sessions(sessions) => Box::new(SessionAggregate::new(
+                program,
+                *sessions,
+                self.tick,
+                self.ordered,
+                group,
+                schema,
+                text,
+                slots,
+            )?),
+            RowWindows::Assigned(assign) => {
+                let view = View { assign: assign.clone(), group, schema, text };
+                Box::new(WindowAggregate::new(program, Arc::new(Cpu), self.tick, self.ordered, view, slots))
+            }
+        })
+    }
+}
+
+/// The step that computes what a stage reads.
+pub(super) fn reads_of(columns: &[Compiled], fields: &[Field]) -> Select {
+    Select {
+        predicate: None,
+        columns: Some(columns.to_vec()),
+        schema: Arc::new(Schema::new(fields.to_vec())),
+        operator: "GROUP BY".to_string(),
+    }
+}
