@@ -7,7 +7,7 @@ use datafusion_common::DFSchema;
 use datafusion_expr::{Aggregate, Expr};
 use datafusion_physical_expr::expressions::Column;
 use pelton_kernels::aggregate::{AggregateKind as Kernel, AggregateSpec};
-use pelton_kernels::program::{AggregateCall, Cpu, Program};
+use pelton_kernels::program::{AggregateCall, Program};
 
 use super::Planner;
 use super::relation::{Meaning, Pending, Place, Relation};
@@ -131,6 +131,7 @@ impl Planner<'_> {
         for call in &calls {
             call.spec.build().map_err(|e| Error::user(e.to_string()).at(self.group_by))?;
         }
+        let names: Vec<String> = aggregate.aggr_expr.iter().map(|call| call.to_string()).collect();
         let program = Arc::new(Program { keys: keys.0, aggregates: calls });
         let select = Select {
             predicate: None,
@@ -142,11 +143,12 @@ impl Planner<'_> {
         let closing = sessions.is_some() || !matches!(assign, Some(Assign::Whole));
         let operator: Box<dyn Operator> = match (sessions, assign) {
             (Some(sessions), _) => {
+                self.placement.only_cpu("GROUP BY of SESSION", self.group_by);
                 Box::new(SessionAggregate::new(program, sessions, tick, ordered, group, schema, text, self.slots)?)
             }
             (None, Some(assign)) => Box::new(WindowAggregate::new(
-                program,
-                Arc::new(Cpu),
+                program.clone(),
+                self.placement.device(&program, &names, self.group_by),
                 assign,
                 tick,
                 ordered,

@@ -82,11 +82,12 @@ impl Planner<'_> {
             return Err(Error::user("IS NOT DISTINCT FROM in a join is not supported yet").at(place));
         }
         // The table, as a graph of its own.
-        let mut planner = Planner::new(self.script, self.registry, self.slots);
+        let mut planner = Planner::new(self.script, self.registry, self.slots)?;
         planner.coded = false;
         planner.note_scans(table_plan)?;
         let table = planner.relation(table_plan)?;
         let table = planner.expand(table)?;
+        self.placement.and(&planner.placement);
         let table_df = table.df()?;
         let table_keys = table_keys.iter().map(|k| compile(k, &table_df, &self.props)).collect::<Result<Vec<_>>>()?;
         let table_arrow = table.arrow();
