@@ -83,7 +83,7 @@ pub fn devices(json: bool) -> Answer {
         ]
     };
     let rows: Vec<Vec<String>> = adapters.iter().enumerate().map(gpu).collect();
-    say(&columns(&["device", "model", "back end", "type", "driver", "largest buffer", "used by"], &rows));
+    say(&columns(&["device", "model", "back end", "type", "driver", "largest buffer", "how to use it"], &rows));
     Ok(0)
 }
 

@@ -281,6 +281,90 @@ fn many_random_programs_give_the_bits_of_the_processor() {
     compare(1000..11_000);
 }
 
+/// A device of its own, whose limits and fate are the test's.
+fn own_device() -> Option<Wgpu> {
+    device().map(|_| Wgpu::open_anew().expect("it was opened before"))
+}
+
+fn sums_by_key() -> Arc<Program> {
+    use AggregateKind::*;
+    let call = |kind| {
+        let spec = AggregateSpec { kind, distinct: false, arg_types: vec![DataType::Float64], fast_float: false };
+        AggregateCall { spec, args: vec![1], filter: None }
+    };
+    let aggregates = vec![call(Sum), call(Min), call(Max)];
+    Arc::new(Program { keys: vec![(0, DataType::Int64)], aggregates })
+}
+
+/// So many keys from `first` on, each twice, and doubles.
+fn keys_and_doubles(first: i64, keys: i64, value: impl Fn(i64) -> f64) -> Vec<ArrayRef> {
+    let both = || (first..first + keys).chain(first..first + keys);
+    vec![
+        Arc::new(Int64Array::from_iter_values(both())),
+        Arc::new(Float64Array::from_iter_values(both().enumerate().map(|(i, key)| value(key + i as i64)))),
+    ]
+}
+
+/// Folds batches of two rows a key on both devices; their answers, and the device's state.
+fn fold_both(device: &Wgpu, batches: &[Vec<ArrayRef>]) -> Box<dyn GroupState> {
+    let program = sums_by_key();
+    let mut states = [Cpu.state(&program, 0).unwrap(), device.state(&program, 0).unwrap()];
+    for batch in batches {
+        let rows = pelton_kernels::Rows::All(batch[0].len());
+        states.iter_mut().for_each(|state| state.update(batch, rows).unwrap());
+    }
+    let [want, got] = states;
+    assert_eq!(answers(got.as_ref()), answers(want.as_ref()));
+    got
+}
+
+#[test]
+fn arenas_grow_with_the_groups() {
+    let Some(device) = own_device() else { return };
+    let batch = |first, keys| keys_and_doubles(first, keys, |i| i as f64 / 8.0);
+    let state = fold_both(&device, &[batch(0, 10), batch(5, 3000), batch(1000, 20_000), batch(-7, 9)]);
+    assert_eq!(state.groups(), 21_007);
+    assert_eq!(device.rows(), RowCounts { folded: 2 * 23_019, refused: vec![] });
+}
+
+#[test]
+fn what_does_not_fit_is_folded_beside_and_counted() {
+    let Some(device) = own_device() else { return };
+    let plain = || keys_and_doubles(0, 50, |i| i as f64 / 8.0);
+    let huge = keys_and_doubles(40, 50, |i| i as f64 * 1e200);
+    fold_both(&device, &[plain(), huge, plain()]);
+    assert_eq!(device.rows(), RowCounts { folded: 200, refused: vec![(Unfit::Exponents, 100)] });
+    assert!(device.rows().to_string().starts_with("200 rows folded, 100 on the processor (doubles too far apart"));
+}
+
+#[test]
+fn small_buffers_cut_batches_and_end_in_the_processor() {
+    let Some(mut device) = own_device() else { return };
+    // Arenas for 256 groups, whose states are the widest, and no more.
+    Arc::get_mut(&mut device.gpu).expect("nobody else has it").buffer_max = 256 * 16 * 4;
+    fold_both(&device, &[keys_and_doubles(0, 100, |i| i as f64), keys_and_doubles(50, 400, |i| i as f64)]);
+    let rows = device.rows();
+    let refused: u64 = rows.refused.iter().map(|(_, rows)| rows).sum();
+    assert!(rows.folded >= 200 && refused > 0 && rows.folded + refused == 1000, "{rows}");
+    // Not even the smallest state.
+    let Some(mut device) = own_device() else { return };
+    Arc::get_mut(&mut device.gpu).expect("nobody else has it").buffer_max = 4;
+    fold_both(&device, &[keys_and_doubles(0, 100, |i| i as f64)]);
+    assert_eq!(device.rows().folded, 0, "{}", device.rows());
+}
+
+#[test]
+fn a_lost_device_is_an_error() {
+    let Some(device) = own_device() else { return };
+    let mut state = device.state(&sums_by_key(), 0).unwrap();
+    let batch = keys_and_doubles(0, 10, |i| i as f64);
+    state.update(&batch, pelton_kernels::Rows::All(20)).unwrap();
+    device.gpu.device.destroy();
+    let error = state.parts().err().expect("the groups are gone");
+    assert!(error.to_string().starts_with("the device wgpu:0 failed: "), "{error}");
+    assert!(state.finish().is_err());
+}
+
 #[test]
 fn every_shader_is_valid_for_every_back_end() {
     for seed in 0..100 {
