@@ -131,7 +131,7 @@ impl Planner<'_> {
         for call in &calls {
             call.spec.build().map_err(|e| Error::user(e.to_string()).at(self.group_by))?;
         }
-        let names: Vec<String> = aggregate.aggr_expr.iter().map(|call| call.to_string()).collect();
+        let names: Vec<String> = aggregate.aggr_expr.iter().map(|call| call.clone().unalias().to_string()).collect();
         let program = Arc::new(Program { keys: keys.0, aggregates: calls });
         let select = Select {
             predicate: None,
