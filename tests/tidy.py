@@ -43,6 +43,8 @@ ABSENT = {
     },
     "engine": {"std::fs": "io reads files", "std::net": "io owns sockets", "pelton_io": "io implements the engine's traits"},
 }
+for room in ("kernels", "engine", "io", "cli"):
+    ABSENT.setdefault(room, {})["wgpu::"] = "devices owns GPUs"
 
 
 def lines(text):

@@ -1,7 +1,8 @@
-//! `pelton devices` and `pelton doctor`: what this machine has, by looking at files and asking the processor.
+//! `pelton devices` and `pelton doctor`: what this machine has, by looking at files, asking the processor and the drivers of GPUs.
 
 use std::path::{Path, PathBuf};
 
+use pelton_devices::Adapter;
 use serde_json::{Value, json};
 
 use crate::report::{Answer, columns, say, say_json};
@@ -42,18 +43,53 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
-/// Lists the devices.
+/// Lists the processor, and the GPUs in the order in which Pelton would take them.
 pub fn devices(json: bool) -> Answer {
     let features = cpu_features();
+    let adapters = pelton_devices::adapters();
     if json {
-        say_json(
-            &json!({ "devices": [{ "device": "cpu", "model": cpu_model(), "threads": cores(), "features": features }] }),
-        );
+        let gpu = |(place, a): (usize, &Adapter)| {
+            json!({ "device": device_name(place, a), "model": a.name, "back_end": a.back_end, "driver": a.driver,
+                "type": a.kind, "buffer_max": a.buffer_max, "usable": a.unusable.is_none(), "why_not": a.unusable })
+        };
+        let cpu = json!({ "device": "cpu", "model": cpu_model(), "threads": cores(), "features": features });
+        let all: Vec<Value> = std::iter::once(cpu).chain(adapters.iter().enumerate().map(gpu)).collect();
+        say_json(&json!({ "devices": all }));
         return Ok(0);
     }
     let row = vec!["cpu".to_string(), cpu_model(), cores().to_string(), features.join(" ")];
     say(&columns(&["device", "model", "threads", "features"], &[row]));
+    say("");
+    if adapters.is_empty() {
+        say(
+            "no GPU: Vulkan, Metal and DX12 have none (on Debian a driver is in mesa-vulkan-drivers, its loader in libvulkan1)",
+        );
+        return Ok(0);
+    }
+    let gpu = |(place, a): (usize, &Adapter)| {
+        let use_it = a.unusable.clone().unwrap_or_else(|| match place {
+            0 => "SET 'pelton.device' = 'wgpu'".to_string(),
+            _ => "yes, but one before it is taken".to_string(),
+        });
+        let buffer = format!("{} MiB", a.buffer_max >> 20);
+        vec![
+            device_name(place, a),
+            a.name.clone(),
+            a.back_end.clone(),
+            a.kind.to_string(),
+            a.driver.clone(),
+            buffer,
+            use_it,
+        ]
+    };
+    let rows: Vec<Vec<String>> = adapters.iter().enumerate().map(gpu).collect();
+    say(&columns(&["device", "model", "back end", "type", "driver", "largest buffer", "how to use it"], &rows));
     Ok(0)
+}
+
+/// The name that a stage's device has, for the adapter that is taken.
+fn device_name(place: usize, adapter: &Adapter) -> String {
+    if place == 0 && adapter.unusable.is_none() { "wgpu:0".into() } else { "-".into() }
 }
 
 /// How a check came out.

@@ -79,10 +79,12 @@ impl TextArgs {
 /// Where stages may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Device {
-    /// Wherever it was measured to be faster.
+    /// On the CPU, until placement is measured.
     Auto,
     /// On the CPU.
     Cpu,
+    /// Every GROUP BY on a GPU by Vulkan, Metal or DX12, or an error that says what can not run there.
+    Wgpu,
 }
 
 /// How to run it.
@@ -114,7 +116,11 @@ impl HowArgs {
     pub fn options(&self) -> RunOptions {
         let mut sets = self.sets.clone();
         if let Some(device) = self.device {
-            let name = if device == Device::Cpu { "cpu" } else { "auto" };
+            let name = match device {
+                Device::Auto => "auto",
+                Device::Cpu => "cpu",
+                Device::Wgpu => "wgpu",
+            };
             sets.push(("pelton.device".into(), name.into()));
         }
         let mut options = RunOptions { batch_rows: self.batch_rows.map(|n| n as usize), sets, ..RunOptions::default() };

@@ -636,6 +636,47 @@ fn the_machine_is_described() {
 }
 
 #[test]
+fn a_gpu_is_asked_for_by_name() {
+    let place = Place::new();
+    let numbers = "CREATE TABLE t (id BIGINT, x DOUBLE, name STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '5000',\n\
+                   'fields.id.min' = '0', 'fields.id.max' = '9', 'fields.name.length' = '1');\n";
+    let grouped =
+        "SELECT id, name, COUNT(*) AS n, SUM(x) AS s, AVG(x) AS a, MIN(id) AS l, MAX(x) AS m FROM t GROUP BY id, name;";
+    place.write("good.sql", format!("{numbers}CREATE TABLE r WITH ('connector' = 'blackhole') AS {grouped}"));
+    let bad = "SELECT COUNT(DISTINCT x) AS d, STDDEV_SAMP(x) AS s, SUM(x) AS sum FROM t;\n\
+               SELECT id, MAX(name) AS m FROM t GROUP BY id;";
+    place.write("bad.sql", format!("{numbers}{bad}"));
+    let on = |device: &str, file: &str| place.pelton(&["run", "--json", "--device", device, file]);
+    // A driver that is not there: as if no GPU were.
+    let none =
+        place.command(&["check", "--device", "wgpu", "good.sql"]).env("VK_DRIVER_FILES", "none.json").output().unwrap();
+    let told = String::from_utf8(none.stderr).unwrap();
+    assert!(
+        none.status.code() == Some(1) && told.contains("no GPU was found") && told.contains("libvulkan1"),
+        "{told}"
+    );
+    let devices = place.pelton(&["devices", "--json"]).json();
+    if devices["devices"].as_array().unwrap().len() == 1 {
+        assert!(std::env::var_os("CI").is_none(), "CI has a GPU, or lavapipe");
+        eprintln!("not run: no GPU");
+        return;
+    }
+    let (cpu, gpu) = (on("cpu", "good.sql"), on("wgpu", "good.sql"));
+    assert_eq!(cpu.says(0, &[]).json()["digests"], gpu.says(0, &[]).json()["digests"]);
+    on("wgpu", "bad.sql").says(
+        2,
+        &[
+            "count(DISTINCT t.x): DISTINCT needs a set",
+            "stddev_samp(t.x): STDDEV_SAMP is",
+            "max(t.name): MAX of Utf8",
+            "'auto'",
+        ],
+    );
+    place.pelton(&["run", "--device", "auto", "bad.sql"]).says(0, &[]);
+    place.pelton(&["explain", "--device", "wgpu", "good.sql"]).says(0, &["on=wgpu:0"]);
+}
+
+#[test]
 fn bench_speaks_the_worker_protocol() {
     use arrow::ipc::writer::FileWriter;
     let place = Place::new();

@@ -1,8 +1,8 @@
 //! Programs and devices: the typed form of a keyed stage, and who runs it.
 //!
 //! A [`Program`] says which columns are keys and which aggregates are kept; a [`Device`] makes [`GroupState`]s that run
-//! it. All devices give the same bits, so states of different devices merge through `save`d bytes. The processor is the
-//! one device today; CUDA and wgpu come in beside it behind the same trait.
+//! it. All devices give the same bits, so states of different devices merge through `save`d bytes: [`Cpu::load`]. The
+//! processor is the device that runs every program; others stand behind the same trait in a crate of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -106,12 +106,34 @@ pub enum ProgramError {
     /// The group table failed.
     #[error(transparent)]
     Table(#[from] GroupTableError),
+    /// The device failed, and what it held is lost.
+    #[error("the device {device} failed: {message}")]
+    Device {
+        /// Its name.
+        device: String,
+        /// What its driver says.
+        message: String,
+    },
+}
+
+/// A part of a program that a device can not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Index in [`Program::aggregates`].
+    pub aggregate: usize,
+    /// Why not, as the end of a sentence.
+    pub reason: String,
 }
 
 /// Runs programs. Law: every device gives the same bits for the same program and rows.
 pub trait Device: Send + Sync {
     /// `cpu`, `cuda:0`, `wgpu:0`.
     fn name(&self) -> String;
+    /// Everything in a program that it can not run. A program of which something is named must not be given to `state`.
+    fn stops(&self, program: &Program) -> Vec<Stop> {
+        let _ = program;
+        vec![]
+    }
     /// An empty state of a program. A state that grows to many groups makes room for `expected` of them at once.
     fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError>;
 }
@@ -125,14 +147,15 @@ pub trait GroupState: Send {
     /// Takes another state of the same program, which was merged in before, out again. Its groups stay, perhaps without
     /// rows. False, and nothing done, where that can not be: see [`AggregateSpec::is_invertible`].
     fn unmerge(&mut self, other: &dyn GroupState) -> Result<bool, ProgramError>;
-    /// Number of groups.
+    /// Number of groups; where a device still folds, of those it has told of.
     fn groups(&self) -> usize;
     /// Key columns of all groups.
     fn keys(&self) -> Result<Vec<ArrayRef>, ProgramError>;
     /// One column per aggregate, in the order of the groups.
     fn finish(&self) -> Result<Vec<ArrayRef>, ProgramError>;
-    /// States without a common key that this one consists of; itself, if it is in one piece.
-    fn parts(&self) -> Vec<&dyn GroupState>;
+    /// States of the processor, without a common key, that this one consists of; itself, if it is one. What a device holds is
+    /// read back.
+    fn parts(&self) -> Result<Vec<&dyn GroupState>, ProgramError>;
     /// Bytes held.
     fn memory_bytes(&self) -> usize;
     /// For merging between states of one device.
@@ -149,6 +172,12 @@ impl Device for Cpu {
     }
 
     fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError> {
+        Ok(Box::new(Cpu::empty(program, expected)?))
+    }
+}
+
+impl Cpu {
+    fn empty(program: &Arc<Program>, expected: usize) -> Result<CpuState, ProgramError> {
         let types: Vec<DataType> = program.keys.iter().map(|(_, t)| t.clone()).collect();
         let (states, answers) = program.states();
         let build = |index: &usize| {
@@ -158,15 +187,26 @@ impl Device for Cpu {
         let aggregates = states.iter().map(build).collect::<Result<_, _>>()?;
         let lenders = lenders(program, &states);
         let table = GroupTable::new(&types).expecting(expected);
-        Ok(Box::new(CpuState {
-            program: program.clone(),
-            table,
-            states,
-            aggregates,
-            lenders,
-            answers,
-            ids: Vec::new(),
-        }))
+        Ok(CpuState { program: program.clone(), table, states, aggregates, lenders, answers, ids: Vec::new() })
+    }
+
+    /// The state of groups that another device has folded: the columns of their keys, no key twice, and for each call that
+    /// has states ([`Program::states`]) these as [`Aggregate::save`] writes them.
+    pub fn load(
+        program: &Arc<Program>,
+        groups: usize,
+        keys: &[ArrayRef],
+        saved: &[BinaryArray],
+    ) -> Result<Box<dyn GroupState>, ProgramError> {
+        let mut state = Cpu::empty(program, groups)?;
+        state.table.intern(keys, Rows::All(groups), &mut state.ids)?;
+        debug_assert_eq!(state.table.len(), groups, "no key twice");
+        state.lenders.fill(None);
+        for (place, saved) in saved.iter().enumerate() {
+            let failed = state.failed(place);
+            state.aggregates[place].load(saved).map_err(failed)?;
+        }
+        Ok(Box::new(state))
     }
 }
 
@@ -286,7 +326,7 @@ impl CpuState {
 }
 
 fn of_cpu(state: &dyn GroupState) -> &CpuState {
-    state.as_any().downcast_ref().expect("states of one device merge")
+    state.as_any().downcast_ref().expect("parts are states of the processor")
 }
 
 impl GroupState for CpuState {
@@ -335,11 +375,11 @@ impl GroupState for CpuState {
     }
 
     fn merge(&mut self, other: &dyn GroupState) -> Result<(), ProgramError> {
-        other.parts().into_iter().try_for_each(|part| self.merge_part(of_cpu(part)))
+        other.parts()?.into_iter().try_for_each(|part| self.merge_part(of_cpu(part)))
     }
 
     fn unmerge(&mut self, other: &dyn GroupState) -> Result<bool, ProgramError> {
-        let parts = other.parts();
+        let parts = other.parts()?;
         for (done, part) in parts.iter().enumerate() {
             if !self.unmerge_part(of_cpu(*part))? {
                 parts[..done].iter().try_for_each(|part| self.merge_part(of_cpu(*part)))?;
@@ -367,8 +407,8 @@ impl GroupState for CpuState {
             .collect()
     }
 
-    fn parts(&self) -> Vec<&dyn GroupState> {
-        vec![self]
+    fn parts(&self) -> Result<Vec<&dyn GroupState>, ProgramError> {
+        Ok(vec![self])
     }
 
     fn memory_bytes(&self) -> usize {

@@ -152,7 +152,7 @@ impl GroupState for Parts {
     }
 
     fn merge(&mut self, other: &dyn GroupState) -> Result<(), ProgramError> {
-        let theirs = other.parts();
+        let theirs = other.parts()?;
         if theirs.len() == self.0.len() {
             return self.0.iter_mut().zip(theirs).try_for_each(|(mine, theirs)| mine.merge(theirs));
         }
@@ -175,8 +175,9 @@ impl GroupState for Parts {
         self.concatenated(|part| part.finish())
     }
 
-    fn parts(&self) -> Vec<&dyn GroupState> {
-        self.0.iter().map(|part| part.as_ref()).collect()
+    fn parts(&self) -> Result<Vec<&dyn GroupState>, ProgramError> {
+        let parts = self.0.iter().map(|part| part.parts()).collect::<Result<Vec<_>, _>>()?;
+        Ok(parts.concat())
     }
 
     fn memory_bytes(&self) -> usize {
@@ -353,8 +354,8 @@ mod tests {
         });
         assert_eq!(shared.groups(), alone.groups());
         let state = shared.into_state();
-        assert!(state.parts().iter().filter(|part| part.groups() > 40).count() > 8, "the groups spread");
-        assert_eq!(answers(&state.parts()), want);
+        assert!(state.parts().unwrap().iter().filter(|part| part.groups() > 40).count() > 8, "the groups spread");
+        assert_eq!(answers(&state.parts().unwrap()), want);
         assert_eq!(answers(&[state.as_ref()]), want);
 
         // Merged into a state of one part, and the other way round; and with another in parts.
@@ -372,7 +373,7 @@ mod tests {
         };
         let (mut both, mut one) = (in_parts(), in_parts());
         both.merge(in_parts().as_ref()).unwrap();
-        assert_eq!((answers(&[both.as_ref()]), both.parts().len()), (want.clone(), 12));
+        assert_eq!((answers(&[both.as_ref()]), both.parts().unwrap().len()), (want.clone(), 12));
         one.merge(alone.as_ref()).unwrap();
         assert_eq!(answers(&[one.as_ref()]), want);
     }

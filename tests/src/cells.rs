@@ -32,6 +32,17 @@ pub struct Cell {
     pub cpu: Cpu,
     /// How often the run is killed and restored on its way.
     pub restarts: usize,
+    /// Where stages run.
+    pub device: Device,
+}
+
+/// Where stages run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Device {
+    /// On the processor.
+    Cpu,
+    /// On the adapter that wgpu finds; in CI that is Mesa's lavapipe. A case that can not run there runs on the processor.
+    Wgpu,
 }
 
 const MODES: &[Mode] = &[Mode::Direct, Mode::Replayed];
@@ -73,6 +84,9 @@ impl fmt::Display for Cell {
         if self.restarts > 0 {
             write!(f, ", {} restarts", self.restarts)?;
         }
+        if self.device == Device::Wgpu {
+            write!(f, ", wgpu")?;
+        }
         Ok(())
     }
 }
@@ -85,13 +99,19 @@ pub fn full() -> Vec<Cell> {
             for &restarts in RESTARTS {
                 for &batch_rows in BATCH_ROWS {
                     for &threads in THREADS {
-                        cells.push(Cell { mode, batch_rows, threads, cpu, restarts });
+                        cells.push(Cell { mode, batch_rows, threads, cpu, restarts, device: Device::Cpu });
                     }
                 }
             }
         }
     }
     cells
+}
+
+/// Cells on a GPU, or what plays one: a launch a batch, so not batches of one row.
+pub fn on_wgpu(full: bool) -> Vec<Cell> {
+    let cell = |batch_rows, threads| Cell { batch_rows, threads, device: Device::Wgpu, ..self::full()[0] };
+    if full { vec![cell(8192, 1), cell(8192, 2), cell(64, 2), cell(1 << 20, 1)] } else { vec![cell(8192, 2)] }
 }
 
 /// Cells in which every two values of different dimensions meet at least once: greedily the one with most new pairs.

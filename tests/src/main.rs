@@ -13,11 +13,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use pelton_devices::Wgpu;
 use pelton_engine::connector::Registry;
 use pelton_engine::error::Error;
-use pelton_engine::pipeline::{RunOptions, Summary, replay_text, run_text};
+use pelton_engine::pipeline::{RunOptions, Summary, check_script, read_script, replay_text, run_text};
 use pelton_tests::cases::{self, Case};
-use pelton_tests::cells::{self, Cell, Mode};
+use pelton_tests::cells::{self, Cell, Device, Mode};
 use serde_json::json;
 
 /// Cases that run at a time. Two cores, and half of the cells have two threads of their own.
@@ -68,6 +69,8 @@ struct Verdict {
     /// Of the first cell.
     summary: Option<Summary>,
     runs: usize,
+    /// Of these with every stage on wgpu.
+    on_wgpu: usize,
     errors: Vec<String>,
 }
 
@@ -97,6 +100,15 @@ fn main() -> ExitCode {
     let mut cells = if arguments.full { cells::full() } else { cells::pairwise() };
     if arguments.like.is_some() {
         cells.truncate(1);
+    } else {
+        match Wgpu::open() {
+            Ok(_) => cells.extend(cells::on_wgpu(arguments.full)),
+            Err(error) if std::env::var_os("CI").is_some() => {
+                eprintln!("pelton-matrix: {error}");
+                return ExitCode::FAILURE;
+            }
+            Err(error) => println!("not run: the cells on wgpu: {error}"),
+        }
     }
     let started = Instant::now();
     let mut verdicts = run_all(&cases, &cells, &arguments);
@@ -124,6 +136,18 @@ fn main() -> ExitCode {
         cells.len(),
         started.elapsed().as_secs_f64()
     );
+    if let Ok(device) = Wgpu::open()
+        && arguments.like.is_none()
+    {
+        let on_wgpu: usize = verdicts.iter().map(|v| v.on_wgpu).sum();
+        let rows = device.rows();
+        let refused: u64 = rows.refused.iter().map(|(_, rows)| rows).sum();
+        println!(
+            "{on_wgpu} runs on {}: {} rows folded there, {refused} on the processor",
+            device.adapter(),
+            rows.folded
+        );
+    }
     println!("{} passed, {failed} failed", cases.len() - failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -185,7 +209,7 @@ fn watch(doing: &[Doing], limit: Duration) {
 
 /// Runs one case in all cells.
 fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Registry, doing: &Doing) -> Verdict {
-    let mut verdict = Verdict { summary: None, runs: 0, errors: vec![] };
+    let mut verdict = Verdict { summary: None, runs: 0, on_wgpu: 0, errors: vec![] };
     let scratch = match tempfile::tempdir() {
         Ok(scratch) => scratch,
         Err(error) => {
@@ -217,7 +241,10 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
             verdict.errors.push(format!("{}: {error}", out.display()));
             return verdict;
         }
-        let options = options(cell, &arguments.data, &out, &history, &place);
+        let mut options = options(cell, &arguments.data, &out, &history, &place);
+        if cell.device == Device::Wgpu && runs_on_wgpu(&text, registry, &mut options) {
+            verdict.on_wgpu += 1;
+        }
         *doing.lock().expect("no panic holds this lock") =
             Some((format!("{} in cell [{cell}]", case.name), Instant::now()));
         let outcome = catch_unwind(AssertUnwindSafe(|| match cell.mode {
@@ -245,6 +272,16 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
         }
     }
     verdict
+}
+
+/// Asks for wgpu, if the case can run there.
+fn runs_on_wgpu(text: &str, registry: &Registry, options: &mut RunOptions) -> bool {
+    options.sets.push(("pelton.device".into(), "wgpu".into()));
+    let planned = read_script(text, registry, options).and_then(|script| check_script(&script, registry));
+    if planned.is_err() {
+        options.sets.pop();
+    }
+    planned.is_ok()
 }
 
 fn options(cell: &Cell, data: &Path, out: &Path, history: &Path, place: &Path) -> RunOptions {

@@ -691,8 +691,8 @@ mod tests {
             Ok(vec![])
         }
 
-        fn parts(&self) -> Vec<&dyn GroupState> {
-            vec![self]
+        fn parts(&self) -> Result<Vec<&dyn GroupState>, ProgramError> {
+            Ok(vec![self])
         }
 
         fn memory_bytes(&self) -> usize {

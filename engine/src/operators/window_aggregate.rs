@@ -532,8 +532,11 @@ impl Folding {
             }
             error => error.to_string(),
         };
-        Error::world(format!("{text}: {what}"))
-            .hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
+        let failed = Error::world(format!("{text}: {what}"));
+        if matches!(error, ProgramError::Device { .. }) {
+            return failed.hint("SET 'pelton.device' = 'cpu' runs it without the device");
+        }
+        failed.hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
     }
 
     /// Takes the panes that all workers fold into, up to those whose first window closes at `mark`.
@@ -555,7 +558,8 @@ impl Folding {
 
     /// The rows of a closed window.
     fn emit(&self, view: &View, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {
-        state.parts().into_iter().try_for_each(|part| self.emit_part(view, window, part, out))
+        let parts = state.parts().map_err(|e| self.failed_in(view, e, Some(window), None))?;
+        parts.into_iter().try_for_each(|part| self.emit_part(view, window, part, out))
     }
 
     fn emit_part(&self, view: &View, window: Window, state: &dyn GroupState, out: &mut Emit) -> Result<()> {

@@ -132,10 +132,19 @@ impl Planner<'_> {
         for call in &calls {
             call.spec.build().map_err(|e| Error::user(e.to_string()).at(self.group_by))?;
         }
+        let program = Program { keys: keys.0, aggregates: calls };
         let closing = sessions.is_some() || !matches!(assign, Some(Assign::Whole));
         let rows = match (sessions, assign) {
-            (Some(sessions), _) => RowWindows::Sessions(sessions),
-            (None, Some(assign)) => RowWindows::Assigned(assign),
+            (Some(sessions), _) => {
+                self.placement.only_cpu("GROUP BY of SESSION", self.group_by);
+                RowWindows::Sessions(sessions)
+            }
+            (None, Some(assign)) => {
+                let names: Vec<String> =
+                    aggregate.aggr_expr.iter().map(|call| call.clone().unalias().to_string()).collect();
+                self.placement.note(&program, &names, self.group_by);
+                RowWindows::Assigned(assign)
+            }
             (None, None) => {
                 return Err(Error::user(
                     "GROUP BY without a window over an unbounded source never ends: not supported yet",
@@ -147,7 +156,7 @@ impl Planner<'_> {
         let stage = Stage {
             columns: columns.exprs,
             fields: columns.fields,
-            program: Program { keys: keys.0, aggregates: calls },
+            program,
             rows,
             tick,
             ordered,

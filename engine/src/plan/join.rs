@@ -140,11 +140,12 @@ impl Planner<'_> {
         if let Some(there) = self.tables.iter().find(|table| table.plan == *plan && table.keys == keys) {
             return Ok(there.clone());
         }
-        let mut planner = Planner::new(self.script, self.registry, self.slots);
+        let mut planner = Planner::new(self.script, self.registry, self.slots)?;
         planner.coded = false;
         planner.note_scans(plan)?;
         let relation = planner.relation(plan)?;
         let relation = planner.expand(relation)?;
+        self.placement.and(&planner.placement);
         let df = relation.df()?;
         let compiled = keys.iter().map(|k| compile(k, &df, &self.props)).collect::<Result<Vec<_>>>()?;
         planner.sinks.push(SinkNode {

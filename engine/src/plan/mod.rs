@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod join;
+mod placement;
 mod relation;
 mod share;
 mod sink;
@@ -21,6 +22,7 @@ use datafusion_expr::{Expr, FetchType, LogicalPlan, Operator, SkipType, TableSca
 use datafusion_physical_expr::expressions::{BinaryExpr, CastExpr, Column};
 
 use self::join::{LoadedTable, Side};
+use self::placement::Placement;
 use self::relation::{Meaning, Pending, Place, Relation};
 use self::sink::sorted_below;
 use self::steps::{Planned, Step};
@@ -53,7 +55,7 @@ pub fn plan(script: &Script, registry: &Registry, slots: usize, range: TimeRange
 
 /// Plans these jobs into one graph.
 pub fn plan_jobs(jobs: &[&Job], script: &Script, registry: &Registry, slots: usize, range: TimeRange) -> Result<Graph> {
-    let mut planner = Planner::new(script, registry, slots);
+    let mut planner = Planner::new(script, registry, slots)?;
     planner.range = range;
     for job in jobs {
         planner.note_scans(&job.plan)?;
@@ -73,6 +75,7 @@ pub fn plan_jobs(jobs: &[&Job], script: &Script, registry: &Registry, slots: usi
         };
         planner.sink(relation, Some(job.target.clone()), name)?;
     }
+    planner.placement.check()?;
     planner.finish()
 }
 
@@ -85,6 +88,7 @@ struct Planner<'a> {
     script: &'a Script,
     registry: &'a Registry,
     slots: usize,
+    placement: Placement,
     props: ExecutionProps,
     joins: Vec<(Span, String)>,
     group_by: Span,
@@ -97,8 +101,8 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(script: &'a Script, registry: &'a Registry, slots: usize) -> Self {
-        Planner {
+    fn new(script: &'a Script, registry: &'a Registry, slots: usize) -> Result<Self> {
+        Ok(Planner {
             graph: Graph::default(),
             steps: vec![],
             sinks: vec![],
@@ -106,6 +110,7 @@ impl<'a> Planner<'a> {
             script,
             registry,
             slots,
+            placement: Placement::of(&script.settings)?,
             props: ExecutionProps::new(),
             joins: vec![],
             group_by: Span::default(),
@@ -113,7 +118,7 @@ impl<'a> Planner<'a> {
             limit: None,
             range: TimeRange::default(),
             coded: true,
-        }
+        })
     }
 
     /// Finds out which columns of which tables are read, over all queries, before the first is planned.

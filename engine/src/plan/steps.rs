@@ -10,7 +10,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr_common::physical_expr::is_volatile;
-use pelton_kernels::program::{AggregateCall, Cpu, Program};
+use pelton_kernels::program::{AggregateCall, Device, Program};
 
 use super::Planner;
 use super::share::{Family, Member, families};
@@ -164,10 +164,11 @@ impl Planner<'_> {
 
     /// The graph of all that was planned.
     pub(super) fn finish(self) -> Result<Graph> {
-        let Planner { graph, steps, sinks, slots, .. } = self;
+        let Planner { graph, steps, sinks, slots, placement, .. } = self;
         let families = families(&steps)?;
         let used = used(&steps, &sinks, &families);
-        let mut wiring = Wiring { graph, slots, made: vec![], stages: vec![vec![]; families.len()] };
+        let device = placement.device();
+        let mut wiring = Wiring { graph, slots, device, made: vec![], stages: vec![vec![]; families.len()] };
         for (at, (Planned { step, inputs }, used)) in steps.into_iter().zip(used).enumerate() {
             let shared = families.iter().enumerate().find_map(|(f, family)| Some((f, family, family.member(at)?)));
             let made = match (shared, used) {
@@ -215,6 +216,7 @@ fn wired(inputs: &[Input], made: &[Input]) -> Vec<Input> {
 struct Wiring {
     graph: Graph,
     slots: usize,
+    device: Arc<dyn Device>,
     /// Where the rows of each planned step come from.
     made: Vec<Input>,
     /// Where the rows of the families' windows come from, once they are there.
@@ -239,7 +241,7 @@ impl Wiring {
     fn stage(&mut self, stage: &Stage, inputs: Vec<Input>) -> Result<Input> {
         let reads = reads_of(&stage.columns, &stage.fields);
         let before = self.graph.add(Box::new(SelectStep(reads)), inputs);
-        Ok(self.graph.add(stage.operator(self.slots)?, vec![before]))
+        Ok(self.graph.add(stage.operator(self.device.clone(), self.slots)?, vec![before]))
     }
 
     /// A query's columns of a stage that several share.
@@ -260,10 +262,10 @@ impl Wiring {
         let Family { program, tick, ordered, views, .. } = family;
         let program = Arc::new(program.clone());
         if let [view] = views.as_slice() {
-            let stage = WindowAggregate::new(program, Arc::new(Cpu), *tick, *ordered, view.clone(), self.slots);
+            let stage = WindowAggregate::new(program, self.device.clone(), *tick, *ordered, view.clone(), self.slots);
             return vec![self.graph.add(Box::new(stage), inputs)];
         }
-        let fold = FoldPanes::new(program, Arc::new(Cpu), *tick, *ordered, views.clone(), self.slots);
+        let fold = FoldPanes::new(program, self.device.clone(), *tick, *ordered, views.clone(), self.slots);
         let windows: Vec<MergeWindows> = (0..views.len()).map(|view| fold.windows(view)).collect();
         let fold = self.graph.add(Box::new(fold), inputs);
         windows.into_iter().map(|windows| self.graph.add(Box::new(windows), vec![fold])).collect()
@@ -271,7 +273,7 @@ impl Wiring {
 }
 
 impl Stage {
-    fn operator(&self, slots: usize) -> Result<Box<dyn Operator>> {
+    fn operator(&self, device: Arc<dyn Device>, slots: usize) -> Result<Box<dyn Operator>> {
         let program = Arc::new(self.program.clone());
         let (group, schema, text) = (self.group.clone(), self.schema.clone(), self.text.clone());
         Ok(match &self.rows {
@@ -287,7 +289,7 @@ impl Stage {
             )?),
             RowWindows::Assigned(assign) => {
                 let view = View { assign: assign.clone(), group, schema, text };
-                Box::new(WindowAggregate::new(program, Arc::new(Cpu), self.tick, self.ordered, view, slots))
+                Box::new(WindowAggregate::new(program, device, self.tick, self.ordered, view, slots))
             }
         })
     }

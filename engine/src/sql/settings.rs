@@ -56,9 +56,9 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         key: "pelton.device",
-        shape: Shape::Choice(&["auto", "cpu"]),
+        shape: Shape::Choice(&["auto", "cpu", "wgpu"]),
         default: "auto",
-        doc: "Where stages run: auto, cpu; there is no other device in this version.",
+        doc: "Where GROUP BY runs: cpu, wgpu (a GPU by Vulkan, Metal or DX12), or auto, which is the CPU.",
     },
     Known { key: "pelton.threads", shape: Shape::Number, default: "all cores", doc: "Worker threads." },
     Known {
@@ -204,9 +204,9 @@ impl Settings {
         let key = known_key(key)?;
         let bad = |wanted: String| Err(Error::user(format!("the setting '{key}' is '{value}', wanted {wanted}")));
         let Some(known) = KNOWN.iter().find(|k| k.key == key) else { return Ok(key) };
-        if key == "pelton.device" && ["cuda", "wgpu"].iter().any(|d| d.eq_ignore_ascii_case(value.trim())) {
+        if key == "pelton.device" && value.trim().eq_ignore_ascii_case("cuda") {
             return Err(
-                Error::user(format!("the device '{value}' is not in this version")).hint("there are: auto, cpu")
+                Error::user(format!("the device '{value}' is not in this version")).hint("there are: auto, cpu, wgpu")
             );
         }
         match known.shape {
@@ -249,6 +249,12 @@ impl Settings {
             Some(v) if v.eq_ignore_ascii_case("fast") => FloatSum::Fast,
             _ => FloatSum::Exact,
         }
+    }
+
+    /// `pelton.device`, in lower case.
+    pub fn device(&self) -> &'static str {
+        let set = self.get("pelton.device").unwrap_or_default().trim();
+        ["cpu", "wgpu"].into_iter().find(|known| known.eq_ignore_ascii_case(set)).unwrap_or("auto")
     }
 
     /// `pelton.volatile`.

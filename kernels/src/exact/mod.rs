@@ -19,3 +19,4 @@ mod wide;
 pub use cells::{Cell, MomentCell, SumCell};
 pub use column::{ExactColumn, Specials};
 pub use number::{Number, OwnedNumber};
+pub use scan::{Exponents, scan};

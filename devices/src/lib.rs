@@ -1,0 +1,136 @@
+//! Programs on GPUs, with the bits of the processor.
+//!
+//! Comes in: programs, Arrow columns. Goes out: states of the processor, read back from the device.
+//! Stays outside: which stage runs where (the engine's); SQL, files, clocks. No other crate names `wgpu`.
+//!
+//! The way of a batch: `layout` says what of a program lies where; `pack` makes words of the columns, one copy; the shader
+//! that `shader` has put together folds them into the groups that `resident` keeps on the device; `unpack` makes saved states
+//! of what comes back. `state` is what the engine holds: groups on the device, and beside them a state of the processor
+//! for what the device did not take.
+//!
+//! Sources: the pair-with-carry sums and the two-phase table follow what is known of GPU group-bys (libcudf's open addressing
+//! with row indices, github.com/rapidsai/cudf) without their 64-bit atomics, which Metal and many drivers do not have; exact sums
+//! are the processor's (`pelton_kernels::exact`) in 32-bit limbs.
+
+mod adapter;
+mod gpu;
+mod layout;
+mod pack;
+mod resident;
+mod shader;
+mod state;
+mod tally;
+mod unpack;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use pelton_kernels::program::{Device, GroupState, Program, ProgramError, Stop};
+
+pub use adapter::{Adapter, adapters};
+pub use tally::RowCounts;
+
+use gpu::Gpu;
+use layout::Layout;
+use resident::Stage;
+use state::DeviceState;
+use tally::Tally;
+
+/// Why the processor took rows in the stead of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The doubles of a batch are further apart than a sum's limbs reach.
+    Exponents,
+    /// There are more groups than a dispatch can enter.
+    Groups,
+    /// There was no memory, or an adapter's limit stood in the way.
+    Memory,
+    /// A state has seen 2^32 rows.
+    Rows,
+    /// A column was not of the type that the program names.
+    Type,
+}
+
+impl Unfit {
+    /// All of them, in order.
+    pub const ALL: [Unfit; 5] = [Unfit::Exponents, Unfit::Groups, Unfit::Memory, Unfit::Rows, Unfit::Type];
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unfit::Exponents => "doubles too far apart for a sum on the device",
+            Unfit::Groups => "too many groups for the device",
+            Unfit::Memory => "no memory left on the device",
+            Unfit::Rows => "more rows in a group table than the device counts",
+            Unfit::Type => "a column of another type than planned",
+        })
+    }
+}
+
+/// A GPU behind wgpu: Vulkan, Metal or DX12.
+pub struct Wgpu {
+    gpu: Arc<Gpu>,
+    tally: Arc<Tally>,
+    /// Programs that are made ready. Those that nobody else knows any more are let go when a new one comes.
+    stages: Mutex<Vec<Arc<Stage>>>,
+}
+
+static OPEN: OnceLock<Result<Arc<Wgpu>, String>> = OnceLock::new();
+
+impl Wgpu {
+    /// The best adapter of this machine; opened once, whoever asks. The error says what was looked for.
+    pub fn open() -> Result<Arc<Wgpu>, String> {
+        OPEN.get_or_init(|| Wgpu::open_anew().map(Arc::new)).clone()
+    }
+
+    /// The adapter, if somebody has opened it.
+    pub fn opened() -> Option<Arc<Wgpu>> {
+        OPEN.get().and_then(|open| open.clone().ok())
+    }
+
+    fn open_anew() -> Result<Wgpu, String> {
+        let gpu = Arc::new(adapter::open_best()?);
+        Ok(Wgpu { gpu, tally: Arc::default(), stages: Mutex::default() })
+    }
+
+    /// What the adapter is called.
+    pub fn adapter(&self) -> String {
+        self.gpu.device.adapter_info().name
+    }
+
+    /// Rows that were folded until now, by who has done it.
+    pub fn rows(&self) -> RowCounts {
+        self.tally.rows()
+    }
+
+    fn stage(&self, program: &Arc<Program>) -> Result<Arc<Stage>, ProgramError> {
+        let mut stages = self.stages.lock().expect("no panic holds this lock");
+        if let Some(stage) = stages.iter().find(|stage| Arc::ptr_eq(&stage.program, program)) {
+            return Ok(stage.clone());
+        }
+        let layout = Layout::of(program).map_err(|_| self.gpu.failed("it was given a program that it can not run"))?;
+        let kernel = self.gpu.kernel(&layout)?;
+        let stage = Arc::new(Stage { gpu: self.gpu.clone(), program: program.clone(), layout, kernel });
+        stages.retain(|stage| Arc::strong_count(&stage.program) > 1);
+        stages.push(stage.clone());
+        Ok(stage)
+    }
+}
+
+impl Device for Wgpu {
+    fn name(&self) -> String {
+        self.gpu.name.clone()
+    }
+
+    fn stops(&self, program: &Program) -> Vec<Stop> {
+        Layout::of(program).err().unwrap_or_default()
+    }
+
+    fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError> {
+        Ok(Box::new(DeviceState::new(self.stage(program)?, self.tally.clone(), expected)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

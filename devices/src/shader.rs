@@ -1,0 +1,148 @@
+//! WGSL from a layout: templates, which say how, and a few generated lines a column, which say of what.
+//!
+//! Nothing a shader needs goes beyond 32-bit integers and their atomics, which every back end has: no 64-bit types, no
+//! floats, no subgroups. What may change from batch to batch (row counts, places, scales) is data in the batch's header, so
+//! one program is one text.
+
+use std::fmt::Write;
+
+use crate::layout::{Form, Kept, Layout, State};
+
+/// Invocations of a workgroup: what every adapter can.
+pub(crate) const WORKGROUP: u32 = 256;
+
+const BATCH: &str = include_str!("../../shaders/wgsl/batch.wgsl");
+const GROUPS: &str = include_str!("../../shaders/wgsl/groups.wgsl");
+const SUMS: &str = include_str!("../../shaders/wgsl/sums.wgsl");
+const EXTREMES: &str = include_str!("../../shaders/wgsl/extremes.wgsl");
+const FOLD: &str = include_str!("../../shaders/wgsl/fold.wgsl");
+
+/// The text of a layout.
+pub(crate) fn text(layout: &Layout) -> String {
+    let constants = format!(
+        "const WORKGROUP: u32 = {WORKGROUP}u;\nconst ALL_ONES: u32 = 0xffffffffu;\nconst KEY_WORDS: u32 = {}u;\n\
+         const STATE_WORDS: u32 = {}u;\n",
+        layout.key_words, layout.state_words
+    );
+    let fold = FOLD.replace("//FOLD", &folds(layout)).replace("//SETTLE", &settles(layout));
+    [&constants, BATCH, GROUPS, SUMS, EXTREMES, &key_of_row(layout), &value_of(layout), &fold].join("\n")
+}
+
+/// Whether there is anything to settle.
+pub(crate) fn has_extremes(layout: &Layout) -> bool {
+    extremes(layout).next().is_some()
+}
+
+fn extremes(layout: &Layout) -> impl Iterator<Item = (usize, &State, bool)> {
+    let extreme = |state: &'_ State| match state.kept {
+        Kept::Extreme { greatest } => Some(greatest),
+        _ => None,
+    };
+    layout
+        .states
+        .iter()
+        .filter_map(move |state| Some((state, extreme(state)?)))
+        .enumerate()
+        .map(|(i, (s, g))| (i, s, g))
+}
+
+/// Reads a row's key: one bit a NULL, then the parts, of which those of a NULL are zero.
+fn key_of_row(layout: &Layout) -> String {
+    let mut text = String::from("fn key_of_row(row: u32) -> Key {\n    var key: Key;\n");
+    let mut word = 1;
+    for (place, column) in layout.columns[..layout.keys].iter().enumerate() {
+        let words = column.form.words();
+        let load = match words {
+            1 => format!("        key[{word}u] = load_one({place}u, row);\n"),
+            2 => format!(
+                "        let part_{place} = load_two({place}u, row);\n        key[{word}u] = part_{place}.x;\n        \
+                 key[{}u] = part_{place}.y;\n",
+                word + 1
+            ),
+            _ => {
+                let parts = ["x", "y", "z", "w"].iter().zip(word..);
+                let stores = parts.map(|(part, word)| format!("        key[{word}u] = part_{place}.{part};\n"));
+                format!("        let part_{place} = load_four({place}u, row);\n{}", stores.collect::<String>())
+            }
+        };
+        let null = 1u32.checked_shl(place as u32).filter(|_| column.form != Form::Id);
+        let absent = null.map_or(String::new(), |bit| format!(" else {{\n        key[0u] |= {bit}u;\n    }}"));
+        write!(text, "    if takes_part({place}u, row) {{\n{load}    }}{absent}\n").expect("a string");
+        word += words;
+    }
+    text + "    return key;\n}\n"
+}
+
+/// The ordered words of a row's value for each extreme.
+fn value_of(layout: &Layout) -> String {
+    let mut text = String::from("fn value_of(extreme: u32, row: u32) -> vec4<u32> {\n    switch extreme {\n");
+    for (extreme, state, greatest) in extremes(layout) {
+        let (column, form) = (state.column.expect("extremes are of a column"), layout.form(state));
+        let kind = match form {
+            Form::Float { .. } => "float",
+            Form::Integer { signed: true, .. } => "signed",
+            _ => "unsigned",
+        };
+        let flip: Vec<&str> =
+            (0..4).map(|word| if greatest && word < form.words() { "ALL_ONES" } else { "0u" }).collect();
+        writeln!(
+            text,
+            "        case {extreme}u: {{ return ordered_{kind}_{}({column}u, row) ^ vec4<u32>({}); }}",
+            number(form.words()),
+            flip.join(", ")
+        )
+        .expect("a string");
+    }
+    text + "        default: { return vec4<u32>(); }\n    }\n}\n"
+}
+
+fn folds(layout: &Layout) -> String {
+    let mut places = extremes(layout).map(|(extreme, ..)| extreme);
+    let mut lines = vec![];
+    for state in &layout.states {
+        let at = format!("group + {}u", state.at);
+        let Some(column) = state.column else {
+            lines.push(format!("atomicAdd(&state[{at}], 1u);"));
+            continue;
+        };
+        let form = layout.form(state);
+        let action = match state.kept {
+            Kept::Count => format!("atomicAdd(&state[{at}], 1u);"),
+            Kept::Sum { limbs } => {
+                let sum = format!("group + {}u", state.at + 1);
+                let add = match form {
+                    Form::Float { .. } => {
+                        format!("add_double({sum}, {limbs}u, load_two({column}u, row), scale({column}u));")
+                    }
+                    Form::Integer { words, signed } => {
+                        let sign = if signed { "signed" } else { "unsigned" };
+                        format!("add_integer({sum}, {limbs}u, {sign}_{}({column}u, row));", number(words))
+                    }
+                    Form::Presence | Form::Id => unreachable!("sums are of numbers"),
+                };
+                format!("atomicAdd(&state[{at}], 1u);\n        {add}")
+            }
+            Kept::Extreme { .. } => {
+                let extreme = places.next().expect("one a state");
+                format!("compete({extreme}u, {at}, {}u, row);", form.words())
+            }
+        };
+        lines.push(format!("if takes_part({column}u, row) {{\n        {action}\n    }}"));
+    }
+    lines.join("\n    ")
+}
+
+fn settles(layout: &Layout) -> String {
+    let line = |(extreme, state, _): (usize, &State, bool)| {
+        format!("keep({extreme}u, group + {}u, {}u, row);", state.at, layout.form(state).words())
+    };
+    extremes(layout).map(line).collect::<Vec<_>>().join("\n    ")
+}
+
+fn number(words: u32) -> &'static str {
+    match words {
+        1 => "one",
+        2 => "two",
+        _ => "four",
+    }
+}
