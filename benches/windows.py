@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`benches/windows.py`: several windows over the same keys, beside one of them.
+"""`./x bench windows`: several windows over the same keys, beside one of them.
 
     windows.py [--pelton PATH] [--rows 4000000] [--keys 100,1000,100000] [--rounds 3]     PATH: $PELTON
 
