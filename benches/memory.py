@@ -91,8 +91,9 @@ class Memory:
         return sizes if {"VmRSS", "RssAnon"} <= set(sizes) else None
 
     def groups(self):
-        """Keys come at random, so that all are there long before the end. Workers share one table."""
-        groups, rows = (1_000_000, 120_000_000) if not self.args.smoke else (50_000, 2_000_000)
+        """Keys come at random, so that all are there long before the end, and the allocator has given back, after its ten
+        seconds, what tables of workers of their own and small arrays grew out of. Workers share one table."""
+        groups, rows = (1_000_000, 800_000_000) if not self.args.smoke else (50_000, 2_000_000)
         print(f"# bytes a group: {groups:,} groups less one, resident while they stand, and the highest (with the result)")
         for sum_type, limit in GROUP_BYTES.items():
             for threads in (1, 2):
@@ -101,7 +102,7 @@ class Memory:
                 )
                 if not one or not many:
                     continue
-                held = (many.standing(many.anonymous, 0.6, 0.9) - one.standing(one.anonymous, 0.6, 0.9)) / (groups - 1)
+                held = (many.standing(many.anonymous, 0.8, 0.95) - one.standing(one.anonymous, 0.8, 0.95)) / (groups - 1)
                 highest = (max(many.anonymous) - max(one.anonymous)) / (groups - 1)
                 name = f"groups, SUM({sum_type}), {threads} worker{'s' if threads > 1 else ''}"
                 print(f"{name:45} {held:7.1f} {highest:7.1f}", flush=True)
