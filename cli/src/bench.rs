@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, TimeUnit};
+use pelton_devices::{Cuda, Figure, Size, measure};
 use pelton_engine::connector::Registry;
 use pelton_engine::error::{Error, Result};
 use pelton_engine::pipeline::{RunOptions, run_text};
@@ -30,10 +31,16 @@ pub struct BenchArgs {
     /// Folder with the text of each workload, NAME.sql.
     #[arg(long, value_name = "DIR")]
     queries: Option<PathBuf>,
+    /// Measure the first NVIDIA GPU: copies, stages of the benchmark, a sweep of groups; every answer is compared.
+    #[arg(long, conflicts_with = "worker")]
+    gpu: bool,
 }
 
 /// Works, or says how it is done.
 pub fn bench(args: &BenchArgs, json: bool) -> Answer {
+    if args.gpu {
+        return measure_gpu(json).map_err(Into::into);
+    }
     match &args.queries {
         Some(queries) if args.worker => work(queries).map_err(Into::into),
         _ => {
@@ -44,6 +51,24 @@ pub fn bench(args: &BenchArgs, json: bool) -> Answer {
             Ok(0)
         }
     }
+}
+
+/// Tells what the first NVIDIA GPU reaches, line by line; as JSON all at once.
+fn measure_gpu(json: bool) -> Result<u8> {
+    let device = Cuda::open().map_err(Error::world)?;
+    let mut figures = vec![];
+    let mut tell = |figure: Figure| {
+        if !json {
+            say(&figure.to_string());
+        }
+        figures.push(json!({ "what": figure.what, "rows_per_second": figure.rows_per_second,
+            "bytes_per_second": figure.bytes_per_second, "share": figure.share, "of": figure.of, "note": figure.note }));
+    };
+    measure(&device, Size::Full, &mut tell).map_err(Error::world)?;
+    if json {
+        crate::report::say_json(&json!({ "device": device.model(), "figures": figures }));
+    }
+    Ok(0)
 }
 
 /// Answers messages until the end of stdin.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pelton_devices::Wgpu;
+use pelton_devices::{Cuda, Wgpu};
 use pelton_engine::connector::Registry;
 use pelton_engine::error::Error;
 use pelton_engine::pipeline::{RunOptions, Summary, explain_script, run_script};
@@ -55,6 +55,9 @@ pub fn run(args: &RunArgs, json: bool) -> Answer {
         letters_hint(&summary, script.settings.get("dead-letters.path"));
         if let Some(device) = Wgpu::opened() {
             note(&format!("{}: {}", device.adapter(), device.rows()));
+        }
+        if let Some(device) = Cuda::opened() {
+            note(&format!("{}: {}", device.model(), device.rows()));
         }
         if args.profile {
             note(&profile_text(&summary));

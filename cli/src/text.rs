@@ -83,6 +83,8 @@ pub enum Device {
     Auto,
     /// On the CPU.
     Cpu,
+    /// Every GROUP BY on an NVIDIA GPU, or an error that says what can not run there.
+    Cuda,
     /// Every GROUP BY on a GPU by Vulkan, Metal or DX12, or an error that says what can not run there.
     Wgpu,
 }
@@ -119,6 +121,7 @@ impl HowArgs {
             let name = match device {
                 Device::Auto => "auto",
                 Device::Cpu => "cpu",
+                Device::Cuda => "cuda",
                 Device::Wgpu => "wgpu",
             };
             sets.push(("pelton.device".into(), name.into()));

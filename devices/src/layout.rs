@@ -49,6 +49,8 @@ pub(crate) enum Kept {
     Count,
     /// Likewise, and their sum: a word and limbs, and with doubles a word of flags.
     Sum { limbs: u32 },
+    /// Likewise, and behind the limbs of the sum those of the sum of squares.
+    Moments { limbs: u32, squares: u32 },
     /// The least or greatest value: the best row of a batch, whether there is a value, and its words.
     Extreme { greatest: bool },
 }
@@ -90,8 +92,8 @@ pub(crate) const SPAN: i32 = DOUBLE_LIMBS as i32 * 32 - 53 - 32 - 1;
 const NULL_BITS: usize = 32;
 
 impl Layout {
-    /// The layout of a program, or all that stops it.
-    pub(crate) fn of(program: &Program) -> Result<Layout, Vec<Stop>> {
+    /// The layout of a program, or all that stops it on a device that keeps sums of squares (`moments`) or does not.
+    pub(crate) fn of(program: &Program, moments: bool) -> Result<Layout, Vec<Stop>> {
         let mut layout =
             Layout { columns: vec![], keys: program.keys.len(), key_words: 1, states: vec![], state_words: 0 };
         for (place, (input, data_type)) in program.keys.iter().enumerate() {
@@ -101,8 +103,13 @@ impl Layout {
         }
         let mut stops = vec![];
         for aggregate in 0..program.aggregates.len() {
-            if let Err(reason) = kept(&program.aggregates[aggregate].spec) {
-                stops.push(Stop { aggregate, reason });
+            let spec = &program.aggregates[aggregate].spec;
+            match kept(spec) {
+                Err(reason) => stops.push(Stop { aggregate, reason }),
+                Ok((Kept::Moments { .. }, _)) if !moments => {
+                    stops.push(Stop { aggregate, reason: format!("{} is not computed there", spec.kind) });
+                }
+                Ok(_) => {}
             }
         }
         if !stops.is_empty() {
@@ -122,6 +129,7 @@ impl Layout {
         self.state_words += match kept {
             Kept::Count => 1,
             Kept::Sum { limbs } => 1 + limbs + u32::from(matches!(form, Form::Float { .. })),
+            Kept::Moments { limbs, squares } => 1 + limbs + squares + u32::from(matches!(form, Form::Float { .. })),
             Kept::Extreme { .. } => 2 + form.words(),
         };
     }
@@ -152,26 +160,29 @@ fn kept(spec: &AggregateSpec) -> Result<(Kept, Form), String> {
     let argument = spec.arg_types.first().map(plain);
     let unknown = |of: &DataType| format!("{} of {of} is not computed there", spec.kind);
     match spec.kind {
-        Count | Sum | Avg if spec.distinct => {
+        Count | Sum | Avg | VarSamp | VarPop | StddevSamp | StddevPop if spec.distinct => {
             Err("DISTINCT needs a set of values, which is kept on the processor".into())
         }
         Count => Ok((Kept::Count, Form::Presence)),
-        Sum | Avg => {
+        Sum | Avg | VarSamp | VarPop | StddevSamp | StddevPop => {
             let argument = argument.ok_or("it has no argument")?;
-            match argument {
+            let (limbs, squares, form) = match argument {
                 DataType::Float32 | DataType::Float64 if spec.fast_float => {
-                    Err("sums under 'pelton.float-sum' = 'fast' depend on the order".into())
+                    return Err("sums under 'pelton.float-sum' = 'fast' depend on the order".into());
                 }
-                DataType::Float32 | DataType::Float64 => {
-                    Ok((Kept::Sum { limbs: DOUBLE_LIMBS }, Form::Float { words: 2 }))
-                }
-                DataType::Decimal128(..) => Ok((Kept::Sum { limbs: 5 }, Form::Integer { words: 4, signed: true })),
+                DataType::Float32 | DataType::Float64 => (DOUBLE_LIMBS, 2 * DOUBLE_LIMBS, Form::Float { words: 2 }),
+                DataType::Decimal128(..) => (5, 9, Form::Integer { words: 4, signed: true }),
                 other if other.is_integer() => {
                     let form = integer(other).ok_or_else(|| unknown(other))?;
-                    Ok((Kept::Sum { limbs: 2 + form.words() }, form))
+                    (2 + form.words(), 2 + 2 * form.words(), form)
                 }
-                other => Err(unknown(other)),
-            }
+                other => return Err(unknown(other)),
+            };
+            let kept = match spec.kind {
+                Sum | Avg => Kept::Sum { limbs },
+                _ => Kept::Moments { limbs, squares },
+            };
+            Ok((kept, form))
         }
         Min | Max => {
             let argument = argument.ok_or("it has no argument")?;
@@ -226,7 +237,7 @@ mod tests {
             call(Max, &[DataType::Float64], &[1]),
             call(Min, &[DataType::Int32], &[2]),
         ];
-        let layout = Layout::of(&Program { keys: vec![(0, DataType::Utf8)], aggregates }).unwrap();
+        let layout = Layout::of(&Program { keys: vec![(0, DataType::Utf8)], aggregates }, false).unwrap();
         assert_eq!(layout.columns.len(), 3, "key, double, integer");
         assert_eq!((layout.key_words, layout.state_words), (2, 1 + 8 + 4 + 3));
     }
@@ -241,7 +252,7 @@ mod tests {
             call(Sum, &[DataType::Int64], &[3]),
         ];
         aggregates[3].spec.distinct = true;
-        let stops = Layout::of(&Program { keys: vec![], aggregates }).unwrap_err();
+        let stops = Layout::of(&Program { keys: vec![], aggregates }, false).unwrap_err();
         assert_eq!(stops.iter().map(|stop| stop.aggregate).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(stops[0].reason, "MAX of Utf8 is not computed there");
         assert_eq!(stops[1].reason, "VAR_POP is not computed there");

@@ -13,6 +13,7 @@
 //! are the processor's (`pelton_kernels::exact`) in 32-bit limbs.
 
 mod adapter;
+mod cuda;
 mod gpu;
 mod layout;
 mod pack;
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use pelton_kernels::program::{Device, GroupState, Program, ProgramError, Stop};
 
 pub use adapter::{Adapter, adapters};
+pub use cuda::{Cuda, CudaCompiler, CudaDevice, Figure, Limits, Size, cuda_devices, measure};
 pub use tally::RowCounts;
 
 use gpu::Gpu;
@@ -49,11 +51,16 @@ pub enum Unfit {
     Rows,
     /// A column was not of the type that the program names.
     Type,
+    /// Times are too far from those before for the panes of one table.
+    Range,
+    /// A kernel was still being compiled.
+    Compiling,
 }
 
 impl Unfit {
     /// All of them, in order.
-    pub const ALL: [Unfit; 5] = [Unfit::Exponents, Unfit::Groups, Unfit::Memory, Unfit::Rows, Unfit::Type];
+    pub const ALL: [Unfit; 7] =
+        [Unfit::Exponents, Unfit::Groups, Unfit::Memory, Unfit::Rows, Unfit::Type, Unfit::Range, Unfit::Compiling];
 }
 
 impl fmt::Display for Unfit {
@@ -64,6 +71,8 @@ impl fmt::Display for Unfit {
             Unfit::Memory => "no memory left on the device",
             Unfit::Rows => "more rows in a group table than the device counts",
             Unfit::Type => "a column of another type than planned",
+            Unfit::Range => "times too far apart for one table",
+            Unfit::Compiling => "its kernel was still being compiled",
         })
     }
 }
@@ -109,7 +118,8 @@ impl Wgpu {
         if let Some(stage) = stages.iter().find(|stage| Arc::ptr_eq(&stage.program, program)) {
             return Ok(stage.clone());
         }
-        let layout = Layout::of(program).map_err(|_| self.gpu.failed("it was given a program that it can not run"))?;
+        let layout =
+            Layout::of(program, false).map_err(|_| self.gpu.failed("it was given a program that it can not run"))?;
         let kernel = self.gpu.kernel(&layout)?;
         let stage = Arc::new(Stage { gpu: self.gpu.clone(), program: program.clone(), layout, kernel });
         stages.retain(|stage| Arc::strong_count(&stage.program) > 1);
@@ -124,7 +134,7 @@ impl Device for Wgpu {
     }
 
     fn stops(&self, program: &Program) -> Vec<Stop> {
-        Layout::of(program).err().unwrap_or_default()
+        Layout::of(program, false).err().unwrap_or_default()
     }
 
     fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError> {

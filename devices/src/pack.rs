@@ -82,7 +82,7 @@ pub(crate) fn pack(
     Ok(words)
 }
 
-fn without_dictionary(array: &ArrayRef, form: Form) -> Result<ArrayRef, Unfit> {
+pub(crate) fn without_dictionary(array: &ArrayRef, form: Form) -> Result<ArrayRef, Unfit> {
     match array.data_type() {
         DataType::Dictionary(_, values) if !matches!(form, Form::Id | Form::Presence) => {
             cast(array, values).map_err(|_| Unfit::Type)
@@ -92,7 +92,7 @@ fn without_dictionary(array: &ArrayRef, form: Form) -> Result<ArrayRef, Unfit> {
 }
 
 /// One bit a selected row, set if the value is there and the filter lets it pass; `None` if all take part.
-fn bitmap(values: Option<&ArrayRef>, filter: Option<&ArrayRef>, rows: Rows<'_>) -> Option<Vec<u32>> {
+pub(crate) fn bitmap(values: Option<&ArrayRef>, filter: Option<&ArrayRef>, rows: Rows<'_>) -> Option<Vec<u32>> {
     let nulls = values.and_then(|values| values.logical_nulls()).filter(|nulls| nulls.null_count() > 0);
     if nulls.is_none() && filter.is_none() {
         return None;
@@ -108,7 +108,7 @@ fn bitmap(values: Option<&ArrayRef>, filter: Option<&ArrayRef>, rows: Rows<'_>) 
 }
 
 /// The selected rows as doubles; zero for those that take no part.
-fn doubles(array: &ArrayRef, rows: Rows<'_>, taking_part: Option<&[u32]>) -> Result<Vec<f64>, Unfit> {
+pub(crate) fn doubles(array: &ArrayRef, rows: Rows<'_>, taking_part: Option<&[u32]>) -> Result<Vec<f64>, Unfit> {
     let selected = (0..rows.len()).map(|i| rows.get(i));
     let mut doubles: Vec<f64> = match array.data_type() {
         DataType::Float32 => {
@@ -130,7 +130,7 @@ fn doubles(array: &ArrayRef, rows: Rows<'_>, taking_part: Option<&[u32]>) -> Res
 }
 
 /// The scale at which `doubles` go into sums that have the scale `before`, if they have one.
-fn scale(doubles: &[f64], before: Option<i32>) -> Result<Option<i32>, Unfit> {
+pub(crate) fn scale(doubles: &[f64], before: Option<i32>) -> Result<Option<i32>, Unfit> {
     let exponents = match scan(doubles) {
         Exponents::Special => scan(&doubles.iter().copied().filter(|value| value.is_finite()).collect::<Vec<_>>()),
         plain => plain,

@@ -122,6 +122,7 @@ fn folds(layout: &Layout) -> String {
                 };
                 format!("atomicAdd(&state[{at}], 1u);\n        {add}")
             }
+            Kept::Moments { .. } => unreachable!("sums of squares are not kept here"),
             Kept::Extreme { .. } => {
                 let extreme = places.next().expect("one a state");
                 format!("compete({extreme}u, {at}, {}u, row);", form.words())

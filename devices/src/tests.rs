@@ -15,30 +15,30 @@ use super::*;
 use crate::shader;
 
 /// SplitMix64: the same programs on every machine.
-struct Dice(u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ mixed >> 31
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 
-    fn one_in(&mut self, n: u64) -> bool {
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize].clone()
     }
 }
 
-fn coded_text() -> DataType {
+pub(crate) fn coded_text() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
@@ -58,7 +58,7 @@ fn number_types() -> Vec<DataType> {
 
 /// What the values of a column are like.
 #[derive(Clone, Copy, Debug)]
-enum Values {
+pub(crate) enum Values {
     /// Few different ones.
     Few,
     /// Of a size that money has.
@@ -103,7 +103,7 @@ fn integer(dice: &mut Dice, values: Values, least: i128, most: i128) -> i128 {
     }
 }
 
-fn column(dice: &mut Dice, data_type: &DataType, values: Values, rows: usize) -> ArrayRef {
+pub(crate) fn column(dice: &mut Dice, data_type: &DataType, values: Values, rows: usize) -> ArrayRef {
     let nulls = dice.pick(&[0, 0, 2, 9]);
     let mut there: Vec<bool> = (0..rows).map(|_| nulls == 0 || !dice.one_in(nulls)).collect();
     if dice.one_in(20) {
@@ -154,12 +154,13 @@ fn column(dice: &mut Dice, data_type: &DataType, values: Values, rows: usize) ->
 }
 
 /// A program and what its columns are like.
-struct Random {
-    program: Arc<Program>,
-    columns: Vec<(DataType, Values)>,
+pub(crate) struct Random {
+    pub program: Arc<Program>,
+    pub columns: Vec<(DataType, Values)>,
 }
 
-fn program(dice: &mut Dice) -> Random {
+/// A random program; with variances, if `moments`.
+pub(crate) fn program(dice: &mut Dice, moments: bool) -> Random {
     use AggregateKind::*;
     let mut columns: Vec<(DataType, Values)> = vec![];
     let keys = (0..dice.below(4)).map(|_| {
@@ -184,7 +185,11 @@ fn program(dice: &mut Dice) -> Random {
         let at = arguments + dice.below((filter - arguments) as u64) as usize;
         let data_type = columns[at].0.clone();
         let is_number = !matches!(data_type, DataType::Boolean | DataType::Date32);
-        let kind = if is_number { dice.pick(&[Count, Sum, Avg, Min, Max]) } else { dice.pick(&[Count, Min, Max]) };
+        let kind = match is_number {
+            true if moments && dice.one_in(3) => dice.pick(&[VarSamp, VarPop, StddevSamp, StddevPop]),
+            true => dice.pick(&[Count, Sum, Avg, Min, Max]),
+            false => dice.pick(&[Count, Min, Max]),
+        };
         let (args, arg_types) = match kind == Count && dice.one_in(2) {
             true => (vec![], vec![]),
             false => (vec![at], vec![data_type]),
@@ -228,7 +233,7 @@ fn bits(column: &ArrayRef, row: usize) -> String {
 }
 
 /// Every group's answers by its key, or the failure.
-fn answers(state: &dyn GroupState) -> Result<BTreeMap<String, String>, String> {
+pub(crate) fn answers(state: &dyn GroupState) -> Result<BTreeMap<String, String>, String> {
     let line = |columns: &[ArrayRef], row: usize| columns.iter().map(|c| bits(c, row)).collect::<Vec<_>>().join("|");
     let mut all = BTreeMap::new();
     for part in state.parts().unwrap() {
@@ -262,7 +267,7 @@ fn compare(seeds: std::ops::Range<u64>) {
     let before = device.rows();
     for seed in seeds {
         let mut dice = Dice(seed);
-        let random = program(&mut dice);
+        let random = program(&mut dice, false);
         assert_eq!(device.stops(&random.program), [], "seed {seed}");
         let [want, got] = folded(&mut dice, &random, &device);
         assert_eq!(answers(got.as_ref()), answers(want.as_ref()), "seed {seed}: {}", random.program);
@@ -368,11 +373,11 @@ fn a_lost_device_is_an_error() {
 #[test]
 fn every_shader_is_valid_for_every_back_end() {
     for seed in 0..100 {
-        let random = program(&mut Dice(seed));
-        validate(&shader::text(&Layout::of(&random.program).unwrap()), seed);
+        let random = program(&mut Dice(seed), false);
+        validate(&shader::text(&Layout::of(&random.program, false).unwrap()), seed);
     }
     let nothing = Program { keys: vec![], aggregates: vec![] };
-    validate(&shader::text(&Layout::of(&nothing).unwrap()), u64::MAX);
+    validate(&shader::text(&Layout::of(&nothing, false).unwrap()), u64::MAX);
 }
 
 /// Checks a shader as naga does for an adapter that can nothing beyond what WebGPU asks of all, then writes it for each.

@@ -50,7 +50,7 @@ pub(crate) fn keys(
 }
 
 /// A column of a type that is stored as integers.
-fn integers(
+pub(crate) fn integers(
     data_type: &DataType,
     values: impl ExactSizeIterator<Item = u128>,
     nulls: Option<NullBuffer>,
@@ -87,11 +87,18 @@ pub(crate) fn saved(
             match state.kept {
                 Kept::Count => bytes.extend_from_slice(&i64::from(words[0]).to_le_bytes()),
                 Kept::Sum { limbs } => {
-                    let (limbs, behind) = words[1..].split_at(limbs as usize);
+                    let (sum, behind) = words[1..].split_at(limbs as usize);
                     let flags = if matches!(form, Form::Float { .. }) { behind[0] as u8 } else { 0 };
-                    sum(spec, words[0], limbs, flags, scale, &mut bytes);
+                    Sums { count: words[0], flags, sum, squares: &[], scale }.save(spec, &mut bytes);
                 }
-                Kept::Extreme { greatest } => extreme(spec, &words[1..], form, greatest, &mut bytes),
+                Kept::Moments { .. } => unreachable!("sums of squares are not kept here"),
+                Kept::Extreme { greatest } => {
+                    if words[1] != 0 {
+                        let of_order = words[2..].iter().take(form.words() as usize);
+                        let flipped = |word: &u32| u128::from(if greatest { !word } else { *word });
+                        extreme(spec, form, of_order.fold(0, |high, word| high << 32 | flipped(word)), &mut bytes);
+                    }
+                }
             }
             saved.append_value(&bytes);
         }
@@ -100,37 +107,49 @@ pub(crate) fn saved(
     layout.states.iter().map(column).collect()
 }
 
-/// A sum: `ExactColumn::save` of the kernels.
-fn sum(spec: &AggregateSpec, count: u32, limbs: &[u32], flags: u8, exponent: i32, out: &mut Vec<u8>) {
-    if count == 0 {
-        return out.push(0);
-    }
-    out.push(ANY_ROW | flags);
-    if spec.kind == AggregateKind::Avg {
-        out.extend_from_slice(&u64::from(count).to_le_bytes());
-    }
-    let negative = limbs[limbs.len() - 1] >> 31 == 1;
-    let mut carry = negative;
-    let magnitude: Vec<u32> = limbs
-        .iter()
-        .map(|limb| {
-            let (word, over) = if negative { !limb } else { *limb }.overflowing_add(u32::from(carry));
-            carry = over;
-            word
-        })
-        .collect();
-    let limbs: Vec<u64> =
-        magnitude.chunks(2).map(|pair| u64::from(pair[0]) | u64::from(*pair.get(1).unwrap_or(&0)) << 32).collect();
-    Number { negative, limbs: &limbs, exponent }.encode(out);
+/// The sums of a group: limbs in two's complement, lowest first, in units of two to the power of the scale; of squares in
+/// units of its double.
+pub(crate) struct Sums<'a> {
+    pub count: u32,
+    pub flags: u8,
+    pub sum: &'a [u32],
+    /// Empty where none are kept.
+    pub squares: &'a [u32],
+    pub scale: i32,
 }
 
-/// An extreme: 1 and the value's bytes, or nothing. `words` tell whether there is a value, then its ordered words.
-fn extreme(spec: &AggregateSpec, words: &[u32], form: Form, greatest: bool, out: &mut Vec<u8>) {
-    if words[0] == 0 {
-        return;
+impl Sums<'_> {
+    /// As `ExactColumn::save` of the kernels.
+    pub(crate) fn save(&self, spec: &AggregateSpec, out: &mut Vec<u8>) {
+        if self.count == 0 {
+            return out.push(0);
+        }
+        out.push(ANY_ROW | self.flags);
+        if spec.kind != AggregateKind::Sum {
+            out.extend_from_slice(&u64::from(self.count).to_le_bytes());
+        }
+        number(self.sum, self.scale, out);
+        if !self.squares.is_empty() {
+            number(self.squares, 2 * self.scale, out);
+        }
     }
-    let of_order = words[1..].iter().take(form.words() as usize);
-    let ordered = of_order.fold(0, |high: u128, word| high << 32 | u128::from(if greatest { !word } else { *word }));
+}
+
+/// An integer of limbs times a power of two.
+fn number(limbs: &[u32], exponent: i32, out: &mut Vec<u8>) {
+    let negative = limbs[limbs.len() - 1] >> 31 == 1;
+    let mut carry = negative;
+    let mut magnitude = [0u64; 8];
+    for (at, limb) in limbs.iter().enumerate() {
+        let (word, over) = if negative { !limb } else { *limb }.overflowing_add(u32::from(carry));
+        carry = over;
+        magnitude[at / 2] |= u64::from(word) << (at % 2 * 32);
+    }
+    Number { negative, limbs: &magnitude[..limbs.len().div_ceil(2)], exponent }.encode(out);
+}
+
+/// An extreme: 1 and the value's bytes. `ordered` are its bits, ordered as unsigned integers.
+pub(crate) fn extreme(spec: &AggregateSpec, form: Form, ordered: u128, out: &mut Vec<u8>) {
     let top = 1 << (32 * form.words() - 1);
     let value = match form {
         Form::Integer { signed: true, .. } => ordered ^ top,
@@ -155,31 +174,31 @@ mod tests {
     #[test]
     fn negative_sums_are_magnitudes() {
         let mut saved = vec![];
-        sum(&spec(AggregateKind::Sum, DataType::Int64), 1, &[!11, !0, !0, !0], 0, 0, &mut saved);
+        let sums = Sums { count: 1, flags: 0, sum: &[!11, !0, !0, !0], squares: &[], scale: 0 };
+        sums.save(&spec(AggregateKind::Sum, DataType::Int64), &mut saved);
         let mut want = vec![ANY_ROW];
         Number { negative: true, limbs: &[12], exponent: 0 }.encode(&mut want);
         assert_eq!(saved, want);
         saved.clear();
-        sum(&spec(AggregateKind::Avg, DataType::Float64), 0, &[0; 6], 0, 0, &mut saved);
+        let none = Sums { count: 0, flags: 0, sum: &[0; 6], squares: &[], scale: 0 };
+        none.save(&spec(AggregateKind::Avg, DataType::Float64), &mut saved);
         assert_eq!(saved, [0]);
     }
 
     #[test]
     fn order_is_undone() {
-        let value = |data_type, form, words: &[u32], greatest| {
+        let value = |data_type, form, ordered| {
             let mut saved = vec![];
-            extreme(&spec(AggregateKind::Max, data_type), words, form, greatest, &mut saved);
+            extreme(&spec(AggregateKind::Max, data_type), form, ordered, &mut saved);
             saved
         };
         let long = Form::Integer { words: 2, signed: true };
-        assert_eq!(value(DataType::Int64, long, &[0, 7, 7], true), [0u8; 0]);
-        let minus_two = [1, !0x7fff_ffff, !0xffff_fffe];
-        assert_eq!(value(DataType::Int64, long, &minus_two, true), [&[1], &(-2i64).to_le_bytes()[..]].concat());
+        let minus_two = value(DataType::Int64, long, 0x7fff_ffff_ffff_fffe);
+        assert_eq!(minus_two, [&[1], &(-2i64).to_le_bytes()[..]].concat());
         let byte = Form::Integer { words: 1, signed: true };
-        assert_eq!(value(DataType::Int8, byte, &[1, 0x8000_0005], false), [1, 5]);
-        let double = Form::Float { words: 2 };
-        let bits = (-1.5f64).to_bits();
-        let ordered = [1, !(bits >> 32) as u32, !bits as u32];
-        assert_eq!(value(DataType::Float64, double, &ordered, false), [&[1], &(-1.5f64).to_le_bytes()[..]].concat());
+        assert_eq!(value(DataType::Int8, byte, 0x8000_0005), [1, 5]);
+        let ordered = u128::from(!(-1.5f64).to_bits());
+        let double = value(DataType::Float64, Form::Float { words: 2 }, ordered);
+        assert_eq!(double, [&[1], &(-1.5f64).to_le_bytes()[..]].concat());
     }
 }

@@ -21,6 +21,7 @@ use datafusion_physical_expr::expressions::{Column, Literal};
 use datafusion_physical_expr_common::physical_expr::is_volatile;
 
 use pelton_kernels::select::Members;
+use pelton_kernels::stage::Among;
 
 use crate::expr::Compiled;
 
@@ -41,6 +42,15 @@ pub fn over_dictionaries(expr: Compiled, schema: &SchemaRef) -> Result<Compiled>
     .map(|t| t.data)
 }
 
+impl Among for OverDictionary {
+    fn members(&self, column: &ArrayRef) -> Option<Members> {
+        let values = column.as_any_dictionary_opt()?.values();
+        let results = self.results(values, column.len())?;
+        let truths = results.as_boolean_opt()?;
+        Some(Members::new((0..truths.len()).map(|i| truths.is_valid(i) && truths.value(i))))
+    }
+}
+
 /// The one column that an expression reads.
 fn only_column(expr: &Compiled) -> Result<Option<usize>> {
     let mut found: Option<usize> = None;
@@ -56,7 +66,7 @@ fn only_column(expr: &Compiled) -> Result<Option<usize>> {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OverDictionary {
     /// The expression over the batch.
     inner: Compiled,
@@ -65,7 +75,7 @@ pub struct OverDictionary {
     alone: Compiled,
     schema: SchemaRef,
     /// The values met last, with their results; the result of NULL is behind them.
-    last: Mutex<Option<(ArrayRef, ArrayRef)>>,
+    last: Arc<Mutex<Option<(ArrayRef, ArrayRef)>>>,
 }
 
 impl OverDictionary {
@@ -77,7 +87,12 @@ impl OverDictionary {
             })
         })?;
         let schema = Arc::new(Schema::new(vec![field.clone().with_nullable(true)]));
-        Ok(OverDictionary { inner, column, alone: alone.data, schema, last: Mutex::default() })
+        Ok(OverDictionary { inner, column, alone: alone.data, schema, last: Arc::default() })
+    }
+
+    /// The column, by its index.
+    pub fn column(&self) -> usize {
+        self.column
     }
 
     /// The expression as it goes over rows.

@@ -127,6 +127,12 @@ impl Panes {
         }
     }
 
+    /// Width and offset of the panes, where they are cut by instants and every one of them is read by some window.
+    pub fn grid(&self) -> Option<(i64, i64)> {
+        let gaps = matches!(self.kind, Kind::Hop { slide, size } if slide > size);
+        (self.zone.is_none() && !gaps).then_some((self.width, self.offset))
+    }
+
     /// The time in which windows are cut, of an instant.
     #[inline]
     pub fn cut_time(&self, instant: i64) -> i64 {

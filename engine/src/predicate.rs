@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::buffer::BooleanBuffer;
@@ -18,6 +19,7 @@ use datafusion_common::{Result, ScalarValue};
 use datafusion_expr::Operator;
 use datafusion_physical_expr::expressions::{BinaryExpr, Column, Literal};
 use pelton_kernels::select::{Comparison, all_rows, keep, rows_of};
+use pelton_kernels::stage::Test;
 
 use crate::by_constant::ByConstant;
 use crate::expr::{Compiled, made_canonical};
@@ -48,6 +50,14 @@ impl Predicate {
         &self.whole
     }
 
+    /// The predicate as tests of single columns, if that is what it is: as a device does it.
+    pub fn tests(&self) -> Option<Vec<Test>> {
+        if self.parts.is_empty() {
+            return None;
+        }
+        self.parts.iter().map(test).collect()
+    }
+
     /// The rows for which it is true (NULL is not); `None` for all of them.
     pub fn rows(&self, batch: &RecordBatch) -> Result<Option<UInt32Array>> {
         let n = batch.num_rows();
@@ -72,6 +82,43 @@ impl fmt::Display for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.whole.fmt(f)
     }
+}
+
+fn test(part: &Compiled) -> Option<Test> {
+    if let Some(over) = as_a::<OverDictionary>(part) {
+        return Some(Test::Among { column: over.column(), values: Arc::new(over.clone()) });
+    }
+    let b = as_a::<BinaryExpr>(part)?;
+    let column = as_a::<Column>(made_canonical(b.left()).unwrap_or(b.left()))?.index();
+    let op = comparison(b.op())?;
+    use ScalarValue as S;
+    let constant = match as_a::<Literal>(b.right())?.value() {
+        S::Float64(Some(constant)) if !constant.is_nan() => {
+            return Some(Test::Double { column, op, constant: *constant });
+        }
+        S::Int8(Some(constant)) => i64::from(*constant),
+        S::Int16(Some(constant)) => i64::from(*constant),
+        S::Int32(Some(constant)) | S::Date32(Some(constant)) => i64::from(*constant),
+        S::Int64(Some(constant))
+        | S::TimestampSecond(Some(constant), _)
+        | S::TimestampMillisecond(Some(constant), _)
+        | S::TimestampMicrosecond(Some(constant), _)
+        | S::TimestampNanosecond(Some(constant), _) => *constant,
+        _ => return None,
+    };
+    Some(Test::Integer { column, op, constant })
+}
+
+fn comparison(op: &Operator) -> Option<Comparison> {
+    Some(match op {
+        Operator::Eq => Comparison::Eq,
+        Operator::NotEq => Comparison::NotEq,
+        Operator::Lt => Comparison::Lt,
+        Operator::LtEq => Comparison::LtEq,
+        Operator::Gt => Comparison::Gt,
+        Operator::GtEq => Comparison::GtEq,
+        _ => return None,
+    })
 }
 
 fn as_a<T: 'static>(e: &Compiled) -> Option<&T> {
@@ -119,15 +166,7 @@ fn keep_compared(e: &Compiled, batch: &RecordBatch, mask: &mut [u64]) -> bool {
         },
         _ => return false,
     };
-    let op = match b.op() {
-        Operator::Eq => Comparison::Eq,
-        Operator::NotEq => Comparison::NotEq,
-        Operator::Lt => Comparison::Lt,
-        Operator::LtEq => Comparison::LtEq,
-        Operator::Gt => Comparison::Gt,
-        Operator::GtEq => Comparison::GtEq,
-        _ => return false,
-    };
+    let Some(op) = comparison(b.op()) else { return false };
     macro_rules! with {
         ($type:ty, $constant:expr) => {
             keep(array.as_primitive::<$type>().values(), op, *$constant, mask)

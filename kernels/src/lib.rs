@@ -17,5 +17,6 @@ pub mod program;
 mod rows;
 pub mod select;
 pub mod shared;
+pub mod stage;
 
 pub use rows::Rows;

@@ -15,6 +15,7 @@ use arrow::datatypes::DataType;
 use crate::Rows;
 use crate::aggregate::{Aggregate, AggregateError, AggregateKind, AggregateSpec};
 use crate::group_table::{GroupTable, GroupTableError};
+use crate::stage::{PaneTable, Stage};
 
 /// One aggregate of a program.
 #[derive(Clone, Debug)]
@@ -133,6 +134,16 @@ pub trait Device: Send + Sync {
     fn stops(&self, program: &Program) -> Vec<Stop> {
         let _ = program;
         vec![]
+    }
+    /// Whether it keeps tables for all panes of a program's stages.
+    fn keeps_panes(&self, program: &Program) -> bool {
+        let _ = program;
+        false
+    }
+    /// A table of its own for all panes of a stage, where it keeps one; a device without keeps a state a pane.
+    fn panes(&self, stage: &Arc<Stage>) -> Option<Box<dyn PaneTable>> {
+        let _ = stage;
+        None
     }
     /// An empty state of a program. A state that grows to many groups makes room for `expected` of them at once.
     fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError>;

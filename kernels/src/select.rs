@@ -189,6 +189,11 @@ impl Members {
         Members { bits }
     }
 
+    /// A bit each, the first in the lowest bit of the first word.
+    pub fn bits(&self) -> &[u32] {
+        &self.bits
+    }
+
     #[inline(always)]
     fn has(&self, key: u32) -> bool {
         self.bits.get(key as usize / 32).is_some_and(|word| word >> (key % 32) & 1 == 1)

@@ -43,6 +43,19 @@ pub enum Device {
     Cpu,
     /// On the adapter that wgpu finds; in CI that is Mesa's lavapipe. A case that can not run there runs on the processor.
     Wgpu,
+    /// On an NVIDIA GPU, likewise.
+    Cuda,
+}
+
+impl Device {
+    /// As 'pelton.device' names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Device::Cpu => "cpu",
+            Device::Wgpu => "wgpu",
+            Device::Cuda => "cuda",
+        }
+    }
 }
 
 const MODES: &[Mode] = &[Mode::Direct, Mode::Replayed];
@@ -84,8 +97,8 @@ impl fmt::Display for Cell {
         if self.restarts > 0 {
             write!(f, ", {} restarts", self.restarts)?;
         }
-        if self.device == Device::Wgpu {
-            write!(f, ", wgpu")?;
+        if self.device != Device::Cpu {
+            write!(f, ", {}", self.device.name())?;
         }
         Ok(())
     }
@@ -109,8 +122,8 @@ pub fn full() -> Vec<Cell> {
 }
 
 /// Cells on a GPU, or what plays one: a launch a batch, so not batches of one row.
-pub fn on_wgpu(full: bool) -> Vec<Cell> {
-    let cell = |batch_rows, threads| Cell { batch_rows, threads, device: Device::Wgpu, ..self::full()[0] };
+pub fn on_device(device: Device, full: bool) -> Vec<Cell> {
+    let cell = |batch_rows, threads| Cell { batch_rows, threads, device, ..self::full()[0] };
     if full { vec![cell(8192, 1), cell(8192, 2), cell(64, 2), cell(1 << 20, 1)] } else { vec![cell(8192, 2)] }
 }
 

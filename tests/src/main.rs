@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pelton_devices::Wgpu;
+use pelton_devices::{Cuda, RowCounts, Wgpu};
 use pelton_engine::connector::Registry;
 use pelton_engine::error::Error;
 use pelton_engine::pipeline::{RunOptions, Summary, check_script, read_script, replay_text, run_text};
@@ -69,8 +69,9 @@ struct Verdict {
     /// Of the first cell.
     summary: Option<Summary>,
     runs: usize,
-    /// Of these with every stage on wgpu.
+    /// Of these with every stage on wgpu, and on CUDA.
     on_wgpu: usize,
+    on_cuda: usize,
     errors: Vec<String>,
 }
 
@@ -102,12 +103,17 @@ fn main() -> ExitCode {
         cells.truncate(1);
     } else {
         match Wgpu::open() {
-            Ok(_) => cells.extend(cells::on_wgpu(arguments.full)),
+            Ok(_) => cells.extend(cells::on_device(Device::Wgpu, arguments.full)),
             Err(error) if std::env::var_os("CI").is_some() => {
                 eprintln!("pelton-matrix: {error}");
                 return ExitCode::FAILURE;
             }
             Err(error) => println!("not run: the cells on wgpu: {error}"),
+        }
+        // There is no NVIDIA GPU in CI; benches/gpu/run.sh runs these cells where there is one.
+        match Cuda::open() {
+            Ok(_) => cells.extend(cells::on_device(Device::Cuda, true)),
+            Err(error) => println!("no cells on cuda: {error}"),
         }
     }
     let started = Instant::now();
@@ -136,17 +142,13 @@ fn main() -> ExitCode {
         cells.len(),
         started.elapsed().as_secs_f64()
     );
-    if let Ok(device) = Wgpu::open()
-        && arguments.like.is_none()
-    {
-        let on_wgpu: usize = verdicts.iter().map(|v| v.on_wgpu).sum();
-        let rows = device.rows();
-        let refused: u64 = rows.refused.iter().map(|(_, rows)| rows).sum();
-        println!(
-            "{on_wgpu} runs on {}: {} rows folded there, {refused} on the processor",
-            device.adapter(),
-            rows.folded
-        );
+    if arguments.like.is_none() {
+        if let Ok(device) = Wgpu::open() {
+            say_device(&device.adapter(), verdicts.iter().map(|v| v.on_wgpu).sum(), &device.rows());
+        }
+        if let Ok(device) = Cuda::open() {
+            say_device(device.model(), verdicts.iter().map(|v| v.on_cuda).sum(), &device.rows());
+        }
     }
     println!("{} passed, {failed} failed", cases.len() - failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -209,7 +211,7 @@ fn watch(doing: &[Doing], limit: Duration) {
 
 /// Runs one case in all cells.
 fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Registry, doing: &Doing) -> Verdict {
-    let mut verdict = Verdict { summary: None, runs: 0, on_wgpu: 0, errors: vec![] };
+    let mut verdict = Verdict { summary: None, runs: 0, on_wgpu: 0, on_cuda: 0, errors: vec![] };
     let scratch = match tempfile::tempdir() {
         Ok(scratch) => scratch,
         Err(error) => {
@@ -242,8 +244,11 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
             return verdict;
         }
         let mut options = options(cell, &arguments.data, &out, &history, &place);
-        if cell.device == Device::Wgpu && runs_on_wgpu(&text, registry, &mut options) {
-            verdict.on_wgpu += 1;
+        if cell.device != Device::Cpu && runs_on(cell.device, &text, registry, &mut options) {
+            match cell.device {
+                Device::Wgpu => verdict.on_wgpu += 1,
+                _ => verdict.on_cuda += 1,
+            }
         }
         *doing.lock().expect("no panic holds this lock") =
             Some((format!("{} in cell [{cell}]", case.name), Instant::now()));
@@ -274,9 +279,14 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
     verdict
 }
 
-/// Asks for wgpu, if the case can run there.
-fn runs_on_wgpu(text: &str, registry: &Registry, options: &mut RunOptions) -> bool {
-    options.sets.push(("pelton.device".into(), "wgpu".into()));
+fn say_device(name: &str, runs: usize, rows: &RowCounts) {
+    let refused: u64 = rows.refused.iter().map(|(_, rows)| rows).sum();
+    println!("{runs} runs on {name}: {} rows folded there, {refused} on the processor", rows.folded);
+}
+
+/// Asks for a device, if the case can run there.
+fn runs_on(device: Device, text: &str, registry: &Registry, options: &mut RunOptions) -> bool {
+    options.sets.push(("pelton.device".into(), device.name().into()));
     let planned = read_script(text, registry, options).and_then(|script| check_script(&script, registry));
     if planned.is_err() {
         options.sets.pop();

@@ -22,6 +22,7 @@ use crate::expr::Compiled;
 mod enrich;
 mod expand;
 mod merger;
+mod on_device;
 mod select;
 mod session;
 mod sort;
@@ -29,6 +30,7 @@ mod window_aggregate;
 
 pub use enrich::{Enrich, JoinKind, LookupTable};
 pub use expand::WindowExpand;
+pub use on_device::Before;
 pub use select::SelectStep;
 pub use session::{SessionAggregate, Sessions};
 pub use sort::Sort;

@@ -27,12 +27,14 @@ use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, Progra
 use pelton_kernels::shared::SharedState;
 
 use super::merger::{Held, Merger};
+use super::on_device::{Before, OnDevice};
 use super::{Emit, Operator, closed_rows, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
 use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
-use crate::expr::letter;
+use crate::expr::{Compiled, letter};
 use crate::panes::{Panes, Window};
+use crate::predicate::Predicate;
 use crate::window::Length;
 
 /// How rows find their windows.
@@ -104,6 +106,10 @@ struct Folding {
     program: Arc<Program>,
     /// Who runs it.
     device: Arc<dyn Device>,
+    /// Where the device keeps a table for all panes.
+    on_device: Option<OnDevice>,
+    /// What is done with a batch first.
+    before: Option<Before>,
     /// One tick of the event time in µs.
     tick: i64,
     /// True if an aggregate needs the order columns.
@@ -256,7 +262,7 @@ impl View {
 }
 
 impl WindowAggregate {
-    /// A step for `slots` workers.
+    /// A step for `slots` workers, which does what stands before it too.
     pub fn new(
         program: Arc<Program>,
         device: Arc<dyn Device>,
@@ -264,8 +270,9 @@ impl WindowAggregate {
         ordered: bool,
         view: View,
         slots: usize,
+        before: Option<Before>,
     ) -> Self {
-        WindowAggregate(Arc::new(Folding::new(program, device, tick, ordered, vec![view], slots)))
+        WindowAggregate(Arc::new(Folding::new(program, device, tick, ordered, vec![view], slots, before)))
     }
 }
 
@@ -279,7 +286,7 @@ impl FoldPanes {
         views: Vec<View>,
         slots: usize,
     ) -> Self {
-        FoldPanes(Arc::new(Folding::new(program, device, tick, ordered, views, slots)))
+        FoldPanes(Arc::new(Folding::new(program, device, tick, ordered, views, slots, None)))
     }
 
     /// The step behind it that makes the windows of a view.
@@ -296,6 +303,7 @@ impl Folding {
         ordered: bool,
         views: Vec<View>,
         slots: usize,
+        before: Option<Before>,
     ) -> Self {
         let closing = |(index, view): (usize, &View)| Closing {
             merger: Merger::new(view.panes(), &program, index),
@@ -313,7 +321,9 @@ impl Folding {
             shared: Mutex::new(Shared { held: Held::new(views.len()), views: closing }),
         };
         let program = if slides { Arc::new(with_row_count(&program)) } else { program };
-        Folding { program, device, tick, ordered, views, slides, state }
+        let tables = device.keeps_panes(&program) && !ordered;
+        let on_device = tables.then(|| OnDevice::new(&device, &program, &views[0].assign, before.as_ref()));
+        Folding { program, device, on_device, before, tick, ordered, views, slides, state }
     }
 
     /// The last instant of a window: it is closed once the watermark has reached this.
@@ -344,9 +354,15 @@ impl Folding {
     fn slots_are_due(&self, mark: i64) -> bool {
         self.state.slots.iter().any(|slot| {
             let slot = slot.lock().expect("no panic holds this lock");
-            slot.panes.first_key_value().is_some_and(|(p, _)| self.last_tick(self.first_end(*p)) <= mark)
+            slot.panes.first_key_value().is_some_and(|(p, _)| self.closes(*p, mark))
                 || slot.sides.first_key_value().is_some_and(|((w, _), _)| self.last_tick(w.end) <= mark)
-        }) || self.wide().first_key_value().is_some_and(|(p, _)| self.last_tick(self.first_end(*p)) <= mark)
+        }) || self.wide().first_key_value().is_some_and(|(p, _)| self.closes(*p, mark))
+            || self.on_device.as_ref().is_some_and(|table| table.is_due(|pane| self.closes(pane, mark)))
+    }
+
+    /// Whether a pane gets no more rows under a mark: its first window closes.
+    fn closes(&self, pane: i64, mark: i64) -> bool {
+        self.last_tick(self.first_end(pane)) <= mark
     }
 
     /// Sorts rows by pane, and late ones out. Block by block, since nearly always a block's rows go to one pane and none
@@ -544,8 +560,7 @@ impl Folding {
         loop {
             let (pane, shared) = {
                 let mut wide = self.state.wide.write().expect("no panic holds this lock");
-                let Some(entry) = wide.first_entry().filter(|e| self.last_tick(self.first_end(*e.key())) <= mark)
-                else {
+                let Some(entry) = wide.first_entry().filter(|e| self.closes(*e.key(), mark)) else {
                     return Ok(());
                 };
                 entry.remove_entry()
@@ -608,6 +623,19 @@ impl Folding {
     }
 
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        if self.push_to_device(slot, &batch)? {
+            return Ok(());
+        }
+        let batch = match &self.before {
+            None => batch,
+            Some(before) => {
+                let left = before.filter.run(&batch, &mut out.letters)?;
+                if left.rows() == 0 {
+                    return Ok(());
+                }
+                before.reads.run(&left, &mut out.letters)?
+            }
+        };
         let routed = self.route(&batch);
         let columns = self.columns(&batch);
         let selected = batch.selected();
@@ -675,6 +703,35 @@ impl Folding {
         Ok(())
     }
 
+    /// Gives a batch to the device, if there is a table and none of its rows can be late. False if the processor is to take it.
+    fn push_to_device(&self, slot: usize, batch: &MicroBatch) -> Result<bool> {
+        let Some(table) = &self.on_device else { return Ok(false) };
+        let rows = batch.selected();
+        let earliest = match table.assign() {
+            Assign::Whole => None,
+            Assign::Panes { panes, time } => {
+                let column = batch.columns.column(*time);
+                let range = batch.marks.range_of(column).or_else(|| range_us(column, rows));
+                range.map(|(low, _)| panes.pane_of(panes.cut_time(low)))
+            }
+            Assign::Carried { column, add } => range_us(batch.columns.column(*column), rows).map(|(low, _)| low + add),
+        };
+        if earliest.is_some_and(|pane| self.closes(pane, batch.marks.max())) {
+            return Ok(false);
+        }
+        let keep = |taken: Vec<(i64, Box<dyn GroupState>)>| {
+            let mut slot = self.slot(slot);
+            for (pane, state) in taken {
+                match slot.panes.entry(pane) {
+                    Entry::Vacant(free) => drop(free.insert(state)),
+                    Entry::Occupied(mut there) => there.get_mut().merge(state.as_ref())?,
+                }
+            }
+            Ok(())
+        };
+        table.fold(batch.columns.columns(), rows, keep).map_err(|e| self.failed(e))
+    }
+
     /// Takes from the workers what gets no more rows under `mark`.
     fn collect(&self, mark: i64) -> Result<()> {
         let mut shared = self.state.shared.lock().expect("no panic holds this lock");
@@ -686,12 +743,19 @@ impl Folding {
             // What is collected may be due, or make another window the next.
             view.next = MARK_MIN;
         }
+        if let Some(table) = &self.on_device {
+            let taken = table.take(mark, |pane| self.closes(pane, mark)).map_err(|e| self.failed(e))?;
+            for (pane, state) in taken {
+                self.state.expected.store(state.groups(), Ordering::Relaxed);
+                held.add(pane, state).map_err(|e| self.failed(e))?;
+            }
+        }
         for slot in &self.state.slots {
             let mut slot = slot.lock().expect("no panic holds this lock");
             // Panes whose first window closes now get no further row: rows for them would be late.
             while let Some(entry) = slot.panes.first_entry() {
                 let pane = *entry.key();
-                if self.last_tick(self.first_end(pane)) > mark {
+                if !self.closes(pane, mark) {
                     break;
                 }
                 let state = entry.remove();
@@ -764,7 +828,9 @@ impl Folding {
     }
 
     fn describe(&self) -> String {
-        format!("{} on={}", self.program, self.device.name())
+        let filter = self.before.iter().filter_map(|before| before.filter.predicate.as_ref());
+        let filter: String = filter.map(|predicate| format!(" where {predicate}")).collect();
+        format!("{}{filter} on={}", self.program, self.device.name())
     }
 
     fn memory_bytes(&self) -> usize {
@@ -782,7 +848,8 @@ impl Folding {
         let of_view = |view: &Closing| {
             view.merger.memory_bytes() + view.sides.values().map(|side| side.memory_bytes()).sum::<usize>()
         };
-        slots + wide + shared.held.memory_bytes() + shared.views.iter().map(of_view).sum::<usize>()
+        let table = self.on_device.as_ref().map_or(0, OnDevice::memory_bytes);
+        slots + wide + table + shared.held.memory_bytes() + shared.views.iter().map(of_view).sum::<usize>()
     }
 }
 
@@ -799,6 +866,10 @@ impl Operator for WindowAggregate {
 
     fn describe(&self) -> String {
         format!("WindowAggregate {} {}", self.0.views[0].text, self.0.describe())
+    }
+
+    fn predicate(&self) -> Option<&Compiled> {
+        self.0.before.as_ref()?.filter.predicate.as_ref().map(Predicate::whole)
     }
 
     fn memory_bytes(&self) -> usize {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use pelton_devices::Wgpu;
+use pelton_devices::{Cuda, Limits, Wgpu};
 use pelton_kernels::program::{Cpu, Device, Program};
 
 use crate::error::{Error, Result, Span};
@@ -31,6 +31,19 @@ impl Placement {
                      pelton devices, or leave the setting out",
                 )
             })?),
+            "cuda" => {
+                let cuda = Cuda::open().map_err(|error| {
+                    Error::world(format!("'pelton.device' = 'cuda': {error}"))
+                        .hint("see pelton doctor for what is missing, or leave the setting out")
+                })?;
+                let most = |key: &str, most: u64| settings.number(key).unwrap_or(most);
+                let limits = cuda.limits();
+                Some(cuda.within(Limits {
+                    device_bytes: most("pelton.device.memory-max", limits.device_bytes),
+                    pinned_bytes: most("pelton.pinned.memory-max", limits.pinned_bytes),
+                    patient: true,
+                }))
+            }
             _ => None,
         };
         Ok(Placement { named, stops: vec![], at: None })

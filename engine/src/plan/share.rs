@@ -85,7 +85,7 @@ pub(super) fn families(steps: &[Planned]) -> Result<Vec<Family>> {
 }
 
 /// The index of the column that an expression plainly is.
-fn as_column(e: &Compiled) -> Option<usize> {
+pub(super) fn as_column(e: &Compiled) -> Option<usize> {
     (e.as_ref() as &dyn std::any::Any).downcast_ref::<Column>().map(Column::index)
 }
 

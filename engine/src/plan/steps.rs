@@ -13,13 +13,13 @@ use datafusion_physical_expr_common::physical_expr::is_volatile;
 use pelton_kernels::program::{AggregateCall, Device, Program};
 
 use super::Planner;
-use super::share::{Family, Member, families};
+use super::share::{Family, Member, as_column, families};
 use crate::error::Result;
 use crate::expr::{Compiled, Select};
 use crate::graph::{Graph, Input, SinkNode};
 use crate::operators::{
-    Assign, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, SelectStep, SessionAggregate, Sessions, Sort, View,
-    WindowAggregate, WindowExpand,
+    Assign, Before, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, SelectStep, SessionAggregate, Sessions,
+    Sort, View, WindowAggregate, WindowExpand,
 };
 
 /// What a step does.
@@ -166,14 +166,16 @@ impl Planner<'_> {
     pub(super) fn finish(self) -> Result<Graph> {
         let Planner { graph, steps, sinks, slots, placement, .. } = self;
         let families = families(&steps)?;
-        let used = used(&steps, &sinks, &families);
+        let mut used = used(&steps, &sinks, &families);
         let device = placement.device();
+        let mut before = filtered_there(&steps, &sinks, &used, device.as_ref());
+        before.iter().flatten().for_each(|(filter, _)| used[*filter] = false);
         let mut wiring = Wiring { graph, slots, device, made: vec![], stages: vec![vec![]; families.len()] };
         for (at, (Planned { step, inputs }, used)) in steps.into_iter().zip(used).enumerate() {
             let shared = families.iter().enumerate().find_map(|(f, family)| Some((f, family, family.member(at)?)));
             let made = match (shared, used) {
                 (Some((f, family, member)), _) => wiring.member(f, family, member),
-                (None, true) => wiring.step(step, &inputs)?,
+                (None, true) => wiring.step(step, &inputs, before[at].take().map(|(_, before)| before))?,
                 // Looked through by all that read it: nothing is wired to it.
                 (None, false) => inputs[0],
             };
@@ -204,6 +206,37 @@ fn used(steps: &[Planned], sinks: &[SinkNode], families: &[Family]) -> Vec<bool>
     used
 }
 
+/// For each stage on a device with tables whose filter it does itself: the step of the filter, which nobody else reads.
+fn filtered_there(
+    steps: &[Planned],
+    sinks: &[SinkNode],
+    used: &[bool],
+    device: &dyn Device,
+) -> Vec<Option<(usize, Before)>> {
+    let readers = |input: Input| {
+        let of_steps = steps.iter().zip(used).filter(|(_, used)| **used).flat_map(|(step, _)| &step.inputs);
+        of_steps.chain(sinks.iter().flat_map(|sink| &sink.inputs)).filter(|there| **there == input).count()
+    };
+    let before = |(planned, used): (&Planned, &bool)| {
+        let (Step::Aggregate(stage), [Input::Node(n)], true) = (&planned.step, planned.inputs.as_slice(), used) else {
+            return None;
+        };
+        let Step::Select(filter) = &steps[*n].step else { return None };
+        if !device.keeps_panes(&stage.program) || stage.ordered || readers(Input::Node(*n)) > 1 {
+            return None;
+        }
+        let tests = filter.predicate.as_ref()?.tests()?;
+        let place = |read: &Compiled| match &filter.columns {
+            None => as_column(read),
+            Some(left) => as_column(&left[as_column(read)?]),
+        };
+        let places = stage.columns.iter().map(place).collect::<Option<Vec<usize>>>()?;
+        let reads = reads_of(&stage.columns, &stage.fields);
+        Some((*n, Before { filter: filter.clone(), reads, tests, places }))
+    };
+    steps.iter().zip(used).map(before).collect()
+}
+
 fn wired(inputs: &[Input], made: &[Input]) -> Vec<Input> {
     let wire = |input: &Input| match input {
         Input::Node(n) => made[*n],
@@ -224,7 +257,7 @@ struct Wiring {
 }
 
 impl Wiring {
-    fn step(&mut self, step: Step, inputs: &[Input]) -> Result<Input> {
+    fn step(&mut self, step: Step, inputs: &[Input], before: Option<Before>) -> Result<Input> {
         let inputs = wired(inputs, &self.made);
         let operator: Box<dyn Operator> = match step {
             Step::Select(select) => Box::new(SelectStep(select)),
@@ -233,15 +266,17 @@ impl Wiring {
             Step::Sort { keys, skip, fetch, by_window, schema } => {
                 Box::new(Sort::new(keys, skip, fetch, by_window, schema))
             }
-            Step::Aggregate(stage) => return self.stage(&stage, inputs),
+            Step::Aggregate(stage) => return self.stage(&stage, inputs, before),
         };
         Ok(self.graph.add(operator, inputs))
     }
 
-    fn stage(&mut self, stage: &Stage, inputs: Vec<Input>) -> Result<Input> {
-        let reads = reads_of(&stage.columns, &stage.fields);
-        let before = self.graph.add(Box::new(SelectStep(reads)), inputs);
-        Ok(self.graph.add(stage.operator(self.device.clone(), self.slots)?, vec![before]))
+    fn stage(&mut self, stage: &Stage, mut inputs: Vec<Input>, before: Option<Before>) -> Result<Input> {
+        if before.is_none() {
+            let reads = reads_of(&stage.columns, &stage.fields);
+            inputs = vec![self.graph.add(Box::new(SelectStep(reads)), inputs)];
+        }
+        Ok(self.graph.add(stage.operator(self.device.clone(), self.slots, before)?, inputs))
     }
 
     /// A query's columns of a stage that several share.
@@ -262,7 +297,8 @@ impl Wiring {
         let Family { program, tick, ordered, views, .. } = family;
         let program = Arc::new(program.clone());
         if let [view] = views.as_slice() {
-            let stage = WindowAggregate::new(program, self.device.clone(), *tick, *ordered, view.clone(), self.slots);
+            let device = self.device.clone();
+            let stage = WindowAggregate::new(program, device, *tick, *ordered, view.clone(), self.slots, None);
             return vec![self.graph.add(Box::new(stage), inputs)];
         }
         let fold = FoldPanes::new(program, self.device.clone(), *tick, *ordered, views.clone(), self.slots);
@@ -273,7 +309,7 @@ impl Wiring {
 }
 
 impl Stage {
-    fn operator(&self, device: Arc<dyn Device>, slots: usize) -> Result<Box<dyn Operator>> {
+    fn operator(&self, device: Arc<dyn Device>, slots: usize, before: Option<Before>) -> Result<Box<dyn Operator>> {
         let program = Arc::new(self.program.clone());
         let (group, schema, text) = (self.group.clone(), self.schema.clone(), self.text.clone());
         Ok(match &self.rows {
@@ -289,7 +325,7 @@ impl Stage {
             )?),
             RowWindows::Assigned(assign) => {
                 let view = View { assign: assign.clone(), group, schema, text };
-                Box::new(WindowAggregate::new(program, device, self.tick, self.ordered, view, slots))
+                Box::new(WindowAggregate::new(program, device, self.tick, self.ordered, view, slots, before))
             }
         })
     }

@@ -56,9 +56,21 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         key: "pelton.device",
-        shape: Shape::Choice(&["auto", "cpu", "wgpu"]),
+        shape: Shape::Choice(&["auto", "cpu", "cuda", "wgpu"]),
         default: "auto",
-        doc: "Where GROUP BY runs: cpu, wgpu (a GPU by Vulkan, Metal or DX12), or auto, which is the CPU.",
+        doc: "Where GROUP BY runs: cpu, cuda (an NVIDIA GPU), wgpu (a GPU by Vulkan, Metal or DX12), or auto, which is the CPU.",
+    },
+    Known {
+        key: "pelton.device.memory-max",
+        shape: Shape::Number,
+        default: "nine tenths of the device's",
+        doc: "Bytes of a device's memory that the groups of one stage may take, on cuda. What does not fit, the CPU folds.",
+    },
+    Known {
+        key: "pelton.pinned.memory-max",
+        shape: Shape::Number,
+        default: "1073741824",
+        doc: "Bytes of the host's pinned memory that the batches of one stage may take on their way, on cuda.",
     },
     Known { key: "pelton.threads", shape: Shape::Number, default: "all cores", doc: "Worker threads." },
     Known {
@@ -204,11 +216,6 @@ impl Settings {
         let key = known_key(key)?;
         let bad = |wanted: String| Err(Error::user(format!("the setting '{key}' is '{value}', wanted {wanted}")));
         let Some(known) = KNOWN.iter().find(|k| k.key == key) else { return Ok(key) };
-        if key == "pelton.device" && value.trim().eq_ignore_ascii_case("cuda") {
-            return Err(
-                Error::user(format!("the device '{value}' is not in this version")).hint("there are: auto, cpu, wgpu")
-            );
-        }
         match known.shape {
             Shape::Text => Ok(key),
             Shape::Number
@@ -254,7 +261,7 @@ impl Settings {
     /// `pelton.device`, in lower case.
     pub fn device(&self) -> &'static str {
         let set = self.get("pelton.device").unwrap_or_default().trim();
-        ["cpu", "wgpu"].into_iter().find(|known| known.eq_ignore_ascii_case(set)).unwrap_or("auto")
+        ["cpu", "cuda", "wgpu"].into_iter().find(|known| known.eq_ignore_ascii_case(set)).unwrap_or("auto")
     }
 
     /// `pelton.volatile`.

@@ -1,0 +1,126 @@
+//! Stages on NVIDIA GPUs, by CUDA.
+//!
+//! `plan` says what of a stage lies where; `source` puts its text together from `shaders/cuda/`; `driver` and `nvrtc` compile,
+//! copy and launch, by libraries that are looked for when the first stage is planned; `wire` packs batches; `table` keeps
+//! groups on the device; `readback` makes states of the processor of what comes back. `api` is what the table wants of a driver,
+//! so that tests can run every kernel on the processor.
+
+mod api;
+mod cache;
+mod driver;
+mod measure;
+mod nvrtc;
+mod plan;
+mod readback;
+mod source;
+mod table;
+mod wire;
+
+#[cfg(test)]
+mod emulated;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use pelton_kernels::program::{Cpu, Device, GroupState, Program, ProgramError, Stop};
+use pelton_kernels::stage::{PaneTable, Stage};
+
+use crate::tally::{RowCounts, Tally};
+use api::Api;
+use plan::Plan;
+use table::Table;
+
+pub use driver::{CudaDevice, cuda_devices};
+pub use measure::{Figure, Size, measure};
+pub use nvrtc::CudaCompiler;
+
+/// How a device may be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the device's memory for the groups of one stage.
+    pub device_bytes: u64,
+    /// Bytes of pinned memory of the host for the batches of one stage.
+    pub pinned_bytes: u64,
+    /// Whether a batch waits for its kernel, or goes to the processor until it is there.
+    pub patient: bool,
+}
+
+/// Pinned memory is taken from everybody else on the machine.
+const PINNED_BYTES: u64 = 1 << 30;
+
+/// An NVIDIA GPU.
+pub struct Cuda {
+    api: Arc<dyn Api>,
+    tally: Arc<Tally>,
+    model: String,
+    limits: Limits,
+}
+
+static OPEN: OnceLock<Result<Arc<Cuda>, String>> = OnceLock::new();
+
+impl Cuda {
+    /// The first GPU of this machine; opened once, whoever asks. The error says what was looked for.
+    pub fn open() -> Result<Arc<Cuda>, String> {
+        OPEN.get_or_init(|| {
+            driver::open().map(|opened| Arc::new(Cuda::over(opened.api, opened.model, opened.device_bytes)))
+        })
+        .clone()
+    }
+
+    /// The GPU, if somebody has opened it.
+    pub fn opened() -> Option<Arc<Cuda>> {
+        OPEN.get().and_then(|open| open.clone().ok())
+    }
+
+    fn over(api: Arc<dyn Api>, model: String, device_bytes: u64) -> Cuda {
+        let limits = Limits { device_bytes, pinned_bytes: PINNED_BYTES, patient: true };
+        Cuda { api, tally: Arc::default(), model, limits }
+    }
+
+    /// What it allows when nobody asks for less: nine tenths of its memory, a gibibyte of pinned memory.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The same GPU under narrower limits.
+    pub fn within(&self, limits: Limits) -> Arc<Cuda> {
+        let device_bytes = limits.device_bytes.min(self.limits.device_bytes);
+        let limits = Limits { device_bytes, ..limits };
+        Arc::new(Cuda { api: self.api.clone(), tally: self.tally.clone(), model: self.model.clone(), limits })
+    }
+
+    /// What it is called.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Rows that were folded until now, by who has done it.
+    pub fn rows(&self) -> RowCounts {
+        self.tally.rows()
+    }
+}
+
+impl Device for Cuda {
+    fn name(&self) -> String {
+        self.api.name()
+    }
+
+    fn stops(&self, program: &Program) -> Vec<Stop> {
+        Plan::stops(program)
+    }
+
+    fn keeps_panes(&self, program: &Program) -> bool {
+        Plan::stops(program).is_empty()
+    }
+
+    fn panes(&self, stage: &Arc<Stage>) -> Option<Box<dyn PaneTable>> {
+        let plan = Arc::new(Plan::of(stage).ok()?);
+        Some(Box::new(Table::new(self.api.clone(), plan, self.limits, self.tally.clone())))
+    }
+
+    /// States beside the table: rows that are late for some of their windows, what the device did not take.
+    fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError> {
+        Cpu.state(program, expected)
+    }
+}

@@ -1,0 +1,572 @@
+//! Groups of all panes of a stage that live on a device from batch to batch.
+//!
+//! A batch is packed into pinned memory, copied, and folded by one launch; three batches are on their way at a time. The
+//! host hears what became of a batch when its turn comes again: how many groups there are by then, and which rows found no
+//! room, because more groups came than tickets were left. For those the table grows and they are folded again, they alone.
+//! What closes is squeezed out on the device; only that comes back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use pelton_kernels::Rows;
+use pelton_kernels::program::{Cpu, Device, GroupState, ProgramError};
+use pelton_kernels::stage::{Folded, PaneTable};
+
+use super::api::{Api, Block, Compiled, Fault, Launch, Module, Pinned};
+use super::plan::{KEY_AT, Plan};
+use super::source::{self, Kernel, THREADS, Wire};
+use super::wire::{Packed, narrowest};
+use super::{Limits, readback};
+use crate::Unfit;
+use crate::pack::Memory;
+use crate::tally::Tally;
+
+/// Batches on their way at a time.
+const SLOTS: usize = 3;
+/// Rows of one launch at most.
+const ROWS_MAX: usize = 1 << 25;
+/// Buckets of a table at least.
+const BUCKETS_MIN: u64 = 1 << 12;
+/// Buckets that a block keeps in its own memory: at first, and at most.
+const LOCAL_FIRST: u64 = 64;
+const LOCAL_MAX: u64 = 1 << 11;
+/// Rows of a batch for each bucket of a block, at least: each bucket has to be merged in.
+const ROWS_PER_BUCKET: u64 = 8;
+/// Batches for which blocks do without memory of their own once it took less than an eighth of the rows.
+const REST: u32 = 32;
+
+/// A slot's way of a batch.
+struct Slot {
+    host: Option<Pinned>,
+    batch: Option<Block>,
+    noted: Option<Block>,
+    status: Block,
+    /// The status of the batch, then the number of groups.
+    heard: Pinned,
+    busy: Option<Busy>,
+}
+
+/// A batch on its way.
+struct Busy {
+    mark: u64,
+    module: Module,
+    columns: Vec<ArrayRef>,
+    /// The rows, if they are not all.
+    rows: Option<Vec<u32>>,
+    n: usize,
+}
+
+/// See the module.
+pub(crate) struct Table {
+    api: Arc<dyn Api>,
+    plan: Arc<Plan>,
+    limits: Limits,
+    tally: Arc<Tally>,
+    memory: Memory,
+    wire: Wire,
+    module: Option<(Wire, Module)>,
+    origin: Option<i64>,
+    buckets: Option<Block>,
+    capacity: u64,
+    groups: Option<Block>,
+    groups_known: u64,
+    slots: Vec<Slot>,
+    next: usize,
+    /// Rows folded since the table was empty: counts are words.
+    rows: u64,
+    /// At most the number of the first pane that has groups, from the origin.
+    low: Option<i64>,
+    /// Buckets of a block's own memory, and for how many batches none is used.
+    local: u64,
+    resting: u32,
+    /// Bytes and rows of the batch that was sent last.
+    sent: u64,
+    last_rows: u64,
+    /// What the device had no room for.
+    beside: BTreeMap<i64, Box<dyn GroupState>>,
+}
+
+/// Why a fold did not happen.
+enum Stopped {
+    Unfit(Unfit),
+    Failed(ProgramError),
+}
+
+impl From<Unfit> for Stopped {
+    fn from(unfit: Unfit) -> Self {
+        Stopped::Unfit(unfit)
+    }
+}
+
+impl From<ProgramError> for Stopped {
+    fn from(error: ProgramError) -> Self {
+        Stopped::Failed(error)
+    }
+}
+
+impl Table {
+    pub(crate) fn new(api: Arc<dyn Api>, plan: Arc<Plan>, limits: Limits, tally: Arc<Tally>) -> Table {
+        Table {
+            memory: Memory::new(&plan.layout, &plan.key_types()),
+            wire: narrowest(&plan),
+            api,
+            plan,
+            limits,
+            tally,
+            module: None,
+            origin: None,
+            buckets: None,
+            capacity: 0,
+            groups: None,
+            groups_known: 0,
+            slots: vec![],
+            next: 0,
+            rows: 0,
+            low: None,
+            local: LOCAL_FIRST,
+            resting: 0,
+            sent: 0,
+            last_rows: 0,
+            beside: BTreeMap::new(),
+        }
+    }
+
+    fn failed(&self, fault: Fault) -> ProgramError {
+        ProgramError::Device { device: self.api.name(), message: fault.0 }
+    }
+
+    fn bucket_bytes(&self) -> u64 {
+        4 * u64::from(self.plan.bucket_words())
+    }
+
+    /// Blocks of a launch, and buckets that each keeps in its own memory.
+    fn shape(&self, rows: u64) -> (u64, u64) {
+        let threads = u64::from(THREADS);
+        let blocks = rows.div_ceil(4 * threads).clamp(1, 4 * u64::from(self.api.processors()));
+        let fits = u64::from(self.api.shared_max()) / self.bucket_bytes();
+        let most = LOCAL_MAX.min(fits).min(rows / blocks / ROWS_PER_BUCKET);
+        if most < LOCAL_FIRST || self.resting > 0 {
+            return (blocks, 0);
+        }
+        (blocks, self.local.min(1 << most.ilog2()))
+    }
+
+    /// The most buckets that the memory allowed has room for.
+    fn capacity_max(&self) -> u64 {
+        let most = (self.limits.device_bytes / 2 / self.bucket_bytes()).min(1 << 31);
+        if most == 0 { 0 } else { 1 << most.ilog2() }
+    }
+
+    /// Makes the table so large that `groups` have tickets and the blocks of a launch have room to merge in what they hold.
+    fn make_room(&mut self, groups: u64, merged: u64, module: Module) -> Result<(), Stopped> {
+        let wanted = (4 * groups).max(2 * merged).max(BUCKETS_MIN).next_power_of_two();
+        if self.capacity >= 2 * merged && self.capacity / 2 > groups {
+            return Ok(());
+        }
+        // Where there is no room for four times the groups, twice must do.
+        let capacity = wanted.min(self.capacity_max());
+        if capacity < 2 * merged || capacity / 2 <= groups {
+            return Err(Unfit::Groups.into());
+        }
+        let fresh = Block::cleared(&self.api, capacity * self.bucket_bytes())?.map_err(|fault| self.failed(fault))?;
+        if self.groups.is_none() {
+            self.groups = Some(Block::cleared(&self.api, 16)?.map_err(|fault| self.failed(fault))?);
+        }
+        if let (Some(old), Some(count)) = (&self.buckets, &self.groups) {
+            self.api.zero(count.at, 4).map_err(|fault| self.failed(fault))?;
+            self.launch(
+                module,
+                Kernel::Enter,
+                self.capacity,
+                &[old.at, self.capacity, fresh.at, capacity - 1, count.at],
+            )?;
+        }
+        self.buckets = Some(fresh);
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    fn launch(&self, module: Module, kernel: Kernel, items: u64, args: &[u64]) -> Result<(), ProgramError> {
+        let blocks = items.div_ceil(u64::from(THREADS)).clamp(1, 32 * u64::from(self.api.processors())) as u32;
+        let launch = Launch { kernel: module.kernel(kernel), blocks, threads: THREADS, shared: 0, args };
+        self.api.launch(launch).map_err(|fault| self.failed(fault))
+    }
+
+    fn module(&mut self, wire: &Wire) -> Result<Module, Stopped> {
+        if let Some((known, module)) = &self.module
+            && known == wire
+        {
+            return Ok(*module);
+        }
+        match self.api.compile(&source::text(&self.plan, wire), self.limits.patient) {
+            Compiled::Ready(module) => {
+                self.module = Some((wire.clone(), module));
+                Ok(module)
+            }
+            Compiled::Pending => Err(Unfit::Compiling.into()),
+            Compiled::Failed(message) => Err(self.failed(Fault(message)).into()),
+        }
+    }
+
+    fn fold_some(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), Stopped> {
+        let n = rows.len() as u64;
+        if self.rows + n > u64::from(u32::MAX) {
+            return Err(Unfit::Rows.into());
+        }
+        let plan = self.plan.clone();
+        let packed = Packed::new(&plan, &mut self.memory, &self.wire, self.origin, columns, rows)?;
+        // A wire that only grows is compiled once for each width: what this batch needs is kept even if its kernel comes late.
+        self.wire = packed.wire().clone();
+        let module = self.module(packed.wire())?;
+        if self.slots.len() < SLOTS {
+            let (status, heard) = (Block::new(&self.api, 16)?, Pinned::new(&self.api, 64)?);
+            self.slots.push(Slot { host: None, batch: None, noted: None, status, heard, busy: None });
+            self.next = self.slots.len() - 1;
+        }
+        let at = self.next;
+        self.settle(at)?;
+        let (blocks, local) = self.shape(n);
+        self.make_room(self.groups_known, blocks * local, module)?;
+        let (api, len) = (self.api.clone(), packed.len());
+        if (SLOTS * len) as u64 > self.limits.pinned_bytes {
+            return Err(Unfit::Memory.into());
+        }
+        let slot = &mut self.slots[at];
+        let most = self.limits.pinned_bytes as usize / SLOTS;
+        let roomy = |bytes: usize| bytes.next_power_of_two().min(most.max(bytes));
+        if slot.host.as_ref().is_none_or(|host| host.len() < len) {
+            slot.host = None;
+            slot.host = Some(Pinned::new(&api, roomy(len))?);
+        }
+        if slot.batch.as_ref().is_none_or(|batch| batch.bytes < len as u64) {
+            slot.batch = None;
+            slot.batch = Some(Block::new(&api, roomy(len) as u64)?);
+        }
+        if slot.noted.as_ref().is_none_or(|noted| noted.bytes < 4 * n) {
+            slot.noted = None;
+            slot.noted = Some(Block::new(&api, roomy(4 * n as usize) as u64)?);
+        }
+        let host = slot.host.as_mut().expect("just made");
+        packed.write(&mut host.bytes_mut()[..len]);
+        let (batch, noted) = (slot.batch.as_ref().expect("just made").at, slot.noted.as_ref().expect("just made").at);
+        let sent = api.zero(slot.status.at, 16).and_then(|()| api.copy_in(host.as_ptr(), len as u64, batch));
+        sent.map_err(|fault| self.failed(fault))?;
+        let mark = self.send(at, module, (batch, noted), None, (blocks, local))?;
+        self.slots[at].busy = Some(Busy {
+            mark,
+            module,
+            columns: columns.to_vec(),
+            rows: match rows {
+                Rows::All(_) => None,
+                Rows::List(list) => Some(list.to_vec()),
+            },
+            n: rows.len(),
+        });
+        self.next = (at + 1) % SLOTS;
+        self.memory.scales = packed.scales()[..self.memory.scales.len()].to_vec();
+        let first = packed.first_pane();
+        self.low = Some(self.low.map_or(first, |low| low.min(first)));
+        self.origin = Some(packed.origin());
+        self.rows += n;
+        (self.sent, self.last_rows) = (len as u64, n);
+        self.resting = self.resting.saturating_sub(1);
+        Ok(())
+    }
+
+    /// Orders the fold of a batch that is on the device, or of a list of its rows; the mark behind it.
+    fn send(
+        &self,
+        slot: usize,
+        module: Module,
+        (batch, noted): (u64, u64),
+        list: Option<(u64, u64)>,
+        (blocks, local): (u64, u64),
+    ) -> Result<u64, ProgramError> {
+        let failed = |fault| self.failed(fault);
+        let slot = &self.slots[slot];
+        let (buckets, groups) = (self.buckets.as_ref().expect("made"), self.groups.as_ref().expect("made"));
+        let (list, listed) = list.unwrap_or_default();
+        let limit = self.capacity / 2 - 1;
+        let args = [batch, buckets.at, self.capacity - 1, groups.at, limit, slot.status.at, noted, list, listed, local];
+        let shared = (local * self.bucket_bytes()) as u32;
+        let kernel = module.kernel(Kernel::Fold);
+        let launch = Launch { kernel, blocks: blocks as u32, threads: THREADS, shared, args: &args };
+        self.api.launch(launch).map_err(failed)?;
+        self.api.copy_out(slot.status.at, 16, slot.heard.as_ptr()).map_err(failed)?;
+        // SAFETY of the address: `heard` is 64 bytes long.
+        self.api.copy_out(groups.at, 4, slot.heard.as_ptr().wrapping_add(16)).map_err(failed)?;
+        self.api.mark().map_err(failed)
+    }
+
+    /// Waits for the batch of a slot, and folds again what found no room.
+    fn settle(&mut self, at: usize) -> Result<(), ProgramError> {
+        let Some(busy) = self.slots[at].busy.take() else { return Ok(()) };
+        self.api.wait(busy.mark).map_err(|fault| self.failed(fault))?;
+        let words = self.slots[at].heard.words(5);
+        let (noted, held, missed) = (words[0], words[1], words[2]);
+        self.groups_known = self.groups_known.max(u64::from(words[4]));
+        self.tally.folded(busy.n - noted as usize);
+        if u64::from(held) * 8 < u64::from(missed) {
+            self.resting = REST;
+        }
+        if missed > 0 && held > 0 {
+            // So many groups of a batch as there is room for twice.
+            self.local = (2 * self.local).min(LOCAL_MAX);
+        }
+        if noted == 0 {
+            return Ok(());
+        }
+        match self.fold_noted(at, &busy, noted) {
+            Ok(()) => Ok(()),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Unfit(unfit)) => {
+                self.tally.refused(unfit, noted as usize);
+                self.fold_beside(at, &busy, noted)
+            }
+        }
+    }
+
+    /// Folds again, after the table has grown, the rows that a batch has noted.
+    fn fold_noted(&mut self, at: usize, busy: &Busy, noted: u32) -> Result<(), Stopped> {
+        self.make_room(self.groups_known + u64::from(noted), 0, busy.module)?;
+        let again = Block::new(&self.api, 4 * u64::from(noted))?;
+        let (batch, list) = {
+            let slot = &self.slots[at];
+            self.api.zero(slot.status.at, 16).map_err(|fault| self.failed(fault))?;
+            (slot.batch.as_ref().expect("it was sent").at, slot.noted.as_ref().expect("it was sent").at)
+        };
+        let (blocks, _) = self.shape(noted.into());
+        let mark = self.send(at, busy.module, (batch, again.at), Some((list, noted.into())), (blocks, 0))?;
+        self.api.wait(mark).map_err(|fault| self.failed(fault))?;
+        let words = self.slots[at].heard.words(5);
+        assert_eq!(words[0], 0, "there was room for a group a row");
+        self.groups_known = self.groups_known.max(u64::from(words[4]));
+        self.tally.folded(noted as usize);
+        Ok(())
+    }
+
+    /// Folds the rows that a batch has noted on the processor.
+    fn fold_beside(&mut self, at: usize, busy: &Busy, noted: u32) -> Result<(), ProgramError> {
+        let list = self.slots[at].noted.as_ref().expect("it was sent").at;
+        let rows = self.read(list, 4 * u64::from(noted))?;
+        let rows = rows.iter().map(|row| busy.rows.as_ref().map_or(*row, |list| list[*row as usize]));
+        let mut by_pane: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        match self.plan.stage.panes {
+            None => drop(by_pane.insert(0, rows.collect())),
+            Some(panes) => {
+                let times = busy.columns[panes.column].to_data();
+                let times = times.buffer::<i64>(0);
+                for row in rows {
+                    let pane = panes.start(panes.number(times[row as usize]) as i64);
+                    by_pane.entry(pane).or_default().push(row);
+                }
+            }
+        }
+        for (pane, rows) in by_pane {
+            let state = match self.beside.entry(pane) {
+                std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
+                std::collections::btree_map::Entry::Vacant(free) => {
+                    free.insert(Cpu.state(&self.plan.stage.program, 0)?)
+                }
+            };
+            state.update(&busy.columns, Rows::List(&rows))?;
+        }
+        Ok(())
+    }
+
+    /// Words of the device, once everything ordered is done.
+    fn read(&self, at: u64, bytes: u64) -> Result<Vec<u32>, ProgramError> {
+        const PIECE: u64 = 1 << 24;
+        let failed = |fault| self.failed(fault);
+        let pinned = Pinned::new(&self.api, bytes.min(PIECE) as usize);
+        let pinned = pinned.map_err(|unfit| failed(Fault(format!("{bytes} bytes can not be read back: {unfit}"))))?;
+        let mut words = Vec::with_capacity((bytes / 4) as usize);
+        for start in (0..bytes).step_by(PIECE as usize) {
+            let len = PIECE.min(bytes - start);
+            self.api.copy_out(at + start, len, pinned.as_ptr()).map_err(failed)?;
+            let mark = self.api.mark().map_err(failed)?;
+            self.api.wait(mark).map_err(failed)?;
+            words.extend(pinned.words((len / 4) as usize));
+        }
+        Ok(words)
+    }
+
+    /// The buckets of panes before `end` (a number from the origin), which leave the table; whether any stay.
+    fn take_buckets(&mut self, end: i64) -> Result<(Vec<u32>, bool), ProgramError> {
+        let (Some(buckets), Some(groups), Some((_, module))) = (&self.buckets, &self.groups, &self.module) else {
+            return Ok((vec![], false));
+        };
+        let (module, counter) = (*module, groups.at);
+        let room = || -> Result<Result<(Block, Block, Block), Fault>, Unfit> {
+            let out = Block::new(&self.api, self.groups_known * self.bucket_bytes())?;
+            let fresh = Block::cleared(&self.api, self.capacity * self.bucket_bytes())?;
+            let taken = Block::cleared(&self.api, 16)?;
+            Ok(fresh.and_then(|fresh| Ok((out, fresh, taken?))))
+        };
+        let (out, fresh, taken) = match room() {
+            Ok(made) => made.map_err(|fault| self.failed(fault))?,
+            Err(_) => {
+                // No room to sort them on the device: all of them come back.
+                let all = self.read(buckets.at, self.capacity * self.bucket_bytes())?;
+                let words = self.plan.bucket_words() as usize;
+                let there = all.chunks_exact(words).filter(|bucket| bucket[0] != 0).flatten().copied().collect();
+                self.buckets = None;
+                self.capacity = 0;
+                self.groups = None;
+                return Ok((there, false));
+            }
+        };
+        self.api.zero(counter, 4).map_err(|fault| self.failed(fault))?;
+        let args = [buckets.at, self.capacity, fresh.at, self.capacity - 1, counter, taken.at, out.at, end as u64];
+        self.launch(module, Kernel::Take, self.capacity, &args)?;
+        let (left, taken) = (self.read(counter, 4)?[0], self.read(taken.at, 4)?[0]);
+        let bytes = u64::from(taken) * self.bucket_bytes();
+        let words = if taken > 0 { self.read(out.at, bytes)? } else { vec![] };
+        self.buckets = Some(fresh);
+        self.groups_known = left.into();
+        Ok((words, left > 0))
+    }
+
+    /// Waits for all batches on their way.
+    pub(super) fn settle_all(&mut self) -> Result<(), ProgramError> {
+        (0..self.slots.len()).try_for_each(|at| self.settle(at))
+    }
+
+    /// Bytes of the batch that was sent last.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Folds the batch that was sent last so many times again, for measurements: seconds, bytes of the batch, groups.
+    pub(super) fn repeat(&mut self, times: u32) -> Result<(f64, u64, u64), ProgramError> {
+        self.settle_all()?;
+        let at = (self.next + self.slots.len() - 1) % self.slots.len();
+        let rows = self.last_rows;
+        let (blocks, local) = self.shape(rows);
+        let module = self.module.as_ref().expect("it was sent").1;
+        if self.make_room(self.groups_known, blocks * local, module).is_err() {
+            return Err(self.failed(Fault("there is no room".into())));
+        }
+        let slot = &self.slots[at];
+        let places = (slot.batch.as_ref().expect("it was sent").at, slot.noted.as_ref().expect("it was sent").at);
+        let start = std::time::Instant::now();
+        for _ in 0..times {
+            let mark = self.send(at, module, places, None, (blocks, local))?;
+            self.api.wait(mark).map_err(|fault| self.failed(fault))?;
+        }
+        Ok((start.elapsed().as_secs_f64(), self.sent, self.groups_known))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.low.is_none() && self.beside.is_empty()
+    }
+
+    /// As if nothing had ever come, but for how wide columns are.
+    fn forget(&mut self) {
+        self.memory = Memory::new(&self.plan.layout, &self.plan.key_types());
+        self.origin = None;
+        self.low = None;
+        self.rows = 0;
+        self.groups_known = 0;
+    }
+}
+
+impl PaneTable for Table {
+    fn fold(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<Folded, ProgramError> {
+        match rows {
+            _ if rows.is_empty() => return Ok(Folded::Done),
+            // All or nothing, and a launch has room for so many.
+            _ if rows.len() > ROWS_MAX => {
+                self.tally.refused(Unfit::Memory, rows.len());
+                return Ok(Folded::Refused(Unfit::Memory.to_string()));
+            }
+            _ => {}
+        }
+        match self.fold_some(columns, rows) {
+            Ok(()) => Ok(Folded::Done),
+            Err(Stopped::Failed(error)) => Err(error),
+            Err(Stopped::Unfit(Unfit::Rows | Unfit::Groups | Unfit::Range | Unfit::Exponents)) if !self.is_idle() => {
+                Ok(Folded::Full)
+            }
+            Err(Stopped::Unfit(unfit)) => {
+                self.tally.refused(unfit, rows.len());
+                Ok(Folded::Refused(unfit.to_string()))
+            }
+        }
+    }
+
+    fn first(&self) -> Option<i64> {
+        let on_device = match (self.plan.stage.panes, self.low, self.origin) {
+            (Some(panes), Some(low), Some(origin)) => Some(panes.start(origin + low)),
+            (None, Some(_), _) => Some(0),
+            _ => None,
+        };
+        let beside = self.beside.first_key_value().map(|(pane, _)| *pane);
+        on_device.into_iter().chain(beside).min()
+    }
+
+    fn take(&mut self, end: i64) -> Result<Vec<(i64, Box<dyn GroupState>)>, ProgramError> {
+        self.settle_all()?;
+        let panes = self.plan.stage.panes;
+        let mut states: BTreeMap<i64, Box<dyn GroupState>> = BTreeMap::new();
+        if let (Some(low), Some(origin)) = (self.low, self.origin) {
+            // The panes that begin before `end`, as numbers from the origin.
+            let before = match panes {
+                None => i64::from(end > 0),
+                Some(panes) => {
+                    let number = panes.number(end);
+                    let partly = i128::from(i128::from(panes.start(number as i64)) < i128::from(end));
+                    (number + partly - i128::from(origin)).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+                }
+            };
+            if before > low {
+                let (words, any_left) = self.take_buckets(before)?;
+                let size = self.plan.bucket_words() as usize;
+                let pane_word = (KEY_AT + self.plan.pane_word) as usize;
+                let mut by_pane: BTreeMap<i32, Vec<&[u32]>> = BTreeMap::new();
+                for bucket in words.chunks_exact(size) {
+                    by_pane.entry(bucket[pane_word] as i32).or_default().push(bucket);
+                }
+                for (pane, buckets) in by_pane {
+                    let start = panes.map_or(0, |panes| panes.start(origin + i64::from(pane)));
+                    states.insert(start, readback::state(&self.plan, &self.memory, &buckets)?);
+                }
+                if any_left {
+                    self.low = Some(before);
+                } else {
+                    self.forget();
+                }
+            }
+        }
+        while let Some(entry) = self.beside.first_entry().filter(|entry| *entry.key() < end) {
+            let (pane, state) = entry.remove_entry();
+            match states.entry(pane) {
+                std::collections::btree_map::Entry::Occupied(mut there) => there.get_mut().merge(state.as_ref())?,
+                std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(state)),
+            }
+        }
+        Ok(states.into_iter().collect())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let of_slot = |slot: &Slot| {
+            let blocks = [&slot.batch, &slot.noted].into_iter().flatten().map(|block| block.bytes as usize);
+            blocks.sum::<usize>() + slot.host.as_ref().map_or(0, Pinned::len)
+        };
+        let buckets = self.buckets.as_ref().map_or(0, |buckets| buckets.bytes as usize);
+        let beside: usize = self.beside.values().map(|state| state.memory_bytes()).sum();
+        self.memory.bytes() + buckets + beside + self.slots.iter().map(of_slot).sum::<usize>()
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // Pinned memory goes back when nothing ordered uses it any more.
+        for slot in &mut self.slots {
+            if let Some(busy) = slot.busy.take() {
+                let _ = self.api.wait(busy.mark);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A stage on a device that keeps the groups of all its panes in one table: `WindowAggregate` gives it the batches in which no
+//! row can be late, and takes panes back when they close.
+//!
+//! Where a filter stands right before the stage and can be told to the device, the device filters too: then it is given
+//! batches as they come from the source. Whatever it refuses goes the processor's way, and both halves of a pane merge exactly.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, TimeUnit};
+use pelton_kernels::Rows;
+use pelton_kernels::program::{Device, GroupState, Program, ProgramError};
+use pelton_kernels::stage::{Folded, PaneOf, PaneTable, Stage, Test};
+
+use super::Assign;
+use crate::batch::MARK_MAX;
+use crate::expr::Select;
+
+/// What stands right before a stage and is done with it.
+#[derive(Clone)]
+pub struct Before {
+    /// The filter, and the columns that it leaves.
+    pub filter: Select,
+    /// The columns that the stage reads, of those that are left.
+    pub reads: Select,
+    /// The filter as a device does it, over the columns that come in.
+    pub tests: Vec<Test>,
+    /// Where the columns that the stage reads are among those that come in.
+    pub places: Vec<usize>,
+}
+
+/// A stage's table.
+pub(super) struct OnDevice {
+    device: Arc<dyn Device>,
+    /// The program and the windows, over the columns that the device is given.
+    program: Arc<Program>,
+    assign: Assign,
+    tests: Vec<Test>,
+    /// Made when the first batch tells the unit of its times; `None` where these windows have no table.
+    table: OnceLock<Option<Opened>>,
+}
+
+struct Opened {
+    table: Mutex<Box<dyn PaneTable>>,
+    /// Microseconds of a tick of the times, and what is added to a pane.
+    unit: i64,
+    add: i64,
+    /// Ticks from pane to pane.
+    width: i64,
+}
+
+/// The first instants of panes in µs, and what they hold.
+pub(super) type Taken = Vec<(i64, Box<dyn GroupState>)>;
+
+impl OnDevice {
+    /// A table of these windows; `program` and `assign` are over the columns that the stage reads.
+    pub(super) fn new(
+        device: &Arc<dyn Device>,
+        program: &Arc<Program>,
+        assign: &Assign,
+        before: Option<&Before>,
+    ) -> Self {
+        let place = |column: usize| before.map_or(column, |before| before.places[column]);
+        let mut moved = program.as_ref().clone();
+        moved.keys.iter_mut().for_each(|(column, _)| *column = place(*column));
+        for call in &mut moved.aggregates {
+            call.args.iter_mut().chain(&mut call.filter).for_each(|column| *column = place(*column));
+        }
+        let mut assign = assign.clone();
+        match &mut assign {
+            Assign::Panes { time, .. } => *time = place(*time),
+            Assign::Carried { column, .. } => *column = place(*column),
+            Assign::Whole => {}
+        }
+        OnDevice {
+            device: device.clone(),
+            program: Arc::new(moved),
+            assign,
+            tests: before.map_or_else(Vec::new, |before| before.tests.clone()),
+            table: OnceLock::new(),
+        }
+    }
+
+    /// How rows find their windows, over the columns that the device is given.
+    pub(super) fn assign(&self) -> &Assign {
+        &self.assign
+    }
+
+    fn open(&self, columns: &[ArrayRef]) -> Option<&Opened> {
+        self.table.get_or_init(|| self.opened(columns)).as_ref()
+    }
+
+    fn opened(&self, columns: &[ArrayRef]) -> Option<Opened> {
+        let unit_of = |column: usize| match columns[column].data_type() {
+            DataType::Timestamp(TimeUnit::Second, _) => Some(1_000_000),
+            DataType::Timestamp(TimeUnit::Millisecond, _) => Some(1000),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => Some(1),
+            _ => None,
+        };
+        let (panes, unit, add) = match &self.assign {
+            Assign::Whole => (None, 1, 0),
+            Assign::Carried { column, add } => {
+                (Some(PaneOf { column: *column, width: 1, offset: 0 }), unit_of(*column)?, *add)
+            }
+            Assign::Panes { panes, time } => {
+                let unit = unit_of(*time)?;
+                let (width, offset) = panes.grid().filter(|(width, offset)| width % unit == 0 && offset % unit == 0)?;
+                (Some(PaneOf { column: *time, width: width / unit, offset: offset / unit }), unit, 0)
+            }
+        };
+        let stage = Arc::new(Stage { program: self.program.clone(), tests: self.tests.clone(), panes });
+        let table = self.device.panes(&stage)?;
+        Some(Opened { table: Mutex::new(table), unit, add, width: panes.map_or(1, |panes| panes.width) })
+    }
+
+    /// Folds rows of which none is late. `kept` is given what had to leave the table for them. False if the device did not take
+    /// them.
+    pub(super) fn fold(
+        &self,
+        columns: &[ArrayRef],
+        rows: Rows<'_>,
+        kept: impl FnOnce(Taken) -> Result<(), ProgramError>,
+    ) -> Result<bool, ProgramError> {
+        let Some(opened) = self.open(columns) else { return Ok(false) };
+        let mut table = opened.lock();
+        match table.fold(columns, rows)? {
+            Folded::Done => Ok(true),
+            Folded::Refused(_) => Ok(false),
+            Folded::Full => {
+                kept(opened.in_us(table.take(i64::MAX)?))?;
+                Ok(table.fold(columns, rows)? == Folded::Done)
+            }
+        }
+    }
+
+    /// Whether a pane is there that is `due`, which it is if those before it are.
+    pub(super) fn is_due(&self, due: impl Fn(i64) -> bool) -> bool {
+        let Some(Some(opened)) = self.table.get() else { return false };
+        let first = opened.lock().first();
+        first.is_some_and(|first| due(opened.us(first)))
+    }
+
+    /// Takes the panes that are due; all of them at the end.
+    pub(super) fn take(&self, mark: i64, due: impl Fn(i64) -> bool) -> Result<Taken, ProgramError> {
+        let Some(Some(opened)) = self.table.get() else { return Ok(vec![]) };
+        let mut table = opened.lock();
+        let Some(first) = table.first() else { return Ok(vec![]) };
+        if mark == MARK_MAX {
+            return Ok(opened.in_us(table.take(i64::MAX)?));
+        }
+        // The first pane of the grid that is not due: found by doubling, then by halving.
+        let pane = |n: i64| first.saturating_add(n.saturating_mul(opened.width));
+        let is_due = |n: i64| pane(n) < i64::MAX && due(opened.us(pane(n)));
+        let mut high = 1;
+        if !is_due(0) {
+            return Ok(vec![]);
+        }
+        while is_due(high) {
+            high = high.saturating_mul(2);
+        }
+        let mut low = high / 2;
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            if is_due(middle) { low = middle } else { high = middle }
+        }
+        Ok(opened.in_us(table.take(pane(high))?))
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.table.get().and_then(Option::as_ref).map_or(0, |opened| opened.lock().memory_bytes())
+    }
+}
+
+impl Opened {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Box<dyn PaneTable>> {
+        self.table.lock().expect("no panic holds this lock")
+    }
+
+    fn us(&self, pane: i64) -> i64 {
+        pane.saturating_mul(self.unit).saturating_add(self.add)
+    }
+
+    fn in_us(&self, taken: Taken) -> Taken {
+        taken.into_iter().map(|(pane, state)| (self.us(pane), state)).collect()
+    }
+}
