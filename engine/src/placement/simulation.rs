@@ -336,6 +336,7 @@ proptest! {
         let sizes = [1 << log, 1 << (log + spread).min(23)];
         let (regret, stage) = world.regret(&sizes, 2000);
         prop_assert!(regret <= 0.05, "{:.1} % slower\n{}", 100.0 * regret, stage.report());
-        prop_assert!(stage.report().explored <= 0.0101);
+        // Noise may make what is tried take longer than was predicted.
+        prop_assert!(stage.report().explored <= 0.015);
     }
 }

@@ -1,18 +1,26 @@
 //! Which device a stage runs on: what `pelton.device` asks for.
 //!
-//! `auto` is the processor: nothing is measured yet, and a guess would cost more than it wins. A device that is named runs every
+//! `auto` is the processor: stages do not ask [`crate::placement`] yet who takes a batch. A device that is named runs every
 //! `GROUP BY` of the script, or the script is refused with everything that stands in the way.
 
 use std::sync::Arc;
 
-use pelton_devices::Wgpu;
+use pelton_devices::{Wgpu, adapters};
+use pelton_kernels::costs::DeviceProfile;
 use pelton_kernels::program::{Cpu, Device, Program};
 
+use crate::connector::Registry;
 use crate::error::{Error, Result, Span};
+use crate::placement::calibration::measure_device;
+use crate::placement::{Calibration, Choice, Mode};
 use crate::sql::Settings;
+
+/// A device and what it costs, if that is known; or why there is none.
+pub(super) type Found = Result<(Arc<dyn Device>, Option<DeviceProfile>), String>;
 
 /// See the module.
 pub(super) struct Placement {
+    mode: Mode,
     /// What was named.
     named: Option<Arc<dyn Device>>,
     /// What stops it, in the words of the query.
@@ -33,7 +41,39 @@ impl Placement {
             })?),
             _ => None,
         };
-        Ok(Placement { named, stops: vec![], at: None })
+        let mode = match settings.device() {
+            "auto" => Mode::Auto,
+            "cpu" => Mode::Only(Choice::Cpu),
+            _ => Mode::Only(Choice::Device),
+        };
+        Ok(Placement { mode, named, stops: vec![], at: None })
+    }
+
+    /// Who may be chosen.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The device that was named or, for `auto`, the one that there is. Opens it, and measures it where that was not done
+    /// before.
+    pub(super) fn candidate(&self, registry: &Registry) -> Found {
+        if self.mode == Mode::Only(Choice::Cpu) {
+            return Err("none was looked for".into());
+        }
+        let wgpu = Wgpu::open()?;
+        let profile = registry.machine().and_then(|machine| {
+            let driver = adapters().into_iter().next().map(|adapter| adapter.driver).unwrap_or_default();
+            let name = format!("{} {}", wgpu.name(), wgpu.adapter());
+            Calibration::device(machine.as_ref(), &name, &driver, |now| measure_device(wgpu.as_ref(), now))
+        });
+        Ok((wgpu, profile))
+    }
+
+    /// What keeps every stage from a device that nobody has named.
+    pub(super) fn holds(&self) -> Option<&'static str> {
+        (self.mode == Mode::Auto).then_some(
+            "'auto' is the CPU in this version: SET 'pelton.device' = 'wgpu' folds every GROUP BY of the script on the device",
+        )
     }
 
     /// Where every `GROUP BY` runs.
