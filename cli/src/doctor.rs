@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pelton_devices::Adapter;
+use pelton_io::machine::processor;
 use serde_json::{Value, json};
 
 use crate::report::{Answer, columns, say, say_json};
@@ -32,13 +33,6 @@ fn cpu_features() -> Vec<&'static str> {
     found
 }
 
-fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find(|l| l.starts_with("model name"));
-    line.and_then(|l| Some(l.split_once(':')?.1.trim().to_string()))
-        .unwrap_or_else(|| std::env::consts::ARCH.to_string())
-}
-
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
@@ -52,12 +46,12 @@ pub fn devices(json: bool) -> Answer {
             json!({ "device": device_name(place, a), "model": a.name, "back_end": a.back_end, "driver": a.driver,
                 "type": a.kind, "buffer_max": a.buffer_max, "usable": a.unusable.is_none(), "why_not": a.unusable })
         };
-        let cpu = json!({ "device": "cpu", "model": cpu_model(), "threads": cores(), "features": features });
+        let cpu = json!({ "device": "cpu", "model": processor(), "threads": cores(), "features": features });
         let all: Vec<Value> = std::iter::once(cpu).chain(adapters.iter().enumerate().map(gpu)).collect();
         say_json(&json!({ "devices": all }));
         return Ok(0);
     }
-    let row = vec!["cpu".to_string(), cpu_model(), cores().to_string(), features.join(" ")];
+    let row = vec!["cpu".to_string(), processor(), cores().to_string(), features.join(" ")];
     say(&columns(&["device", "model", "threads", "features"], &[row]));
     say("");
     if adapters.is_empty() {
@@ -147,7 +141,7 @@ fn checks() -> Vec<Check> {
     all.push(Check {
         what: "cpu",
         state: if wide { State::Good } else { State::Absent },
-        found: format!("{}, {} threads: {}", cpu_model(), cores(), features.join(" ")),
+        found: format!("{}, {} threads: {}", processor(), cores(), features.join(" ")),
         why: "without AVX2 or NEON the kernels run their plain versions: same answers, fewer rows a second",
     });
     all.push(memory());

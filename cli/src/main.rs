@@ -50,7 +50,7 @@ enum Command {
     /// Replay what the last run saw and compare the digests. Exit code 1 if anything differs.
     Verify(replay_verify::VerifyArgs),
     /// Show how a pipeline would run.
-    Explain(explain_check::PlanArgs),
+    Explain(explain_check::ExplainArgs),
     /// Read and plan a pipeline without running it.
     Check(explain_check::PlanArgs),
     /// A shell for SQL, with history and completion.

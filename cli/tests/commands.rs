@@ -120,6 +120,52 @@ fn explain_shows_the_plan() {
 }
 
 #[test]
+fn explain_placement_says_where_and_why() {
+    let place = with_windows();
+    let explain = |args: &[&str], gpu: bool| {
+        let mut command = place.command(&[&["explain"], args].concat());
+        command.env("XDG_CACHE_HOME", place.path("cache"));
+        if !gpu {
+            command.env("VK_DRIVER_FILES", "none.json");
+        }
+        ran(command)
+    };
+    let plain = explain(&["--placement", "q.sql"], false);
+    plain.says(0, &[]);
+    let (stages, steps) = (plain.out.matches("rows a batch").count(), plain.out.matches("\n  on cpu: ").count());
+    assert!(stages == 1 && steps > 0, "{}", plain.out);
+    for word in ["TUMBLE", "aggregates [", "no GPU here: no GPU was found", "\n         1,000 ", "\n     1,000,000 "] {
+        assert!(plain.out.contains(word), "{word} in {}", plain.out);
+    }
+    let kept = std::fs::read_to_string(place.path("cache/pelton/calibration.json")).unwrap();
+    assert!(kept.contains("key_ns"), "{kept}");
+    let json = explain(&["--placement", "--json", "q.sql"], false).json();
+    let stage = json["placement"].as_array().unwrap().iter().find(|step| !step["typical"].is_null()).unwrap();
+    assert!(stage["typical"][1]["rows"] == 65_536 && stage["typical"][1]["cpu_us"].as_f64().unwrap() > 0.0, "{stage}");
+    assert_eq!((&stage["typical"][1]["device_us"], &stage["typical"][1]["choice"]), (&().into(), &"cpu".into()));
+    assert_eq!(std::fs::read_to_string(place.path("cache/pelton/calibration.json")).unwrap(), kept, "measured once");
+    // The same as a statement. With the processor named no GPU is looked for; with one found, all that stops it is said.
+    let tables = WINDOWS.split("CREATE TABLE result").next().unwrap();
+    let select = "SELECT window_start, COUNT(DISTINCT name) AS d, STDDEV_SAMP(id) AS s FROM TUMBLE(payments, at, \
+                  INTERVAL '10' SECOND) GROUP BY window_start, window_end;";
+    place.write("e.sql", format!("{tables}EXPLAIN PLACEMENT {select}"));
+    let cpu = explain(&["--device", "cpu", "e.sql"], false);
+    assert!(cpu.out.contains("- 'pelton.device' says so") && !cpu.out.contains("no GPU"), "{}", cpu.out);
+    let stopped = explain(&["e.sql"], true);
+    if stopped.out.contains("no GPU here") {
+        assert!(std::env::var_os("CI").is_none(), "CI has a GPU, or lavapipe");
+        eprintln!("not run: no GPU");
+        return;
+    }
+    for word in ["COUNT(DISTINCT name): DISTINCT needs a set", "): STDDEV_SAMP is not", "'auto' is the CPU"] {
+        assert!(stopped.out.contains(word), "{word} in {}", stopped.out);
+    }
+    let measured = explain(&["--placement", "q.sql"], true);
+    assert!(measured.out.contains("bytes a row to wgpu:0") && !measured.out.contains("no GPU"), "{}", measured.out);
+    assert!(std::fs::read_to_string(place.path("cache/pelton/calibration.json")).unwrap().contains("launch_us"));
+}
+
+#[test]
 fn check_says_ok_or_where_not() {
     let place = Place::new();
     place.write("in.parquet", parquet(&payments(0, 25)));

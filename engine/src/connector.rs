@@ -16,6 +16,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::ScalarValue;
 
 use crate::error::{Error, Result, Span};
+use crate::placement::Machine;
 
 /// The options of a table, as written in `WITH (...)`. Remembers which were asked for, so that a misspelt one is found.
 #[derive(Debug, Default)]
@@ -479,6 +480,7 @@ pub trait SegmentWriter: Send {
 pub struct Registry {
     connectors: BTreeMap<&'static str, Arc<dyn Connector>>,
     places: Option<Arc<dyn Places>>,
+    machine: Option<Arc<dyn Machine>>,
 }
 
 impl fmt::Debug for Registry {
@@ -501,6 +503,16 @@ impl Registry {
     /// Who opens places.
     pub fn places(&self) -> Result<&Arc<dyn Places>> {
         self.places.as_ref().ok_or_else(|| Error::world("this build can keep neither history nor dead letters"))
+    }
+
+    /// Sets who knows the machine.
+    pub fn set_machine(&mut self, machine: Arc<dyn Machine>) {
+        self.machine = Some(machine);
+    }
+
+    /// Who knows the machine; without it nothing is measured.
+    pub fn machine(&self) -> Option<&Arc<dyn Machine>> {
+        self.machine.as_ref()
     }
 
     /// The connector that the options name.

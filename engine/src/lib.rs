@@ -17,6 +17,7 @@ pub mod operators;
 mod over_dictionary;
 pub mod panes;
 pub mod pipeline;
+pub mod placement;
 pub mod plan;
 mod predicate;
 pub mod profile;

@@ -19,7 +19,7 @@ use crate::history::{
 };
 use crate::intake::Intake;
 use crate::operators::LookupTable;
-use crate::plan::{TimeRange, plan};
+use crate::plan::{StepPlace, TimeRange, places, plan};
 use crate::profile::PartTime;
 use crate::prune::skip_rule;
 use crate::run::{Collect, Counters, End, Execution, OpenSource, Outcome, run_graph};
@@ -220,10 +220,27 @@ pub fn explain_text(text: &str, registry: &Registry, options: &RunOptions) -> Re
     explain_script(&script, registry)
 }
 
-/// The graph of all queries of a script, `EXPLAIN`ed or not.
+/// The graph of all queries of a script, `EXPLAIN`ed or not; for those of `EXPLAIN PLACEMENT` where their steps run.
 pub fn explain_script(script: &Script, registry: &Registry) -> Result<String> {
-    let jobs: Vec<_> = script.jobs.iter().collect();
-    Ok(crate::plan::plan_jobs(&jobs, script, registry, 2, TimeRange::default())?.explain())
+    let (placed, shown): (Vec<_>, Vec<_>) = script.jobs.iter().partition(|job| job.placement);
+    let mut text = String::new();
+    if !shown.is_empty() || placed.is_empty() {
+        text += &crate::plan::plan_jobs(&shown, script, registry, 2, TimeRange::default())?.explain();
+    }
+    if !placed.is_empty() {
+        text += &places_text(&places(&placed, script, registry)?);
+    }
+    Ok(text)
+}
+
+/// Where the steps of all queries of a script run, and why.
+pub fn explain_placement(script: &Script, registry: &Registry) -> Result<Vec<StepPlace>> {
+    places(&script.jobs.iter().collect::<Vec<_>>(), script, registry)
+}
+
+/// The same as text.
+pub fn places_text(places: &[StepPlace]) -> String {
+    places.iter().map(StepPlace::to_string).collect()
 }
 
 /// Plans a script and holds its tables' options against what their connectors know. Nothing outside is opened.

@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod filesystem;
 pub mod formats;
 pub mod generators;
+pub mod machine;
 pub mod places;
 pub mod segments;
 pub mod storage;
@@ -28,5 +29,6 @@ pub fn registry() -> Registry {
     registry.add(Arc::new(generators::fraud::Fraud));
     registry.add(Arc::new(generators::nexmark::Nexmark));
     registry.set_places(Arc::new(places::LocalPlaces));
+    registry.set_machine(Arc::new(machine::LocalMachine::default()));
     registry
 }

@@ -7,6 +7,7 @@
 pub mod aggregate;
 mod ahead;
 pub mod canonical;
+pub mod costs;
 pub mod cpu;
 pub mod digest;
 pub mod exact;

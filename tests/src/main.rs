@@ -25,6 +25,7 @@ use serde_json::json;
 const WORKERS: usize = 2;
 
 struct Arguments {
+    cases: PathBuf,
     data: PathBuf,
     out: PathBuf,
     filter: String,
@@ -35,6 +36,8 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments, String> {
+    // Where this was built; elsewhere --cases tells.
+    let mut cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
     let (mut data, mut out, mut filter, mut full, mut limit_s, mut like) =
         (None, None, String::new(), false, 240, None);
     let mut words = std::env::args().skip(1);
@@ -43,6 +46,7 @@ fn arguments() -> Result<Arguments, String> {
         match word.as_str() {
             "--data" => data = Some(PathBuf::from(value()?)),
             "--out" => out = Some(PathBuf::from(value()?)),
+            "--cases" => cases = PathBuf::from(value()?),
             "--case" => filter = value()?,
             "--full" => full = true,
             "--like" => like = Some(PathBuf::from(value()?)),
@@ -55,6 +59,7 @@ fn arguments() -> Result<Arguments, String> {
         std::path::absolute(&path).map_err(|e| format!("{}: {e}", path.display()))
     };
     Ok(Arguments {
+        cases,
         data: absolute(data, "--data")?,
         out: absolute(out, "--out")?,
         filter,
@@ -86,8 +91,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-    let cases = match cases::find(&root, &arguments.filter) {
+    let root = &arguments.cases;
+    let cases = match cases::find(root, &arguments.filter) {
         Ok(cases) if !cases.is_empty() => cases,
         Ok(_) => {
             eprintln!("pelton-matrix: no case is called {}", arguments.filter);

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::*;
 use arrow::datatypes::{DataType, Int32Type, TimestampMillisecondType};
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
+use pelton_kernels::costs::DeviceProfile;
 use pelton_kernels::program::{AggregateCall, Cpu, Device, GroupState, Program, ProgramError};
 use pelton_kernels::select::{Comparable, Comparison, Members};
 use pelton_kernels::stage::{Among, Folded, PaneOf, PaneTable, Stage, Test};
 
 use super::Cuda;
-use super::api::{Api, Block, Pinned};
+use super::api::{Api, Block, Fault, Pinned};
 use super::plan::Plan;
 use super::table::Table;
 
@@ -340,6 +341,43 @@ fn same(what: &str, want: &Panes, got: &Panes) -> Result<(), String> {
     if want == got { Ok(()) } else { Err(format!("{what}: the device's answer is another than the processor's")) }
 }
 
+/// What a batch costs beside its rows, and what the bus brings. Rows are charged for packing, which no copy tells: about what it
+/// took on the machines that were looked at, to be corrected by the first batches.
+pub(super) fn profile(api: &Arc<dyn Api>, now: &dyn Fn() -> Duration) -> Result<DeviceProfile, String> {
+    const SMALL: u64 = 1 << 12;
+    const LARGE: u64 = 1 << 24;
+    const PACKING_NS: f64 = 4.0;
+    const MERGING_NS: f64 = 400.0;
+    let (failed, unfit) = (|fault: Fault| fault.0, |unfit: crate::Unfit| unfit.to_string());
+    let block = Block::new(api, LARGE).map_err(unfit)?;
+    let pinned = Pinned::new(api, LARGE as usize).map_err(unfit)?;
+    let least_us = |work: &dyn Fn() -> Result<(), Fault>| -> Result<f64, Fault> {
+        let mut least = f64::MAX;
+        for _ in 0..4 {
+            let start = now();
+            work()?;
+            api.wait(api.mark()?)?;
+            least = least.min(now().saturating_sub(start).as_secs_f64() * 1e6);
+        }
+        Ok(least)
+    };
+    let cleared = least_us(&|| api.zero(block.at, 16)).map_err(failed)?;
+    let copied = |bytes: u64| least_us(&|| api.copy_in(pinned.as_ptr(), bytes, block.at)).map_err(failed);
+    let (few, many) = (copied(SMALL)?, copied(LARGE)?);
+    let read = |bytes: u64| least_us(&|| api.copy_out(block.at, bytes, pinned.as_ptr())).map_err(failed);
+    let (few_read, many_read) = (read(SMALL)?, read(LARGE)?);
+    let gb_s = |few: f64, many: f64| (LARGE - SMALL) as f64 / (many - few).max(1.0) / 1e3;
+    Ok(DeviceProfile {
+        launch_us: cleared,
+        copy_t0_us: few,
+        copy_gb_s: gb_s(few, many),
+        row_ns: PACKING_NS,
+        read_t0_us: few_read,
+        read_gb_s: gb_s(few_read, many_read),
+        merge_ns: MERGING_NS,
+    })
+}
+
 struct Run<'a> {
     device: &'a Cuda,
     full: bool,
@@ -382,11 +420,11 @@ impl Run<'_> {
     fn copies(&mut self) -> Result<(), String> {
         let api: &Arc<dyn Api> = &self.device.api;
         let bytes: u64 = if self.full { 1 << 30 } else { 1 << 16 };
-        let failed = |fault: super::api::Fault| fault.0;
+        let failed = |fault: Fault| fault.0;
         let unfit = |unfit: crate::Unfit| unfit.to_string();
         let (from, to) = (Block::new(api, bytes).map_err(unfit)?, Block::new(api, bytes).map_err(unfit)?);
         let host = Pinned::new(api, bytes as usize).map_err(unfit)?;
-        let timed = |work: &dyn Fn() -> Result<(), super::api::Fault>| -> Result<f64, super::api::Fault> {
+        let timed = |work: &dyn Fn() -> Result<(), Fault>| -> Result<f64, Fault> {
             let mut best = f64::MAX;
             for _ in 0..5 {
                 let start = Instant::now();

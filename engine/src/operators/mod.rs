@@ -30,7 +30,7 @@ mod window_aggregate;
 
 pub use enrich::{Enrich, JoinKind, LookupTable};
 pub use expand::WindowExpand;
-pub use on_device::Before;
+pub use on_device::{Before, Chooser, Runs};
 pub use select::SelectStep;
 pub use session::{SessionAggregate, Sessions};
 pub use sort::Sort;

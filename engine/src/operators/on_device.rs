@@ -5,6 +5,7 @@
 //! batches as they come from the source. Whatever it refuses goes the processor's way, and both halves of a pane merge exactly.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, TimeUnit};
@@ -15,6 +16,7 @@ use pelton_kernels::stage::{Folded, PaneOf, PaneTable, Stage, Test};
 use super::Assign;
 use crate::batch::MARK_MAX;
 use crate::expr::Select;
+use crate::placement::{Batch, Choice, Machine, StagePlacement};
 
 /// What stands right before a stage and is done with it.
 #[derive(Clone)]
@@ -29,6 +31,41 @@ pub struct Before {
     pub places: Vec<usize>,
 }
 
+/// Who takes a batch, where the processor and a device both could.
+pub struct Chooser {
+    /// Knows what they cost.
+    pub placement: StagePlacement,
+    /// What a row brings over the bus, about.
+    pub row_bytes: usize,
+    /// Has the clock.
+    pub machine: Arc<dyn Machine>,
+}
+
+/// Where and how a stage runs.
+pub struct Runs {
+    /// Who runs it.
+    pub device: Arc<dyn Device>,
+    /// Asked for each batch; without, the device takes what it can.
+    pub chooser: Option<Chooser>,
+    /// What is done with a batch first.
+    pub before: Option<Before>,
+}
+
+/// A batch that the processor folds: who wants to know how long that took.
+pub(super) struct Timed<'a> {
+    chooser: Option<(&'a Chooser, Duration)>,
+    rows: usize,
+}
+
+impl Timed<'_> {
+    pub(super) fn done(self) {
+        if let Some((chooser, start)) = self.chooser {
+            let took = chooser.machine.now().saturating_sub(start);
+            chooser.placement.observe(Choice::Cpu, self.rows, self.rows * chooser.row_bytes, took);
+        }
+    }
+}
+
 /// A stage's table.
 pub(super) struct OnDevice {
     device: Arc<dyn Device>,
@@ -36,6 +73,7 @@ pub(super) struct OnDevice {
     program: Arc<Program>,
     assign: Assign,
     tests: Vec<Test>,
+    chooser: Option<Chooser>,
     /// Made when the first batch tells the unit of its times; `None` where these windows have no table.
     table: OnceLock<Option<Opened>>,
 }
@@ -59,6 +97,7 @@ impl OnDevice {
         program: &Arc<Program>,
         assign: &Assign,
         before: Option<&Before>,
+        chooser: Option<Chooser>,
     ) -> Self {
         let place = |column: usize| before.map_or(column, |before| before.places[column]);
         let mut moved = program.as_ref().clone();
@@ -77,6 +116,7 @@ impl OnDevice {
             program: Arc::new(moved),
             assign,
             tests: before.map_or_else(Vec::new, |before| before.tests.clone()),
+            chooser,
             table: OnceLock::new(),
         }
     }
@@ -113,7 +153,12 @@ impl OnDevice {
         Some(Opened { table: Mutex::new(table), unit, add, width: panes.map_or(1, |panes| panes.width) })
     }
 
-    /// Folds rows of which none is late. `kept` is given what had to leave the table for them. False if the device did not take
+    /// Begins a batch that the processor folds.
+    pub(super) fn by_processor(&self, rows: usize) -> Timed<'_> {
+        Timed { chooser: self.chooser.as_ref().map(|chooser| (chooser, chooser.machine.now())), rows }
+    }
+
+    /// Folds rows of which none is late, if the device is to. `kept` is given what had to leave the table for them. False if the device did not take
     /// them.
     pub(super) fn fold(
         &self,
@@ -122,15 +167,19 @@ impl OnDevice {
         kept: impl FnOnce(Taken) -> Result<(), ProgramError>,
     ) -> Result<bool, ProgramError> {
         let Some(opened) = self.open(columns) else { return Ok(false) };
-        let mut table = opened.lock();
-        match table.fold(columns, rows)? {
-            Folded::Done => Ok(true),
-            Folded::Refused(_) => Ok(false),
-            Folded::Full => {
-                kept(opened.in_us(table.take(i64::MAX)?))?;
-                Ok(table.fold(columns, rows)? == Folded::Done)
-            }
+        let Some(Chooser { placement, row_bytes, machine }) = &self.chooser else {
+            return opened.fold(columns, rows, kept);
+        };
+        let bytes = rows.len() * row_bytes;
+        if placement.choose(Batch::new(rows.len(), bytes)) == Choice::Cpu {
+            return Ok(false);
         }
+        let start = machine.now();
+        let folded = opened.fold(columns, rows, kept)?;
+        if folded {
+            placement.observe(Choice::Device, rows.len(), bytes, machine.now().saturating_sub(start));
+        }
+        Ok(folded)
     }
 
     /// Whether a pane is there that is `due`, which it is if those before it are.
@@ -174,6 +223,23 @@ impl OnDevice {
 impl Opened {
     fn lock(&self) -> std::sync::MutexGuard<'_, Box<dyn PaneTable>> {
         self.table.lock().expect("no panic holds this lock")
+    }
+
+    fn fold(
+        &self,
+        columns: &[ArrayRef],
+        rows: Rows<'_>,
+        kept: impl FnOnce(Taken) -> Result<(), ProgramError>,
+    ) -> Result<bool, ProgramError> {
+        let mut table = self.lock();
+        match table.fold(columns, rows)? {
+            Folded::Done => Ok(true),
+            Folded::Refused(_) => Ok(false),
+            Folded::Full => {
+                kept(self.in_us(table.take(i64::MAX)?))?;
+                Ok(table.fold(columns, rows)? == Folded::Done)
+            }
+        }
     }
 
     fn us(&self, pane: i64) -> i64 {

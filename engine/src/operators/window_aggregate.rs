@@ -27,7 +27,7 @@ use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, Progra
 use pelton_kernels::shared::SharedState;
 
 use super::merger::{Held, Merger};
-use super::on_device::{Before, OnDevice};
+use super::on_device::{Before, OnDevice, Runs, Timed};
 use super::{Emit, Operator, closed_rows, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
 use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
 use crate::connector::LetterKind;
@@ -263,30 +263,15 @@ impl View {
 
 impl WindowAggregate {
     /// A step for `slots` workers, which does what stands before it too.
-    pub fn new(
-        program: Arc<Program>,
-        device: Arc<dyn Device>,
-        tick: i64,
-        ordered: bool,
-        view: View,
-        slots: usize,
-        before: Option<Before>,
-    ) -> Self {
-        WindowAggregate(Arc::new(Folding::new(program, device, tick, ordered, vec![view], slots, before)))
+    pub fn new(program: Arc<Program>, runs: Runs, tick: i64, ordered: bool, view: View, slots: usize) -> Self {
+        WindowAggregate(Arc::new(Folding::new(program, runs, tick, ordered, vec![view], slots)))
     }
 }
 
 impl FoldPanes {
     /// A step for `slots` workers that folds rows for the windows of all views, which have panes in common.
-    pub fn new(
-        program: Arc<Program>,
-        device: Arc<dyn Device>,
-        tick: i64,
-        ordered: bool,
-        views: Vec<View>,
-        slots: usize,
-    ) -> Self {
-        FoldPanes(Arc::new(Folding::new(program, device, tick, ordered, views, slots, None)))
+    pub fn new(program: Arc<Program>, runs: Runs, tick: i64, ordered: bool, views: Vec<View>, slots: usize) -> Self {
+        FoldPanes(Arc::new(Folding::new(program, runs, tick, ordered, views, slots)))
     }
 
     /// The step behind it that makes the windows of a view.
@@ -296,15 +281,7 @@ impl FoldPanes {
 }
 
 impl Folding {
-    fn new(
-        program: Arc<Program>,
-        device: Arc<dyn Device>,
-        tick: i64,
-        ordered: bool,
-        views: Vec<View>,
-        slots: usize,
-        before: Option<Before>,
-    ) -> Self {
+    fn new(program: Arc<Program>, runs: Runs, tick: i64, ordered: bool, views: Vec<View>, slots: usize) -> Self {
         let closing = |(index, view): (usize, &View)| Closing {
             merger: Merger::new(view.panes(), &program, index),
             sides: BTreeMap::new(),
@@ -321,8 +298,9 @@ impl Folding {
             shared: Mutex::new(Shared { held: Held::new(views.len()), views: closing }),
         };
         let program = if slides { Arc::new(with_row_count(&program)) } else { program };
+        let Runs { device, chooser, before } = runs;
         let tables = device.keeps_panes(&program) && !ordered;
-        let on_device = tables.then(|| OnDevice::new(&device, &program, &views[0].assign, before.as_ref()));
+        let on_device = tables.then(|| OnDevice::new(&device, &program, &views[0].assign, before.as_ref(), chooser));
         Folding { program, device, on_device, before, tick, ordered, views, slides, state }
     }
 
@@ -626,6 +604,13 @@ impl Folding {
         if self.push_to_device(slot, &batch)? {
             return Ok(());
         }
+        let timed = self.on_device.as_ref().map(|table| table.by_processor(batch.rows()));
+        let pushed = self.push_to_processor(slot, batch, out);
+        timed.into_iter().for_each(Timed::done);
+        pushed
+    }
+
+    fn push_to_processor(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
         let batch = match &self.before {
             None => batch,
             Some(before) => {

@@ -7,6 +7,7 @@
 mod aggregate;
 mod join;
 mod placement;
+mod places;
 mod relation;
 mod share;
 mod sink;
@@ -37,6 +38,8 @@ use crate::sql::{ColumnKind, Job, PeltonTable, Script, TableDef, Target, WindowT
 use crate::window::WindowSpec;
 use crate::zone::Zone;
 
+pub use self::places::{Place as StepPlace, places};
+
 /// A stretch of event time, µs: results are kept whose window ends in `(from, to]`; rows of queries without windows whose
 /// event time is in `[from, to)`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +58,19 @@ pub fn plan(script: &Script, registry: &Registry, slots: usize, range: TimeRange
 
 /// Plans these jobs into one graph.
 pub fn plan_jobs(jobs: &[&Job], script: &Script, registry: &Registry, slots: usize, range: TimeRange) -> Result<Graph> {
+    let planner = planned(jobs, script, registry, slots, range)?;
+    planner.placement.check()?;
+    planner.finish()
+}
+
+/// The steps of these jobs, not wired yet.
+fn planned<'a>(
+    jobs: &[&Job],
+    script: &'a Script,
+    registry: &'a Registry,
+    slots: usize,
+    range: TimeRange,
+) -> Result<Planner<'a>> {
     let mut planner = Planner::new(script, registry, slots)?;
     planner.range = range;
     for job in jobs {
@@ -75,8 +91,7 @@ pub fn plan_jobs(jobs: &[&Job], script: &Script, registry: &Registry, slots: usi
         };
         planner.sink(relation, Some(job.target.clone()), name)?;
     }
-    planner.placement.check()?;
-    planner.finish()
+    Ok(planner)
 }
 
 struct Planner<'a> {

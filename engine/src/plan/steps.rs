@@ -13,13 +13,15 @@ use datafusion_physical_expr_common::physical_expr::is_volatile;
 use pelton_kernels::program::{AggregateCall, Device, Program};
 
 use super::Planner;
+use super::placement::Placement;
 use super::share::{Family, Member, as_column, families};
+use crate::connector::Registry;
 use crate::error::Result;
 use crate::expr::{Compiled, Select};
 use crate::graph::{Graph, Input, SinkNode};
 use crate::operators::{
-    Assign, Before, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, SelectStep, SessionAggregate, Sessions,
-    Sort, View, WindowAggregate, WindowExpand,
+    Assign, Before, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, Runs, SelectStep, SessionAggregate,
+    Sessions, Sort, View, WindowAggregate, WindowExpand,
 };
 
 /// What a step does.
@@ -164,13 +166,14 @@ impl Planner<'_> {
 
     /// The graph of all that was planned.
     pub(super) fn finish(self) -> Result<Graph> {
-        let Planner { graph, steps, sinks, slots, placement, .. } = self;
+        let Planner { graph, steps, sinks, slots, placement, registry, .. } = self;
         let families = families(&steps)?;
         let mut used = used(&steps, &sinks, &families);
         let device = placement.device();
         let mut before = filtered_there(&steps, &sinks, &used, device.as_ref());
         before.iter().flatten().for_each(|(filter, _)| used[*filter] = false);
-        let mut wiring = Wiring { graph, slots, device, made: vec![], stages: vec![vec![]; families.len()] };
+        let (made, stages) = (vec![], vec![vec![]; families.len()]);
+        let mut wiring = Wiring { graph, slots, placement, registry, made, stages };
         for (at, (Planned { step, inputs }, used)) in steps.into_iter().zip(used).enumerate() {
             let shared = families.iter().enumerate().find_map(|(f, family)| Some((f, family, family.member(at)?)));
             let made = match (shared, used) {
@@ -246,17 +249,24 @@ fn wired(inputs: &[Input], made: &[Input]) -> Vec<Input> {
 }
 
 /// A graph in the making.
-struct Wiring {
+struct Wiring<'a> {
     graph: Graph,
     slots: usize,
-    device: Arc<dyn Device>,
+    placement: Placement,
+    registry: &'a Registry,
     /// Where the rows of each planned step come from.
     made: Vec<Input>,
     /// Where the rows of the families' windows come from, once they are there.
     stages: Vec<Vec<Input>>,
 }
 
-impl Wiring {
+impl Wiring<'_> {
+    /// Where and how a stage runs.
+    fn runs(&self, program: &Program, text: &str, before: Option<Before>) -> Runs {
+        let chooser = self.placement.chooser(self.registry, text, program);
+        Runs { device: self.placement.device(), chooser, before }
+    }
+
     fn step(&mut self, step: Step, inputs: &[Input], before: Option<Before>) -> Result<Input> {
         let inputs = wired(inputs, &self.made);
         let operator: Box<dyn Operator> = match step {
@@ -276,7 +286,8 @@ impl Wiring {
             let reads = reads_of(&stage.columns, &stage.fields);
             inputs = vec![self.graph.add(Box::new(SelectStep(reads)), inputs)];
         }
-        Ok(self.graph.add(stage.operator(self.device.clone(), self.slots, before)?, inputs))
+        let runs = self.runs(&stage.program, &stage.text, before);
+        Ok(self.graph.add(stage.operator(runs, self.slots)?, inputs))
     }
 
     /// A query's columns of a stage that several share.
@@ -297,11 +308,12 @@ impl Wiring {
         let Family { program, tick, ordered, views, .. } = family;
         let program = Arc::new(program.clone());
         if let [view] = views.as_slice() {
-            let device = self.device.clone();
-            let stage = WindowAggregate::new(program, device, *tick, *ordered, view.clone(), self.slots, None);
+            let runs = self.runs(&program, &view.text, None);
+            let stage = WindowAggregate::new(program, runs, *tick, *ordered, view.clone(), self.slots);
             return vec![self.graph.add(Box::new(stage), inputs)];
         }
-        let fold = FoldPanes::new(program, self.device.clone(), *tick, *ordered, views.clone(), self.slots);
+        let runs = self.runs(&program, "windows of several kinds", None);
+        let fold = FoldPanes::new(program, runs, *tick, *ordered, views.clone(), self.slots);
         let windows: Vec<MergeWindows> = (0..views.len()).map(|view| fold.windows(view)).collect();
         let fold = self.graph.add(Box::new(fold), inputs);
         windows.into_iter().map(|windows| self.graph.add(Box::new(windows), vec![fold])).collect()
@@ -309,7 +321,7 @@ impl Wiring {
 }
 
 impl Stage {
-    fn operator(&self, device: Arc<dyn Device>, slots: usize, before: Option<Before>) -> Result<Box<dyn Operator>> {
+    fn operator(&self, runs: Runs, slots: usize) -> Result<Box<dyn Operator>> {
         let program = Arc::new(self.program.clone());
         let (group, schema, text) = (self.group.clone(), self.schema.clone(), self.text.clone());
         Ok(match &self.rows {
@@ -325,7 +337,7 @@ impl Stage {
             )?),
             RowWindows::Assigned(assign) => {
                 let view = View { assign: assign.clone(), group, schema, text };
-                Box::new(WindowAggregate::new(program, device, self.tick, self.ordered, view, slots, before))
+                Box::new(WindowAggregate::new(program, runs, self.tick, self.ordered, view, slots))
             }
         })
     }

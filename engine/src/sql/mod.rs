@@ -87,6 +87,8 @@ pub struct Job {
     pub text: String,
     /// True after `EXPLAIN`: show, do not run.
     pub explain: bool,
+    /// True after `EXPLAIN PLACEMENT`: show where its steps run.
+    pub placement: bool,
     /// True if a volatile function is in the plan.
     pub volatile: bool,
     /// Number of the statement set it came in, counting from 1; 0 outside of one.

@@ -106,6 +106,7 @@ impl Session {
                 }
                 let mut job = self.insert(tokens, source).map_err(|e| e.at(span))?;
                 job.explain = statement.explain;
+                job.placement = statement.placement;
                 job.set = self.sets;
                 jobs.push(job);
             }
@@ -128,6 +129,7 @@ impl Session {
                         Error::user(format!("{first} is not supported yet")).hint("EXPLAIN shows the plan of a query")
                     );
                 }
+                let is_placement = tokens.get(skip).is_some_and(|t| is_word(t, "PLACEMENT"));
                 while tokens.get(skip).is_some_and(|t| {
                     ["PLAN", "FOR", "PLACEMENT", "ESTIMATED_COST", "JSON_EXECUTION_PLAN"].iter().any(|w| is_word(t, w))
                         || t.token == Token::Comma
@@ -141,6 +143,7 @@ impl Session {
                     None => return Err(Error::user("EXPLAIN needs a query")),
                 };
                 job.explain = true;
+                job.placement = is_placement;
                 outcomes.push(Outcome::Jobs(vec![job]));
             }
             "CREATE" => self.create(tokens, source, outcomes)?,
@@ -446,6 +449,7 @@ impl Session {
             span,
             text,
             explain: false,
+            placement: false,
             volatile: is_volatile,
             set: 0,
             joins,

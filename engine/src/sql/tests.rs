@@ -722,5 +722,11 @@ fn explain_of_a_statement_set() {
         script("EXPLAIN STATEMENT SET BEGIN INSERT INTO side SELECT 1, 'a'; INSERT INTO side SELECT 2, 'b'; END;")
             .unwrap()
             .jobs;
-    assert!(jobs.len() == 2 && jobs.iter().all(|j| j.explain && j.set == 1));
+    assert!(jobs.len() == 2 && jobs.iter().all(|j| j.explain && !j.placement && j.set == 1));
+    let jobs = script(
+        "EXPLAIN PLACEMENT STATEMENT SET BEGIN INSERT INTO side SELECT 1, 'a'; END; EXPLAIN PLACEMENT SELECT 1;",
+    )
+    .unwrap()
+    .jobs;
+    assert!(jobs.len() == 2 && jobs.iter().all(|j| j.explain && j.placement), "{jobs:?}");
 }

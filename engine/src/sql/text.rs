@@ -60,6 +60,8 @@ pub struct RawStatement {
     pub members: Option<Vec<Vec<TokenWithSpan>>>,
     /// True for `EXPLAIN STATEMENT SET …`.
     pub explain: bool,
+    /// True for `EXPLAIN PLACEMENT STATEMENT SET …`.
+    pub placement: bool,
     /// All of it.
     pub span: Span,
 }
@@ -213,7 +215,9 @@ pub fn split(tokens: Vec<TokenWithSpan>) -> Result<Vec<RawStatement>> {
             continue;
         }
         let explain = starts_with(&piece, &["EXPLAIN"]);
-        let rest = &piece[explain as usize..];
+        let placement = starts_with(&piece, &["EXPLAIN", "PLACEMENT"]);
+        let before = explain as usize + placement as usize;
+        let rest = &piece[before..];
         let header = if starts_with(rest, &["EXECUTE", "STATEMENT", "SET", "BEGIN"]) {
             4
         } else if starts_with(rest, &["STATEMENT", "SET", "BEGIN"]) || starts_with(rest, &["BEGIN", "STATEMENT", "SET"])
@@ -225,12 +229,13 @@ pub fn split(tokens: Vec<TokenWithSpan>) -> Result<Vec<RawStatement>> {
                 tokens: piece,
                 members: None,
                 explain: false,
+                placement: false,
             });
             continue;
         };
-        let start = span_of_tokens(&piece[..header + explain as usize]);
+        let start = span_of_tokens(&piece[..header + before]);
         let mut members = vec![];
-        let first = piece.split_off(header + explain as usize);
+        let first = piece.split_off(header + before);
         if !first.is_empty() {
             members.push(first);
         }
@@ -252,7 +257,8 @@ pub fn split(tokens: Vec<TokenWithSpan>) -> Result<Vec<RawStatement>> {
         if members.is_empty() {
             return Err(Error::user("this statement set is empty").at(span_to(start, end)));
         }
-        statements.push(RawStatement { tokens: vec![], members: Some(members), explain, span: span_to(start, end) });
+        let span = span_to(start, end);
+        statements.push(RawStatement { tokens: vec![], members: Some(members), explain, placement, span });
     }
     Ok(statements)
 }
