@@ -21,8 +21,10 @@ use pelton_tests::cases::{self, Case};
 use pelton_tests::cells::{self, Cell, Device, Mode};
 use serde_json::json;
 
-/// Cases that run at a time. Two cores, and half of the cells have two threads of their own.
-const WORKERS: usize = 2;
+/// Cases that run at a time: one a core, though half of the cells have two threads of their own.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get())
+}
 
 struct Arguments {
     cases: PathBuf,
@@ -165,7 +167,7 @@ fn run_all(cases: &[Case], cells: &[Cell], arguments: &Arguments) -> Vec<Verdict
     std::panic::set_hook(Box::new(|_| ()));
     let next = AtomicUsize::new(0);
     let done = AtomicBool::new(false);
-    let doing: Vec<Doing> = (0..WORKERS).map(|_| Mutex::new(None)).collect();
+    let doing: Vec<Doing> = (0..workers()).map(|_| Mutex::new(None)).collect();
     let verdicts: Vec<Mutex<Option<Verdict>>> = cases.iter().map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
         let workers: Vec<_> = doing
