@@ -28,8 +28,8 @@ struct Batch {
     Column columns[COLUMNS];
 };
 
-__device__ __forceinline__ bool bit_of(const u8* batch, u64 at, u32 row) {
-    return ((const u32*)(batch + at))[row >> 5] >> (row & 31) & 1;
+__device__ __forceinline__ bool bit_of(const u32* bits, u32 at) {
+    return __ldg(&bits[at >> 5]) >> (at & 31) & 1;
 }
 
 // The order of doubles as that of integers: NaN above all, and with `same_zeros` both zeros alike.

@@ -6,32 +6,42 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
 fold(const u8* __restrict__ batch, u32* table, u64 mask, u32* groups, u64 limit, u32* status, u32* noted,
      const u32* __restrict__ list, u64 listed, u64 slots) {
     SHARED_MEMORY(local);
-    const Batch* header = (const Batch*)batch;
+    const In in = opened(batch);
     for (u32 word = threadIdx.x; word < slots * BUCKET_WORDS; word += blockDim.x) local[word] = 0;
     __syncthreads();
-    const u32 rows = list ? (u32)listed : header->rows;
+    const u32 rows = list ? (u32)listed : ((const Batch*)batch)->rows;
+    const u32 stride = gridDim.x * blockDim.x;
     u32 held = 0, missed = 0;
-    for (u32 i = blockIdx.x * blockDim.x + threadIdx.x; i < rows; i += gridDim.x * blockDim.x) {
-        const u32 row = list ? list[i] : i;
-        if (!passes(batch, header, row)) continue;
-        u32 key[KEY_WORDS];
-        key_of(batch, header, row, key);
-        const u32 hash = hash_of(key);
-        if (slots) {
-            // Other bits than those that find the place in the large table.
-            u32* bucket = find(local, slots - 1, key, hash >> 7 | hash << 25, PROBES, 0, 0);
-            if (bucket) {
-                fold_row<u32>(bucket + STATE_AT, batch, header, row);
-                held++;
-                continue;
-            }
-            missed++;
+    // Some rows at a time, so that many loads are on their way: first all tests, then what passes.
+    for (u32 first = blockIdx.x * blockDim.x + threadIdx.x; first < rows; first += AT_A_TIME * stride) {
+        u32 passed = 0;
+#pragma unroll
+        for (int i = 0; i < AT_A_TIME; i++) {
+            const u32 at = first + i * stride;
+            if (at < rows && passes(in, list ? list[at] : at)) passed |= 1u << i;
         }
-        u32* bucket = find(table, mask, key, hash, 0xffffffffu, groups, (u32)limit);
-        if (bucket) {
-            fold_row<u64>(bucket + STATE_AT, batch, header, row);
-        } else {
-            noted[atomicAdd(&status[NOTED], 1u)] = row;
+        for (int i = 0; i < AT_A_TIME; i++) {
+            if (!(passed >> i & 1)) continue;
+            const u32 row = list ? list[first + i * stride] : first + i * stride;
+            u32 key[KEY_WORDS];
+            key_of(in, row, key);
+            const u32 hash = hash_of(key);
+            if (slots) {
+                // Other bits than those that find the place in the large table.
+                u32* bucket = find(local, slots - 1, key, hash >> 7 | hash << 25, PROBES, 0, 0);
+                if (bucket) {
+                    fold_row<u32>(bucket + STATE_AT, in, row);
+                    held++;
+                    continue;
+                }
+                missed++;
+            }
+            u32* bucket = find(table, mask, key, hash, 0xffffffffu, groups, (u32)limit);
+            if (bucket) {
+                fold_row<u64>(bucket + STATE_AT, in, row);
+            } else {
+                noted[atomicAdd(&status[NOTED], 1u)] = row;
+            }
         }
     }
     __syncthreads();

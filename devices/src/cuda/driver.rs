@@ -114,6 +114,8 @@ struct Driver {
     shared_max: u32,
     architecture: String,
     texts: Arc<Texts>,
+    /// Events that nobody uses. Making one takes longer than a small batch on some machines.
+    events: Mutex<Vec<u64>>,
 }
 
 /// Texts and what became of them.
@@ -159,6 +161,7 @@ impl Driver {
                 shared_max: shared / 2 - 1024,
                 architecture: format!("sm_{}{}", described.capability.0, described.capability.1),
                 texts: Arc::default(),
+                events: Mutex::default(),
             })
         }
     }
@@ -168,15 +171,29 @@ impl Driver {
         unsafe { result::ctx::set_current(self.context) }.map_err(fault)
     }
 
+    /// An event that nobody uses.
+    fn event(&self) -> Result<sys::CUevent, Fault> {
+        match self.events.lock().expect("no panic holds this lock").pop() {
+            Some(event) => Ok(event as sys::CUevent),
+            None => event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(fault),
+        }
+    }
+
+    fn give_back(&self, event: sys::CUevent) {
+        self.events.lock().expect("no panic holds this lock").push(event as u64);
+    }
+
     /// A mark in one lane that the other waits for.
     fn join(&self, behind: sys::CUstream, waits: sys::CUstream) -> Result<(), Fault> {
-        // SAFETY: streams live as long as the process; an event may be destroyed once the wait for it is ordered.
-        unsafe {
-            let mark = event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(fault)?;
-            let joined = event::record(mark, behind)
-                .and_then(|()| stream::wait_event(waits, mark, sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT));
-            event::destroy(mark).and(joined).map_err(fault)
-        }
+        let mark = self.event()?;
+        // SAFETY: streams live as long as the process. An event may be recorded anew once the wait for it is ordered: the wait is
+        // for what was recorded then.
+        let joined = unsafe {
+            event::record(mark, behind)
+                .and_then(|()| stream::wait_event(waits, mark, sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT))
+        };
+        self.give_back(mark);
+        joined.map_err(fault)
     }
 }
 
@@ -336,21 +353,18 @@ impl Api for Driver {
 
     fn mark(&self) -> Result<u64, Fault> {
         self.enter()?;
+        let mark = self.event()?;
         // SAFETY: the stream lives as long as the process.
-        unsafe {
-            let mark = event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(fault)?;
-            event::record(mark, self.work).map_err(fault)?;
-            Ok(mark as u64)
-        }
+        unsafe { event::record(mark, self.work) }.map_err(fault)?;
+        Ok(mark as u64)
     }
 
     fn wait(&self, mark: u64) -> Result<(), Fault> {
         self.enter()?;
         let mark = mark as sys::CUevent;
-        // SAFETY: it came from `mark` and is destroyed here alone.
-        unsafe {
-            let reached = event::synchronize(mark);
-            event::destroy(mark).and(reached).map_err(fault)
-        }
+        // SAFETY: it came from `mark`, and nobody else has it.
+        let reached = unsafe { event::synchronize(mark) };
+        self.give_back(mark);
+        reached.map_err(fault)
     }
 }

@@ -31,6 +31,8 @@ template <class T> T atomicMax(T* at, VALUE) {
     return old;
 }
 
+template <class T> T __ldg(const T* at) { return *at; }
+
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)((unsigned __int128)a * b >> 64);
 }

@@ -1,5 +1,5 @@
-//! A driver that plays a GPU on the processor: CUDA texts are compiled by the C++ compiler behind a page that defines what
-//! CUDA has and C++ has not (`emulated.hpp`), blocks run one after the other, and the threads of a block side by side.
+//! A driver that plays a GPU on the processor, for tests: CUDA texts are compiled by the C++ compiler behind a page that defines
+//! what CUDA has and C++ has not (`emulated.hpp`), blocks run one after the other, and the threads of a block side by side.
 //!
 //! What it verifies: what a kernel computes, with real threads and atomics. What it does not: how a GPU orders memory, and
 //! anything of NVIDIA's compiler and driver; the GPU's own run does.
@@ -7,7 +7,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
@@ -24,7 +24,7 @@ const THREADS: u32 = 8;
 
 /// See the module.
 pub(super) struct Emulated {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
     texts: Mutex<HashMap<String, (Library, Module)>>,
     used: AtomicU64,
     /// Bytes that there are.
@@ -38,7 +38,7 @@ pub(super) struct Emulated {
 impl Emulated {
     pub(super) fn new(device_bytes: u64) -> Arc<Emulated> {
         Arc::new(Emulated {
-            folder: tempfile::tempdir().expect("a folder for texts"),
+            folder: folder(),
             texts: Mutex::default(),
             used: AtomicU64::new(0),
             device_bytes,
@@ -48,6 +48,7 @@ impl Emulated {
     }
 
     /// Bytes of the device that are in use.
+    #[cfg(test)]
     pub(super) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
@@ -57,7 +58,7 @@ impl Emulated {
     }
 
     fn build(&self, text: &str, number: usize) -> Result<(Library, Module), String> {
-        let path = |end: &str| self.folder.path().join(format!("{number}.{end}"));
+        let path = |end: &str| self.folder.join(format!("{number}.{end}"));
         std::fs::write(path("cpp"), format!("{SHIM}\n{text}\n")).map_err(|error| error.to_string())?;
         compile(&path("cpp"), &path("so"))?;
         // SAFETY: it has no initialisers.
@@ -69,6 +70,21 @@ impl Emulated {
             *place = *symbol.map_err(|error| error.to_string())? as usize as u64;
         }
         Ok((library, Module(kernels)))
+    }
+}
+
+/// A folder of our own for texts.
+fn folder() -> PathBuf {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("pelton-cuda-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for texts");
+    folder
+}
+
+impl Drop for Emulated {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -8,6 +8,7 @@
 mod api;
 mod cache;
 mod driver;
+mod emulated;
 mod measure;
 mod nvrtc;
 mod plan;
@@ -16,8 +17,6 @@ mod source;
 mod table;
 mod wire;
 
-#[cfg(test)]
-mod emulated;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +58,9 @@ pub struct Cuda {
     limits: Limits,
 }
 
+/// What a GPU that is played is called.
+const PLAYED: &str = "a GPU played on the processor";
+
 static OPEN: OnceLock<Result<Arc<Cuda>, String>> = OnceLock::new();
 
 impl Cuda {
@@ -73,6 +75,18 @@ impl Cuda {
     /// The GPU, if somebody has opened it.
     pub fn opened() -> Option<Arc<Cuda>> {
         OPEN.get().and_then(|open| open.clone().ok())
+    }
+
+    /// Has a GPU played on the processor, for tests of whatever uses one: from now on it is what [`Cuda::open`] gives. False if
+    /// somebody has asked for one before. Needs a C++ compiler, and is slow.
+    pub fn play() -> bool {
+        const BYTES: u64 = 1 << 32;
+        OPEN.set(Ok(Arc::new(Cuda::over(emulated::Emulated::new(BYTES), PLAYED.into(), BYTES)))).is_ok()
+    }
+
+    /// Whether it is played.
+    pub fn is_played(&self) -> bool {
+        self.model == PLAYED
     }
 
     fn over(api: Arc<dyn Api>, model: String, device_bytes: u64) -> Cuda {

@@ -15,6 +15,8 @@ use crate::layout::{Form, Kept};
 pub(crate) const THREADS: u32 = 256;
 /// Buckets of its own memory that a block looks at for a row.
 const PROBES: u32 = 4;
+/// Rows that a thread has on their way.
+pub(crate) const AT_A_TIME: u32 = 4;
 
 const BATCH: &str = include_str!("../../../shaders/cuda/batch.cu");
 const LIMBS: &str = include_str!("../../../shaders/cuda/limbs.cu");
@@ -60,7 +62,7 @@ pub(crate) fn text(plan: &Plan, wire: &Wire) -> String {
         .replace("[COLUMNS]", &format!("[{}]", plan.columns.len().max(1)));
     let table = TABLE.replace("// Merges a bucket into", &format!("{}\n// Merges a bucket into", merges(plan)));
     let constants = format!(
-        "#define THREADS {THREADS}\n#define PROBES {PROBES}\n#define KEY_WORDS {}\n#define STATE_WORDS {}\n#define PANE_WORD {}\n\
+        "#define THREADS {THREADS}\n#define PROBES {PROBES}\n#define AT_A_TIME {AT_A_TIME}\n#define KEY_WORDS {}\n#define STATE_WORDS {}\n#define PANE_WORD {}\n\
          #ifndef SHARED_MEMORY\n#define SHARED_MEMORY(name) extern __shared__ u64 shared_memory[]; u32* name = (u32*)shared_memory\n#endif\n",
         plan.key_words, plan.state_words, plan.pane_word
     );
@@ -83,15 +85,33 @@ fn has_holes(wire: &Wire, column: usize) -> bool {
 }
 
 fn present(column: usize) -> String {
-    format!("bit_of(batch, header->columns[{column}].present, row)")
+    format!("bit_of(in.present_{column}, row)")
 }
 
-/// What loads a value of each column; of 128 bits in two halves.
+/// What a thread knows of the batch, taken from its header once; and what loads a value of each column, of 128 bits in two
+/// halves.
 fn loads(plan: &Plan, wire: &Wire) -> String {
-    let mut text = String::new();
+    let (mut fields, mut opens, mut functions) = (String::new(), String::new(), String::new());
+    let mut field = |c_type: &str, name: &str, value: &str| {
+        writeln!(fields, "    {c_type} {name};").expect("a string");
+        writeln!(opens, "    in.{name} = {value};").expect("a string");
+    };
+    field("i32", "pane", "header->pane");
+    field("u32", "into", "header->into");
+    field("i64", "origin", "header->origin");
+    for place in 0..plan.tests.len() {
+        field("u64", &format!("constant_{place}"), &format!("header->constants[{place}]"));
+    }
     for (at, (column, width)) in plan.columns.iter().zip(&wire.columns).enumerate() {
-        let raw =
-            |c_type: &str, index: &str| format!("((const {c_type}*)(batch + header->columns[{at}].values))[{index}]");
+        let of = |name: &str| format!("header->columns[{at}].{name}");
+        if width.holes {
+            field("const u32*", &format!("present_{at}"), &format!("(const u32*)(batch + {})", of("present")));
+        }
+        let tests = || plan.stage.tests.iter().zip(&plan.tests).filter(|(_, column)| **column == at);
+        if tests().any(|(test, _)| matches!(test, Test::Among { .. })) {
+            field("const u32*", &format!("members_{at}"), &format!("(const u32*)(batch + {})", of("members")));
+            field("u32", &format!("known_{at}"), &of("known"));
+        }
         let c_type = match width.bytes {
             0 => continue,
             1 => "u8",
@@ -99,46 +119,59 @@ fn loads(plan: &Plan, wire: &Wire) -> String {
             4 => "u32",
             _ => "u64",
         };
-        let function = |name: &str, body: &str| {
-            format!(
-                "__device__ __forceinline__ u64 {name}_{at}(const u8* __restrict__ batch, const Batch* header, u32 row) \
-                 {{\n    return {body};\n}}\n"
+        field(
+            &format!("const {c_type}*"),
+            &format!("values_{at}"),
+            &format!("(const {c_type}*)(batch + {})", of("values")),
+        );
+        let mut function = |name: &str, body: &str| {
+            writeln!(
+                functions,
+                "__device__ __forceinline__ u64 {name}_{at}(const In& in, u32 row) {{\n    return {body};\n}}"
             )
+            .expect("a string");
         };
-        let value = raw(c_type, "row");
+        let value = format!("__ldg(&in.values_{at}[row])");
         match (column.form, width.bytes) {
             (_, 16) => {
-                text += &function("load", &raw("u64", "2 * (u64)row"));
-                text += &function("high", &raw("u64", "2 * (u64)row + 1"));
+                function("load", &format!("__ldg(&in.values_{at}[2 * (u64)row])"));
+                function("high", &format!("__ldg(&in.values_{at}[2 * (u64)row + 1])"));
             }
             (Form::Float { words: 2 }, 4) => {
-                text += &function("load", &format!("__double_as_longlong((double)__uint_as_float({value}))"));
+                field("i32", &format!("scale_{at}"), &of("scale"));
+                function("load", &format!("__double_as_longlong((double)__uint_as_float({value}))"));
             }
-            (Form::Float { .. }, _) => text += &function("load", &value),
+            (Form::Float { .. }, _) => {
+                field("i32", &format!("scale_{at}"), &of("scale"));
+                function("load", &value);
+            }
             (form, _) => {
-                text += &function("raw", &value);
-                text += &function("load", &format!("header->columns[{at}].base + {value}"));
+                field("u64", &format!("base_{at}"), &of("base"));
+                function("raw", &value);
+                function("load", &format!("in.base_{at} + {value}"));
                 if form.words() == 4 {
-                    text += &function("high", &format!("(u64)((i64)load_{at}(batch, header, row) >> 63)"));
+                    function("high", &format!("(u64)((i64)load_{at}(in, row) >> 63)"));
                 }
             }
         }
     }
-    text
+    format!(
+        "struct In {{\n{fields}}};\n\n__device__ __forceinline__ In opened(const u8* __restrict__ batch) {{\n    \
+         const Batch* __restrict__ header = (const Batch*)batch;\n    In in;\n{opens}    return in;\n}}\n\n{functions}"
+    )
 }
 
 fn load(column: usize) -> String {
-    format!("load_{column}(batch, header, row)")
+    format!("load_{column}(in, row)")
 }
 
-/// Whether a row counts.
+/// Whether a row counts. Every test is made, so that all its loads are on their way at once.
 fn passes(plan: &Plan, wire: &Wire) -> String {
-    let mut text = String::from(
-        "__device__ __forceinline__ bool passes(const u8* __restrict__ batch, const Batch* header, u32 row) {\n",
-    );
+    let mut text =
+        String::from("__device__ __forceinline__ bool passes(const In& in, u32 row) {\n    bool all = true;\n");
     for (place, (test, column)) in plan.stage.tests.iter().zip(&plan.tests).enumerate() {
         if has_holes(wire, *column) {
-            writeln!(text, "    if (!{}) return false;", present(*column)).expect("a string");
+            writeln!(text, "    all &= {};", present(*column)).expect("a string");
         }
         let value = load(*column);
         let compared = |left: &str, op: &Comparison, right: &str| {
@@ -153,28 +186,23 @@ fn passes(plan: &Plan, wire: &Wire) -> String {
             format!("{left} {op} {right}")
         };
         let truth = match test {
-            Test::Integer { op, .. } => {
-                compared(&format!("(i64){value}"), op, &format!("(i64)header->constants[{place}]"))
+            Test::Integer { op, .. } => compared(&format!("(i64){value}"), op, &format!("(i64)in.constant_{place}")),
+            Test::Double { op, .. } => {
+                compared(&format!("ordered_double(canonical_double({value}))"), op, &format!("in.constant_{place}"))
             }
-            Test::Double { op, .. } => compared(
-                &format!("ordered_double(canonical_double({value}))"),
-                op,
-                &format!("header->constants[{place}]"),
-            ),
-            Test::Among { .. } => format!(
-                "{value} < header->columns[{column}].known && bit_of(batch, header->columns[{column}].members, (u32){value})"
-            ),
+            // Where no value is known the bits are those of nobody, and are not looked at.
+            Test::Among { .. } => {
+                format!("({value} < in.known_{column} && bit_of(in.members_{column}, (u32){value}))")
+            }
         };
-        writeln!(text, "    if (!({truth})) return false;").expect("a string");
+        writeln!(text, "    all &= {truth};").expect("a string");
     }
-    text + "    return true;\n}\n"
+    text + "    return all;\n}\n"
 }
 
 /// The key of a row: one bit a NULL, then the parts, of which those of a NULL are zero, then the pane.
 fn key_of(plan: &Plan, wire: &Wire) -> String {
-    let mut text = String::from(
-        "__device__ __forceinline__ void key_of(const u8* __restrict__ batch, const Batch* header, u32 row, u32* key) {\n",
-    );
+    let mut text = String::from("__device__ __forceinline__ void key_of(const In& in, u32 row, u32* key) {\n");
     for word in 0..plan.key_words {
         writeln!(text, "    key[{word}] = 0;").expect("a string");
     }
@@ -186,7 +214,7 @@ fn key_of(plan: &Plan, wire: &Wire) -> String {
             lines.push(format!("key[{}] = (u32)(low >> 32);", word + 1));
         }
         if words > 2 {
-            lines.push(format!("const u64 high = high_{place}(batch, header, row);"));
+            lines.push(format!("const u64 high = high_{place}(in, row);"));
             lines.push(format!("key[{}] = (u32)high; key[{}] = (u32)(high >> 32);", word + 2, word + 3));
         }
         let lines = lines.join(" ");
@@ -201,12 +229,12 @@ fn key_of(plan: &Plan, wire: &Wire) -> String {
     if let (Some(time), Some(panes)) = (plan.time, plan.stage.panes) {
         let (pane, width) = (plan.pane_word, panes.width);
         let line = if wire.short_times {
-            let ticks = format!("(u32)raw_{time}(batch, header, row) + header->into");
-            format!("key[{pane}] = (u32)(header->pane + (i32)(({ticks}) / {width}u));")
+            let ticks = format!("(u32)raw_{time}(in, row) + in.into");
+            format!("key[{pane}] = (u32)(in.pane + (i32)(({ticks}) / {width}u));")
         } else {
             format!(
                 "const i64 ticks = (i64){} - ({}ll); i64 pane = ticks / {width}ll; if (ticks % {width}ll < 0) pane--; \
-                 key[{pane}] = (u32)(i32)(pane - header->origin);",
+                 key[{pane}] = (u32)(i32)(pane - in.origin);",
                 load(time),
                 panes.offset
             )
@@ -219,7 +247,7 @@ fn key_of(plan: &Plan, wire: &Wire) -> String {
 /// What a row does to the states of its group.
 fn folds(plan: &Plan, wire: &Wire) -> String {
     let mut text = String::from(
-        "template <class Limb>\n__device__ __forceinline__ void fold_row(u32* state, const u8* __restrict__ batch, const Batch* header, u32 row) {\n",
+        "template <class Limb>\n__device__ __forceinline__ void fold_row(u32* state, const In& in, u32 row) {\n",
     );
     for (state, at) in plan.layout.states.iter().zip(&plan.state_at) {
         let form = plan.layout.form(state);
@@ -230,7 +258,7 @@ fn folds(plan: &Plan, wire: &Wire) -> String {
         };
         let wide = wire.columns[column].bytes == 16;
         let value = load(column);
-        let high = format!("high_{column}(batch, header, row)");
+        let high = format!("high_{column}(in, row)");
         let action = match state.kept {
             Kept::Count => count,
             Kept::Sum { .. } | Kept::Moments { .. } => {
@@ -238,7 +266,7 @@ fn folds(plan: &Plan, wire: &Wire) -> String {
                 let call =
                     |name: &str, values: &str| format!("{name}<Limb, {sum}, {squares}>(state + {at}, {values});");
                 match form {
-                    Form::Float { .. } => call("add_double", &format!("{value}, header->columns[{column}].scale")),
+                    Form::Float { .. } => call("add_double", &format!("{value}, in.scale_{column}")),
                     _ if wide => call("add_wide", &format!("{value}, {high}")),
                     Form::Integer { signed: false, .. } => call("add_integer", &format!("{value}, false")),
                     _ => format!(

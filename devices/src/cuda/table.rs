@@ -15,7 +15,7 @@ use pelton_kernels::stage::{Folded, PaneTable};
 
 use super::api::{Api, Block, Compiled, Fault, Launch, Module, Pinned};
 use super::plan::{KEY_AT, Plan};
-use super::source::{self, Kernel, THREADS, Wire};
+use super::source::{self, AT_A_TIME, Kernel, THREADS, Wire};
 use super::wire::{Packed, narrowest};
 use super::{Limits, readback};
 use crate::Unfit;
@@ -143,7 +143,7 @@ impl Table {
     /// Blocks of a launch, and buckets that each keeps in its own memory.
     fn shape(&self, rows: u64) -> (u64, u64) {
         let threads = u64::from(THREADS);
-        let blocks = rows.div_ceil(4 * threads).clamp(1, 4 * u64::from(self.api.processors()));
+        let blocks = rows.div_ceil(u64::from(AT_A_TIME) * threads).clamp(1, 4 * u64::from(self.api.processors()));
         let fits = u64::from(self.api.shared_max()) / self.bucket_bytes();
         let most = LOCAL_MAX.min(fits).min(rows / blocks / ROWS_PER_BUCKET);
         if most < LOCAL_FIRST || self.resting > 0 {
@@ -284,6 +284,23 @@ impl Table {
         (blocks, local): (u64, u64),
     ) -> Result<u64, ProgramError> {
         let failed = |fault| self.failed(fault);
+        self.order(slot, module, (batch, noted), list, (blocks, local))?;
+        let (slot, groups) = (&self.slots[slot], self.groups.as_ref().expect("made"));
+        self.api.copy_out(slot.status.at, 16, slot.heard.as_ptr()).map_err(failed)?;
+        // `heard` is 64 bytes long.
+        self.api.copy_out(groups.at, 4, slot.heard.as_ptr().wrapping_add(16)).map_err(failed)?;
+        self.api.mark().map_err(failed)
+    }
+
+    /// Orders the fold alone.
+    fn order(
+        &self,
+        slot: usize,
+        module: Module,
+        (batch, noted): (u64, u64),
+        list: Option<(u64, u64)>,
+        (blocks, local): (u64, u64),
+    ) -> Result<(), ProgramError> {
         let slot = &self.slots[slot];
         let (buckets, groups) = (self.buckets.as_ref().expect("made"), self.groups.as_ref().expect("made"));
         let (list, listed) = list.unwrap_or_default();
@@ -292,11 +309,7 @@ impl Table {
         let shared = (local * self.bucket_bytes()) as u32;
         let kernel = module.kernel(Kernel::Fold);
         let launch = Launch { kernel, blocks: blocks as u32, threads: THREADS, shared, args: &args };
-        self.api.launch(launch).map_err(failed)?;
-        self.api.copy_out(slot.status.at, 16, slot.heard.as_ptr()).map_err(failed)?;
-        // SAFETY of the address: `heard` is 64 bytes long.
-        self.api.copy_out(groups.at, 4, slot.heard.as_ptr().wrapping_add(16)).map_err(failed)?;
-        self.api.mark().map_err(failed)
+        self.api.launch(launch).map_err(|fault| self.failed(fault))
     }
 
     /// Waits for the batch of a slot, and folds again what found no room.
@@ -310,8 +323,7 @@ impl Table {
         if u64::from(held) * 8 < u64::from(missed) {
             self.resting = REST;
         }
-        if missed > 0 && held > 0 {
-            // So many groups of a batch as there is room for twice.
+        if missed > held / 16 {
             self.local = (2 * self.local).min(LOCAL_MAX);
         }
         if noted == 0 {
@@ -451,10 +463,8 @@ impl Table {
         let slot = &self.slots[at];
         let places = (slot.batch.as_ref().expect("it was sent").at, slot.noted.as_ref().expect("it was sent").at);
         let start = std::time::Instant::now();
-        for _ in 0..times {
-            let mark = self.send(at, module, places, None, (blocks, local))?;
-            self.api.wait(mark).map_err(|fault| self.failed(fault))?;
-        }
+        (0..times).try_for_each(|_| self.order(at, module, places, None, (blocks, local)))?;
+        self.api.mark().and_then(|mark| self.api.wait(mark)).map_err(|fault| self.failed(fault))?;
         Ok((start.elapsed().as_secs_f64(), self.sent, self.groups_known))
     }
 

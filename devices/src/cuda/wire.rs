@@ -6,7 +6,7 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
 use arrow::buffer::Buffer;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type};
 use pelton_kernels::Rows;
 use pelton_kernels::group_table::GroupTable;
 use pelton_kernels::stage::Test;
@@ -344,6 +344,13 @@ fn ids_of(
     }
     let null = values.len();
     let nulls = keys.logical_nulls();
+    if let (Some(keys), None, Rows::All(n)) = (keys.as_primitive_opt::<Int32Type>(), &nulls, rows)
+        && null > 0
+    {
+        // What Pelton's own readers bring.
+        let ids = keys.values()[..n].iter().map(|key| of_values[*key as usize]).collect();
+        return Ok((ids, Some(of_values)));
+    }
     // Where there are no values, every key is NULL.
     let normal = if values.is_empty() { vec![] } else { dictionary.normalized_keys() };
     let id = |row: usize| match &nulls {

@@ -17,18 +17,24 @@ use super::Assign;
 use crate::batch::MARK_MAX;
 use crate::expr::Select;
 use crate::placement::{Batch, Choice, Machine, StagePlacement};
+use crate::predicate::Predicate;
 
 /// What stands right before a stage and is done with it.
 #[derive(Clone)]
 pub struct Before {
-    /// The filter, and the columns that it leaves.
-    pub filter: Select,
-    /// The columns that the stage reads, of those that are left.
-    pub reads: Select,
+    /// The filter, then what renames and drops columns, at last the columns that the stage reads.
+    pub selects: Vec<Select>,
     /// The filter as a device does it, over the columns that come in.
     pub tests: Vec<Test>,
     /// Where the columns that the stage reads are among those that come in.
     pub places: Vec<usize>,
+}
+
+impl Before {
+    /// What rows must satisfy, over the columns that come in.
+    pub(super) fn predicate(&self) -> Option<&Predicate> {
+        self.selects.first()?.predicate.as_ref()
+    }
 }
 
 /// Who takes a batch, where the processor and a device both could.

@@ -614,11 +614,14 @@ impl Folding {
         let batch = match &self.before {
             None => batch,
             Some(before) => {
-                let left = before.filter.run(&batch, &mut out.letters)?;
-                if left.rows() == 0 {
-                    return Ok(());
+                let mut batch = batch;
+                for select in &before.selects {
+                    batch = select.run(&batch, &mut out.letters)?;
+                    if batch.rows() == 0 {
+                        return Ok(());
+                    }
                 }
-                before.reads.run(&left, &mut out.letters)?
+                batch
             }
         };
         let routed = self.route(&batch);
@@ -813,7 +816,7 @@ impl Folding {
     }
 
     fn describe(&self) -> String {
-        let filter = self.before.iter().filter_map(|before| before.filter.predicate.as_ref());
+        let filter = self.before.iter().filter_map(Before::predicate);
         let filter: String = filter.map(|predicate| format!(" where {predicate}")).collect();
         format!("{}{filter} on={}", self.program, self.device.name())
     }
@@ -854,7 +857,7 @@ impl Operator for WindowAggregate {
     }
 
     fn predicate(&self) -> Option<&Compiled> {
-        self.0.before.as_ref()?.filter.predicate.as_ref().map(Predicate::whole)
+        self.0.before.as_ref()?.predicate().map(Predicate::whole)
     }
 
     fn memory_bytes(&self) -> usize {

@@ -66,7 +66,8 @@ impl Placement {
             "cpu" => Mode::Only(Choice::Cpu),
             _ => Mode::Only(Choice::Device),
         };
-        let offered = if mode == Mode::Auto { cuda(settings, false).ok() } else { None };
+        let offered =
+            if mode == Mode::Auto { cuda(settings, false).ok().filter(|cuda| !cuda.is_played()) } else { None };
         Ok(Placement { mode, named, offered, stops: vec![], at: None })
     }
 

@@ -171,7 +171,7 @@ impl Planner<'_> {
         let mut used = used(&steps, &sinks, &families);
         let device = placement.device();
         let mut before = filtered_there(&steps, &sinks, &used, device.as_ref());
-        before.iter().flatten().for_each(|(filter, _)| used[*filter] = false);
+        before.iter().flatten().flat_map(|(there, _)| there).for_each(|step| used[*step] = false);
         let (made, stages) = (vec![], vec![vec![]; families.len()]);
         let mut wiring = Wiring { graph, slots, placement, registry, made, stages };
         for (at, (Planned { step, inputs }, used)) in steps.into_iter().zip(used).enumerate() {
@@ -179,8 +179,8 @@ impl Planner<'_> {
             let made = match (shared, used) {
                 (Some((f, family, member)), _) => wiring.member(f, family, member),
                 (None, true) => wiring.step(step, &inputs, before[at].take().map(|(_, before)| before))?,
-                // Looked through by all that read it: nothing is wired to it.
-                (None, false) => inputs[0],
+                // Looked through by all that read it, or done by the one that does: that one is wired to what is before it.
+                (None, false) => wired(&inputs, &wiring.made)[0],
             };
             wiring.made.push(made);
         }
@@ -209,33 +209,48 @@ fn used(steps: &[Planned], sinks: &[SinkNode], families: &[Family]) -> Vec<bool>
     used
 }
 
-/// For each stage on a device with tables whose filter it does itself: the step of the filter, which nobody else reads.
+/// For each stage on a device with tables whose filter it does itself: the steps of the filter and of what only renames and
+/// drops columns behind it, which nobody else reads.
 fn filtered_there(
     steps: &[Planned],
     sinks: &[SinkNode],
     used: &[bool],
     device: &dyn Device,
-) -> Vec<Option<(usize, Before)>> {
+) -> Vec<Option<(Vec<usize>, Before)>> {
     let readers = |input: Input| {
         let of_steps = steps.iter().zip(used).filter(|(_, used)| **used).flat_map(|(step, _)| &step.inputs);
         of_steps.chain(sinks.iter().flat_map(|sink| &sink.inputs)).filter(|there| **there == input).count()
     };
     let before = |(planned, used): (&Planned, &bool)| {
-        let (Step::Aggregate(stage), [Input::Node(n)], true) = (&planned.step, planned.inputs.as_slice(), used) else {
-            return None;
-        };
-        let Step::Select(filter) = &steps[*n].step else { return None };
-        if !device.keeps_panes(&stage.program) || stage.ordered || readers(Input::Node(*n)) > 1 {
+        let (Step::Aggregate(stage), true) = (&planned.step, used) else { return None };
+        if !device.keeps_panes(&stage.program) || stage.ordered {
             return None;
         }
-        let tests = filter.predicate.as_ref()?.tests()?;
-        let place = |read: &Compiled| match &filter.columns {
-            None => as_column(read),
-            Some(left) => as_column(&left[as_column(read)?]),
+        // From the stage back to the filter.
+        let (mut there, mut passed) = (vec![], vec![reads_of(&stage.columns, &stage.fields)]);
+        let mut inputs = &planned.inputs;
+        let tests = loop {
+            let [Input::Node(n)] = inputs.as_slice() else { return None };
+            let Step::Select(select) = &steps[*n].step else { return None };
+            if readers(Input::Node(*n)) > 1 {
+                return None;
+            }
+            there.push(*n);
+            passed.push(select.clone());
+            inputs = &steps[*n].inputs;
+            if let Some(predicate) = &select.predicate {
+                break predicate.tests().filter(|_| inputs.len() == 1)?;
+            }
         };
-        let places = stage.columns.iter().map(place).collect::<Option<Vec<usize>>>()?;
-        let reads = reads_of(&stage.columns, &stage.fields);
-        Some((*n, Before { filter: filter.clone(), reads, tests, places }))
+        let place = |read: usize| {
+            passed.iter().try_fold(read, |at, select| match &select.columns {
+                None => Some(at),
+                Some(columns) => as_column(&columns[at]),
+            })
+        };
+        let places = (0..stage.columns.len()).map(place).collect::<Option<Vec<usize>>>()?;
+        passed.reverse();
+        Some((there, Before { selects: passed, tests, places }))
     };
     steps.iter().zip(used).map(before).collect()
 }
