@@ -12,7 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIZE_MAX = 5 * 2**20
 GENERATED = {"Cargo.lock", "LICENSE"}
-CODE = {".rs", ".py", ".sh", ".cu", ".wgsl", ".sql"}
+CODE = {".rs", ".py", ".sh", ".cu", ".hpp", ".wgsl", ".sql"}
 # Written in two halves, so that this file passes its own rules.
 MARKERS = {
     "TO" + "DO": "do it, or open an issue",
@@ -43,8 +43,10 @@ ABSENT = {
     },
     "engine": {"std::fs": "io reads files", "std::net": "io owns sockets", "pelton_io": "io implements the engine's traits"},
 }
-for room in ("kernels", "engine", "io", "cli"):
-    ABSENT.setdefault(room, {})["wgpu::"] = "devices owns GPUs"
+for room in ("kernels", "engine", "io", "cli", "tests"):
+    ABSENT.setdefault(room, {}).update({"wgpu::": "devices owns GPUs", "cudarc": "devices owns GPUs"})
+# Which module puts the texts of a folder together, and how their names end.
+SHADERS = {"cuda": ("devices/src/cuda/source.rs", ".cu"), "wgsl": ("devices/src/shader.rs", ".wgsl")}
 
 
 def lines(text):
@@ -115,6 +117,27 @@ def absent(path, text):
                 yield number, f"{word} in {path.parts[0]}", who
 
 
+def owners(path, text):
+    """Only the crate that owns GPUs depends on what drives them."""
+    if path.name != "Cargo.toml" or path.parts[0] in ("Cargo.toml", "devices"):
+        return
+    for number, line in lines(text):
+        found = re.match(r"(wgpu|cudarc)\b", line)
+        if found:
+            yield number, f"depends on {found[1]}", "devices owns GPUs"
+
+
+def shaders(path, text):
+    """Every text for a device is part of some kernel, and lies where tests look for it."""
+    if path.parts[0] != "shaders":
+        return
+    module, end = SHADERS.get(path.parts[1], (None, ""))
+    if module is None or path.suffix != end or len(path.parts) != 3:
+        yield 1, "no module puts it together", "shaders/cuda/*.cu and shaders/wgsl/*.wgsl are what there is"
+    elif not re.search(rf'include_str!\("[./]*{re.escape(str(path))}"\)', (ROOT / module).read_text()):
+        yield 1, f"{module} does not include it", "include it there, or remove it"
+
+
 def spaces(path, text):
     """No trailing spaces, no tabs in code, one newline at the end."""
     if path.suffix not in CODE | {".md", ".toml"}:
@@ -128,7 +151,7 @@ def spaces(path, text):
         yield len(text.splitlines()), "no newline at the end", "add it"
 
 
-RULES = [module_docs, script_docs, markers, machine_paths, hosts, absent, spaces]
+RULES = [module_docs, script_docs, markers, machine_paths, hosts, absent, owners, shaders, spaces]
 
 
 def files():

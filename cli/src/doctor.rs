@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pelton_devices::Adapter;
+use pelton_devices::{Adapter, CudaCompiler, CudaDevice, cubin_folder, cuda_devices};
 use pelton_io::machine::processor;
 use serde_json::{Value, json};
 
@@ -40,23 +40,37 @@ fn cores() -> usize {
 /// Lists the processor, and the GPUs in the order in which Pelton would take them.
 pub fn devices(json: bool) -> Answer {
     let features = cpu_features();
-    let adapters = pelton_devices::adapters();
+    let (nvidia, adapters) = (cuda_devices(), pelton_devices::adapters());
     if json {
+        let cuda = |(place, gpu): (usize, &CudaDevice)| {
+            json!({ "device": cuda_name(place, gpu), "model": gpu.name, "back_end": "cuda",
+                "architecture": gpu.architecture(), "multiprocessors": gpu.processors, "memory_bytes": gpu.memory_bytes,
+                "driver": format!("CUDA {}", gpu.cuda()), "usable": gpu.unusable().is_none(), "why_not": gpu.unusable() })
+        };
         let gpu = |(place, a): (usize, &Adapter)| {
             json!({ "device": device_name(place, a), "model": a.name, "back_end": a.back_end, "driver": a.driver,
                 "type": a.kind, "buffer_max": a.buffer_max, "usable": a.unusable.is_none(), "why_not": a.unusable })
         };
         let cpu = json!({ "device": "cpu", "model": processor(), "threads": cores(), "features": features });
-        let all: Vec<Value> = std::iter::once(cpu).chain(adapters.iter().enumerate().map(gpu)).collect();
-        say_json(&json!({ "devices": all }));
+        let gpus = adapters.iter().enumerate().map(gpu);
+        let all = std::iter::once(cpu).chain(nvidia.iter().flatten().enumerate().map(cuda)).chain(gpus);
+        say_json(&json!({ "devices": all.collect::<Vec<Value>>(), "no_nvidia_gpu": no_nvidia(&nvidia) }));
         return Ok(0);
     }
     let row = vec!["cpu".to_string(), processor(), cores().to_string(), features.join(" ")];
     say(&columns(&["device", "model", "threads", "features"], &[row]));
     say("");
+    match no_nvidia(&nvidia) {
+        Some(why) => say(&format!("no NVIDIA GPU: {why}")),
+        None => {
+            let rows: Vec<Vec<String>> = nvidia.iter().flatten().enumerate().map(cuda_row).collect();
+            say(&columns(&["device", "model", "architecture", "memory", "driver", "how to use it"], &rows));
+        }
+    }
+    say("");
     if adapters.is_empty() {
         say(
-            "no GPU: Vulkan, Metal and DX12 have none (on Debian a driver is in mesa-vulkan-drivers, its loader in libvulkan1)",
+            "no other GPU: Vulkan, Metal and DX12 have none (on Debian a driver is in mesa-vulkan-drivers, its loader in libvulkan1)",
         );
         return Ok(0);
     }
@@ -79,6 +93,36 @@ pub fn devices(json: bool) -> Answer {
     let rows: Vec<Vec<String>> = adapters.iter().enumerate().map(gpu).collect();
     say(&columns(&["device", "model", "back end", "type", "driver", "largest buffer", "how to use it"], &rows));
     Ok(0)
+}
+
+/// Why there is no NVIDIA GPU, if there is none.
+fn no_nvidia(found: &Result<Vec<CudaDevice>, String>) -> Option<String> {
+    match found {
+        Ok(all) if all.is_empty() => Some("NVIDIA's driver has no device".into()),
+        Ok(_) => None,
+        Err(why) => Some(why.clone()),
+    }
+}
+
+/// The name that a stage's device has, for the NVIDIA GPU that is taken: the first.
+fn cuda_name(place: usize, gpu: &CudaDevice) -> &'static str {
+    if place == 0 && gpu.unusable().is_none() { "cuda:0" } else { "-" }
+}
+
+fn cuda_row((place, gpu): (usize, &CudaDevice)) -> Vec<String> {
+    let use_it = gpu.unusable().unwrap_or_else(|| match (place, CudaCompiler::find()) {
+        (0, Ok(_)) => "SET 'pelton.device' = 'cuda'".to_string(),
+        (0, Err(_)) => "SET 'pelton.device' = 'cuda', but NVRTC is missing: see pelton doctor".to_string(),
+        _ => "no, the first one is taken".to_string(),
+    });
+    vec![
+        cuda_name(place, gpu).into(),
+        gpu.name.clone(),
+        gpu.architecture(),
+        format!("{} MiB", gpu.memory_bytes >> 20),
+        format!("CUDA {}", gpu.cuda()),
+        use_it,
+    ]
 }
 
 /// The name that a stage's device has, for the adapter that is taken.
@@ -152,28 +196,59 @@ fn checks() -> Vec<Check> {
         &here,
         "relative paths in SQL start here, those of sinks and histories too",
     ));
-    for (what, names, why) in [
-        ("libcuda", &["libcuda.so.1", "libcuda.so"][..], "the NVIDIA driver; without it stages run on the CPU"),
-        (
-            "libnvrtc",
-            &["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"],
-            "compiles CUDA kernels; without it stages run on the CPU",
-        ),
-        (
-            "libvulkan",
-            &["libvulkan.so.1", "libvulkan.so"],
-            "the way to GPUs other than NVIDIA's; without it stages run on the CPU",
-        ),
-    ] {
-        let found = find_library(names);
-        all.push(Check {
-            what,
-            state: if found.is_some() { State::Good } else { State::Absent },
-            found: found.map_or_else(|| "no such file".to_string(), |p| p.display().to_string()),
-            why,
-        });
-    }
+    all.extend([driver(), compiler(), kernels()]);
+    let vulkan = find_library(&["libvulkan.so.1", "libvulkan.so"]);
+    all.push(Check {
+        what: "libvulkan",
+        state: if vulkan.is_some() { State::Good } else { State::Absent },
+        found: vulkan.map_or_else(|| "no such file".to_string(), |p| p.display().to_string()),
+        why: "the way to GPUs other than NVIDIA's; without it stages run on the CPU",
+    });
     all
+}
+
+/// NVIDIA's driver and its GPUs.
+fn driver() -> Check {
+    let gpus = cuda_devices();
+    let absent = no_nvidia(&gpus);
+    let found = gpus.iter().flatten().map(|gpu| format!("{} with CUDA {}", gpu.name, gpu.cuda()));
+    Check {
+        what: "libcuda",
+        state: if absent.is_none() { State::Good } else { State::Absent },
+        found: absent.unwrap_or_else(|| found.collect::<Vec<_>>().join(", ")),
+        why: "the way to NVIDIA's GPUs; without it 'cuda' is refused and 'auto' is the CPU",
+    }
+}
+
+/// NVIDIA's compiler of kernels.
+fn compiler() -> Check {
+    let compiler = CudaCompiler::find();
+    Check {
+        what: "libnvrtc",
+        state: if compiler.is_ok() { State::Good } else { State::Absent },
+        found: match compiler {
+            Ok(CudaCompiler { version: (major, minor) }) => format!("NVRTC {major}.{minor}"),
+            Err(why) => why,
+        },
+        why: "compiles stages for NVIDIA's GPUs; without it only those run there whose kernels are kept already",
+    }
+}
+
+/// The kernels that were compiled before.
+fn kernels() -> Check {
+    let folder = cubin_folder();
+    let files = folder.as_ref().and_then(|folder| std::fs::read_dir(folder).ok());
+    let is_kernel = |path: PathBuf| path.extension().is_some_and(|end| end == "cubin");
+    let kept = files.map_or(0, |files| files.flatten().filter(|file| is_kernel(file.path())).count());
+    Check {
+        what: "CUDA kernels",
+        state: if kept > 0 { State::Good } else { State::Absent },
+        found: folder.map_or_else(
+            || "no place to keep them: neither XDG_CACHE_HOME nor HOME is set".to_string(),
+            |folder| format!("{kept} kept in {}", folder.display()),
+        ),
+        why: "kept kernels need no NVRTC, also where another machine has compiled them",
+    }
 }
 
 fn memory() -> Check {
@@ -217,14 +292,6 @@ fn find_library(names: &[&str]) -> Option<PathBuf> {
         folders.push(folder.into());
         folders.push(Path::new(folder).join(&triple));
     }
-    // Where CUDA and its containers put themselves.
-    for folder in [
-        "/usr/local/cuda/lib64",
-        "/usr/local/cuda/targets/x86_64-linux/lib",
-        "/usr/local/nvidia/lib64",
-        "/run/opengl-driver/lib",
-    ] {
-        folders.push(folder.into());
-    }
+    folders.push("/run/opengl-driver/lib".into());
     folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|path| path.exists())
 }

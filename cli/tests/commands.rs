@@ -672,12 +672,25 @@ fn the_machine_is_described() {
     let place = Place::new();
     let json = place.pelton(&["devices", "--json"]).json();
     assert_eq!(json["devices"][0]["device"], "cpu");
-    let ran = place.pelton(&["doctor", "--json"]);
-    assert_eq!((ran.code, ran.json()["ok"].as_bool()), (0, Some(true)), "{}", ran.out);
+    let nvidia = json["devices"].as_array().unwrap().iter().any(|device| device["back_end"] == "cuda");
+    assert_eq!(json["no_nvidia_gpu"].is_null(), nvidia, "either there is one, or why there is none: {json}");
+    let listed = place.pelton(&["devices"]);
+    assert_eq!(listed.says(0, &[]).out.contains("no NVIDIA GPU: "), !nvidia, "{}", listed.out);
+    let checked = place.pelton(&["doctor", "--json"]);
+    assert_eq!((checked.code, checked.json()["ok"].as_bool()), (0, Some(true)), "{}", checked.out);
     let text = place.pelton(&["doctor"]).out;
-    for word in ["libcuda", "libnvrtc", "libvulkan", "memory", "temporary folder", "cpu"] {
+    for word in ["libcuda", "libnvrtc", "CUDA kernels", "libvulkan", "memory", "temporary folder", "cpu"] {
         assert!(text.contains(word), "{word} in {text}");
     }
+    // Kernels that were compiled before are counted, wherever the cache is.
+    place.write("cache/pelton/cubin/one-13.0.cubin", "");
+    place.write("cache/pelton/cubin/two-13.0.cubin.4711", "");
+    let cache = place.path("cache");
+    let mut doctor = place.command(&["doctor"]);
+    doctor.env("XDG_CACHE_HOME", &cache);
+    let told = ran(doctor);
+    assert!(told.says(0, &[]).out.contains(&format!("1 kept in {}/pelton/cubin", cache.display())), "{}", told.out);
+    std::fs::remove_dir_all(&cache).unwrap();
     assert_eq!(place.files(&[]), Vec::<String>::new());
 }
 
@@ -702,7 +715,17 @@ fn a_gpu_is_asked_for_by_name() {
         "{told}"
     );
     let devices = place.pelton(&["devices", "--json"]).json();
-    if devices["devices"].as_array().unwrap().len() == 1 {
+    match devices["no_nvidia_gpu"].as_str() {
+        Some(why) => {
+            let said = on("cuda", "good.sql");
+            said.says(1, &["'pelton.device' = 'cuda'", why, "pelton doctor"]);
+        }
+        None => {
+            let (cpu, gpu) = (on("cpu", "good.sql"), on("cuda", "good.sql"));
+            assert_eq!(cpu.says(0, &[]).json()["digests"], gpu.says(0, &[]).json()["digests"]);
+        }
+    }
+    if !devices["devices"].as_array().unwrap().iter().any(|device| device["device"] == "wgpu:0") {
         assert!(std::env::var_os("CI").is_none(), "CI has a GPU, or lavapipe");
         eprintln!("not run: no GPU");
         return;

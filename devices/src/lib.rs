@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use pelton_kernels::program::{Device, GroupState, Program, ProgramError, Stop};
 
 pub use adapter::{Adapter, adapters};
-pub use cuda::{Cuda, CudaCompiler, CudaDevice, Figure, Limits, Size, cuda_devices, measure};
+pub use cuda::{Cuda, CudaCompiler, CudaDevice, Figure, Limits, Size, cubin_folder, cuda_devices, measure};
 pub use tally::RowCounts;
 
 use gpu::Gpu;

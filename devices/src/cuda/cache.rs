@@ -9,7 +9,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::nvrtc::{CudaCompiler, OPTIONS};
 
-fn folder() -> Option<PathBuf> {
+/// Where it is; `None` without a home.
+pub fn cubin_folder() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from).or_else(home)?;
     Some(cache.join("pelton").join("cubin"))
@@ -22,7 +23,7 @@ fn stem(text: &str, architecture: &str) -> String {
 
 /// The code of a text, if it was compiled before.
 pub(crate) fn load(text: &str, architecture: &str) -> Option<Vec<u8>> {
-    let (folder, stem) = (folder()?, stem(text, architecture));
+    let (folder, stem) = (cubin_folder()?, stem(text, architecture));
     if let Ok(CudaCompiler { version: (major, minor) }) = CudaCompiler::find() {
         return std::fs::read(folder.join(format!("{stem}-{major}.{minor}.cubin"))).ok();
     }
@@ -33,7 +34,7 @@ pub(crate) fn load(text: &str, architecture: &str) -> Option<Vec<u8>> {
 
 /// Keeps the code of a text. Where that can not be done it is compiled again next time.
 pub(crate) fn keep(text: &str, architecture: &str, compiler: CudaCompiler, cubin: &[u8]) {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = cubin_folder() else { return };
     let (major, minor) = compiler.version;
     let name = format!("{}-{major}.{minor}.cubin", stem(text, architecture));
     // Two processes may write at once: each to a file of its own, and the last to finish gives it its name.

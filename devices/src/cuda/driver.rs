@@ -33,6 +33,30 @@ pub struct CudaDevice {
     pub driver: i32,
 }
 
+impl CudaDevice {
+    /// As NVIDIA's compilers name its architecture: `sm_90`.
+    pub fn architecture(&self) -> String {
+        format!("sm_{}{}", self.capability.0, self.capability.1)
+    }
+
+    /// The newest CUDA that its driver knows: `13.0`.
+    pub fn cuda(&self) -> String {
+        shown(self.driver)
+    }
+
+    /// Why Pelton can not use it, if it can not.
+    pub fn unusable(&self) -> Option<String> {
+        let (major, minor) = self.capability;
+        let (old, oldest) = (self.capability < CAPABILITY_MIN, CAPABILITY_MIN);
+        old.then(|| format!("its architecture is {major}.{minor}, {}.{} is needed", oldest.0, oldest.1))
+    }
+}
+
+/// A version as a driver tells it.
+fn shown(version: i32) -> String {
+    format!("{}.{}", version / 1000, version % 1000 / 10)
+}
+
 /// A GPU that was opened.
 pub(crate) struct Opened {
     pub api: Arc<dyn Api>,
@@ -56,8 +80,8 @@ fn initialise() -> Result<i32, String> {
     // SAFETY: a place for a number.
     unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(|e| told("the driver has no version", e))?;
     if version < DRIVER_MIN {
-        let (major, minor) = (version / 1000, version % 1000 / 10);
-        return Err(format!("NVIDIA's driver knows CUDA {major}.{minor}, 12.8 is needed: install a newer driver"));
+        let (knows, needed) = (shown(version), shown(DRIVER_MIN));
+        return Err(format!("NVIDIA's driver knows CUDA {knows}, {needed} is needed: install a newer driver"));
     }
     result::init().map_err(|e| told("NVIDIA's driver does not start", e))?;
     Ok(version)
@@ -98,9 +122,8 @@ pub(crate) fn open() -> Result<Opened, String> {
         return Err("NVIDIA's driver has no device".into());
     }
     let (device, described) = describe(0, driver).map_err(|e| told("the first device", e))?;
-    if described.capability < CAPABILITY_MIN {
-        let (major, minor) = described.capability;
-        return Err(format!("{} is of architecture {major}.{minor}, 7.0 is needed", described.name));
+    if let Some(why) = described.unusable() {
+        return Err(format!("{} can not be used: {why}", described.name));
     }
     let api = Driver::open(device, &described).map_err(|e| told(&described.name, e))?;
     Ok(Opened { api: Arc::new(api), device_bytes: described.memory_bytes * 9 / 10, model: described.name })
@@ -159,7 +182,7 @@ impl Driver {
                 processors: described.processors,
                 // Two blocks on a multiprocessor hide each other's waits.
                 shared_max: shared / 2 - 1024,
-                architecture: format!("sm_{}{}", described.capability.0, described.capability.1),
+                architecture: described.architecture(),
                 texts: Arc::default(),
                 events: Mutex::default(),
             })
@@ -366,5 +389,24 @@ impl Api for Driver {
         let reached = unsafe { event::synchronize(mark) };
         self.give_back(mark);
         reached.map_err(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_old_is_said() {
+        let of = |capability| CudaDevice {
+            name: "a GPU".into(),
+            capability,
+            processors: 1,
+            memory_bytes: 1 << 30,
+            driver: 12_080,
+        };
+        assert_eq!((of((9, 0)).architecture(), of((12, 1)).architecture()), ("sm_90".into(), "sm_121".into()));
+        assert_eq!((of((7, 0)).unusable(), of((7, 0)).cuda()), (None, "12.8".into()));
+        assert_eq!(of((6, 1)).unusable().unwrap(), "its architecture is 6.1, 7.0 is needed");
     }
 }

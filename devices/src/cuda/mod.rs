@@ -32,6 +32,7 @@ use api::Api;
 use plan::Plan;
 use table::Table;
 
+pub use cache::cubin_folder;
 pub use driver::{CudaDevice, cuda_devices};
 pub use measure::{Figure, Size, measure};
 pub use nvrtc::CudaCompiler;
