@@ -1,5 +1,5 @@
 """The workloads: the peers' SQL, accepted by both DuckDB and DataFusion. Pelton's text of each is in queries/NAME.sql."""
-W10, W60, W600 = 10_000, 60_000, 600_000
+W2, W10, W60, W600 = 2_000, 10_000, 60_000, 600_000
 F1_COUNTRIES = ("US", "GB", "DE", "FR", "BR", "IN", "JP", "CA")
 F1_MIN = 50.0
 CL = ",".join(f"'{c}'" for c in F1_COUNTRIES)

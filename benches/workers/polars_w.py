@@ -68,27 +68,44 @@ def run(q, src):
         return lambda: f(*[pl.read_parquet(files(t, src)).lazy() for t in TABLES[q]]).collect(engine="in-memory", optimizations=pl.QueryOptFlags.none())
     eng = "streaming" if MODE == "streaming" else "in-memory"
     return lambda: f(*fs).collect(engine=eng)
+def p_f1(e):
+    a = c("amount")
+    return (e.filter((a > F1_MIN) & c("country").is_in(list(F1_COUNTRIES))).group_by("country", "mcc", win("event_time", W60))
+        .agg(pl.len().alias("n"), a.sum().alias("s"), (a * a).sum().alias("ss"), a.min().alias("mn"), a.max().alias("mx")))
+def p_f2d(e): return e.group_by("card_id", "merchant_id", win("event_time", W600)).agg(pl.len().alias("n"), c("amount").sum().alias("s"), c("amount").max().alias("mx"))
+def p_f3(e): return e.group_by("card_id", win("event_time", W60)).agg(pl.len().alias("n"), c("amount").sum().alias("s"))
+def p_nx5x(e): return e.group_by("auction", win("dateTime", W2)).agg(pl.len().alias("n"))
+def p_tpch_q1(l):
+    dp = c("l_extendedprice") * (1 - c("l_discount"))
+    return (l.filter(c("l_shipdate") <= date(1998, 9, 2)).group_by("l_returnflag", "l_linestatus").agg(c("l_quantity").sum().alias("sq"),
+      c("l_extendedprice").sum().alias("sp"), dp.sum().alias("sd"), (dp * (1 + c("l_tax"))).sum().alias("sc"), c("l_discount").sum().alias("di"), pl.len().alias("n")))
+S = lambda *names: [c(n).sum() for n in names]
+def m_nx11(p):
+    return (p.sort("bidder", "st").with_columns((((c("st") - c("en").shift(1)) >= W10) | (c("bidder") != c("bidder").shift(1))).fill_null(True).cast(pl.Int64).cum_sum().alias("sid"))
+      .group_by("bidder", "sid").agg(c("n").sum(), c("st").min(), c("en").max()).drop("sid"))
+MERGE = {"ysb": lambda p: p.group_by("campaign_id", "w").agg(S("n")), "f2": lambda p: p.group_by("card_id", "w").agg(*S("n", "s"), c("mx").max()),
+  "f1": lambda p: p.group_by("country", "mcc", "w").agg(*S("n", "s", "ss"), c("mn").min(), c("mx").max()),
+  "f2d": lambda p: p.group_by("card_id", "merchant_id", "w").agg(*S("n", "s"), c("mx").max()), "f3": lambda p: p.group_by("card_id", "w").agg(S("n", "s")),
+  "tpch_q1": lambda p: p.group_by("l_returnflag", "l_linestatus").agg(S("sq", "sp", "sd", "sc", "di", "n")), "tpch_q6": lambda p: p.select(S("r")),
+  "nx5x": lambda p: p.group_by("auction", "w").agg(S("n")), "nx7x": lambda p: p.group_by("w").agg(c("price").max()), "nx11": m_nx11}
+lit_w = lambda w: pl.lit(w, pl.Int64).alias("w")
+FINAL = {"f1": lambda d, w: d.select("country", "mcc", "w", "n", "s", (c("s") / c("n")).alias("a"), "mn", "mx",
+    pl.when(c("n") > 1).then(((c("ss") - c("s") * c("s") / c("n")) / (c("n") - 1)).sqrt()).alias("sd")),
+  "f2d": lambda d, w: d.group_by("card_id", "w").agg(*S("n", "s"), c("mx").max(), pl.len().alias("d")),
+  "f3": lambda d, w: d.group_by("card_id").agg(S("n", "s")).with_columns(lit_w(w)),
+  "nx5x": lambda d, w: d.group_by("auction").agg(S("n")).select(c("n").max(), lit_w(w)),
+  "tpch_q1": lambda d, w: d.select("l_returnflag", "l_linestatus", "sq", "sp", "sd", "sc", (c("sq") / c("n")).alias("aq"), (c("sp") / c("n")).alias("ap"), (c("di") / c("n")).alias("ad"), "n")}
 class Micro:
-    def __init__(s, q): s.q = q; s.ads = pl.from_arrow(mem_table("ads")).lazy() if q == "ysb" else None; s.e = "streaming" if MODE == "streaming" else "in-memory"
-    def partial(s, b):
-        e = pl.from_arrow(b).lazy(); a = c("amount")
-        if s.q == "ysb": r = q_ysb(e, s.ads)
-        elif s.q == "f2": r = q_f2(e)
-        else: r = (e.filter((a > F1_MIN) & c("country").is_in(list(F1_COUNTRIES))).group_by("country", "mcc", win("event_time", W60))
-            .agg(pl.len().alias("n"), a.sum().alias("s"), (a * a).sum().alias("ss"), a.min().alias("mn"), a.max().alias("mx")))
-        return T(r.collect(engine=s.e))
-    def merge(s, parts):
-        p = pl.concat([x.df for x in parts], rechunk=False).lazy(); S = lambda n: c(n).sum()
-        if s.q == "ysb": r = p.group_by("campaign_id", "w").agg(S("n"))
-        elif s.q == "f2": r = p.group_by("card_id", "w").agg(S("n"), S("s"), c("mx").max())
-        else: r = p.group_by("country", "mcc", "w").agg(S("n"), S("s"), S("ss"), c("mn").min(), c("mx").max())
-        return T(r.collect(engine=s.e))
-    def final(s, t):
-        d = t.df
-        if s.q == "f1": d = d.select("country", "mcc", "w", "n", "s", (c("s") / c("n")).alias("a"), "mn", "mx",
-            pl.when(c("n") > 1).then(((c("ss") - c("s") * c("s") / c("n")) / (c("n") - 1)).sqrt()).alias("sd"))
-        return d.to_arrow()
-class T:                                                 # looks enough like a pyarrow table for micro_run
+    def __init__(s, q):
+        s.q = q; s.ads = [pl.from_arrow(mem_table("ads")).lazy()] if q == "ysb" else []
+        s.e = "streaming" if MODE == "streaming" else "in-memory"; s.part = globals().get("p_" + q) or globals()["q_" + q]
+    def partial(s, b): return T(s.part(pl.from_arrow(b).lazy(), *s.ads).collect(engine=s.e))
+    def joined(s, parts): return T(pl.concat([x.df for x in parts], rechunk=False))
+    def merge(s, parts): return T(MERGE[s.q](s.joined(parts).df.lazy()).collect(engine=s.e))
+    def final(s, t, w=None):
+        if s.q not in FINAL: return t.df.to_arrow()
+        return FINAL[s.q](t.df.lazy(), w).collect(engine=s.e).to_arrow()
+class T:                                                 # looks enough like a pyarrow table for loops.py
     def __init__(s, df): s.df = df; s.num_rows = df.height
     def column(s, n): return s.df[n].to_arrow()
     def filter(s, m): return T(s.df.filter(pl.Series(pl.from_arrow(m))))

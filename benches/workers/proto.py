@@ -8,6 +8,7 @@ HERE = os.path.dirname(os.path.abspath(__file__)); sys.path.insert(0, os.path.di
 DATA = os.environ.get("PEERS_DATA", "data"); PARTS = int(os.environ.get("PEERS_PARTS", "0")) or None; THREADS = int(os.environ.get("PEERS_THREADS", "2"))
 if THREADS == 1: os.sched_setaffinity(0, {int(os.environ.get("PEERS_CORE", "1"))})
 import pyarrow as pa, pyarrow.compute as pc
+import loops
 from queries import *
 
 def cpu():
@@ -87,36 +88,10 @@ def serve(peer, version, run, micro=None):
         except Exception as e:
             traceback.print_exc(); say({"ok": False, "err": f"{type(e).__name__}: {e}"[:300]})
 
-# ---- micro-batch mode: the hand-rolled engine. Per batch: partial aggregate by the peer; partials of open windows are kept
-# in a list, re-merged by the peer when their rows pass COMPACT, and finalised when the watermark passes the window end.
-COMPACT = {"ysb": 200_000, "f1": 500_000, "f2": 4_000_000}
-WIN = {"ysb": W10, "f1": W60, "f2": W600}; LATE = {"ysb": 0, "f1": 2_000, "f2": 2_000}
 def micro_run(M, m):
-    q, step = m["q"], m["batch"]; tab = TABLES[q][0]
-    tb = "event_time"; win, late = WIN[q], LATE[q]
-    eng = M(q)
-    bs = mem(tab, min(step, 1 << 20)); nmax = m.get("max_rows") or 1 << 62
-    lat = []; parts = []; prow = 0; closed = None; emitted = []; rows = 0; last_merge = 0
-    c0, t0 = cpu(), time.perf_counter()
-    for b in bs:
-        if rows >= nmax: break
-        s = time.perf_counter()
-        wm = pc.max(b.column(b.schema.get_field_index(tb))).as_py() - late
-        p = eng.partial(b); parts.append(p); prow += p.num_rows; rows += b.num_rows
-        nb = wm - wm % win
-        if closed is None: closed = nb
-        if nb > closed or prow > max(COMPACT[q], 2 * last_merge):
-            merged = eng.merge(parts)
-            if nb > closed:
-                mask = pc.less(merged.column("w"), nb)
-                fin = merged.filter(mask); merged = merged.filter(pc.invert(mask)); closed = nb
-                emitted.append(eng.final(fin))
-            parts = [merged]; prow = last_merge = merged.num_rows
-        lat.append(time.perf_counter() - s)
-    emitted.append(eng.final(eng.merge(parts)))
-    w, c = time.perf_counter() - t0, cpu() - c0
-    lat.sort(); k = len(lat)
-    r = {"ok": True, "wall": w, "cpu": c, "rows": rows, "batches": k, "p50": lat[k // 2] * 1e3,
-         "p99": lat[min(k - 1, int(k * .99))] * 1e3, "max": lat[-1] * 1e3}
+    """The loop of loops.py that goes with a workload, around the engine M."""
+    if m["q"] not in loops.LOOPS: return {"ok": False, "err": "unsupported"}
+    tab = TABLES[m["q"]][0]
+    emitted, r = loops.measure(M(m["q"]), m["q"], mem(tab, min(m["batch"], 1 << 20)), m.get("max_rows") or 1 << 62, cpu)
     if m.get("verify"): r["digest"] = digest(pa.concat_tables([e.unify_dictionaries() if hasattr(e, "unify_dictionaries") else e for e in emitted], promote_options="permissive"))
     return r

@@ -13,7 +13,7 @@ use arrow::compute::take;
 use arrow::datatypes::DataType;
 
 use crate::Rows;
-use crate::aggregate::{Aggregate, AggregateError, AggregateKind, AggregateSpec};
+use crate::aggregate::{Aggregate, AggregateError, AggregateKind, AggregateSpec, sum_extreme};
 use crate::group_table::{GroupTable, GroupTableError};
 use crate::stage::{PaneTable, Stage};
 
@@ -26,6 +26,13 @@ pub struct AggregateCall {
     pub args: Vec<usize>,
     /// Input column (boolean) that says which rows take part; NULL is no.
     pub filter: Option<usize>,
+}
+
+impl AggregateCall {
+    /// Whether it is `COUNT(*)` over all rows.
+    fn is_row_count(&self) -> bool {
+        self.spec.kind == AggregateKind::Count && self.args.is_empty() && self.filter.is_none()
+    }
 }
 
 /// The keyed part of a stage: keys and aggregates over numbered input columns.
@@ -195,8 +202,13 @@ impl Cpu {
             let spec = &program.aggregates[*index].spec;
             spec.build().map_err(|source| ProgramError::Aggregate { index: *index, source })
         };
-        let aggregates = states.iter().map(build).collect::<Result<_, _>>()?;
-        let lenders = lenders(program, &states);
+        let mut aggregates: Vec<Box<dyn Aggregate>> = states.iter().map(build).collect::<Result<_, _>>()?;
+        let mut lenders = lenders(program, &states);
+        for (sum, extreme) in neighbours(program, &states) {
+            if let Some(both) = sum_extreme::build(spec_of(program, &states, sum), spec_of(program, &states, extreme)) {
+                (aggregates[sum], lenders[extreme]) = (both, Some(sum));
+            }
+        }
         let table = GroupTable::new(&types).expecting(expected);
         Ok(CpuState { program: program.clone(), table, states, aggregates, lenders, answers, ids: Vec::new() })
     }
@@ -212,10 +224,19 @@ impl Cpu {
         let mut state = Cpu::empty(program, groups)?;
         state.table.intern(keys, Rows::All(groups), &mut state.ids)?;
         debug_assert_eq!(state.table.len(), groups, "no key twice");
-        state.lenders.fill(None);
+        let counts: Vec<usize> = (0..state.states.len()).filter(|place| state.is_row_count(*place)).collect();
+        counts.into_iter().for_each(|count| state.lenders[count] = None);
         for (place, saved) in saved.iter().enumerate() {
             let failed = state.failed(place);
-            state.aggregates[place].load(saved).map_err(failed)?;
+            if state.lenders[place].is_none() {
+                state.aggregates[place].load(saved).map_err(failed)?;
+            }
+        }
+        for (place, saved) in saved.iter().enumerate() {
+            if let Some(lender) = state.lenders[place] {
+                let failed = state.failed(place);
+                state.aggregates[lender].load_beside(saved).map_err(failed)?;
+            }
         }
         Ok(Box::new(state))
     }
@@ -229,7 +250,7 @@ struct CpuState {
     states: Vec<usize>,
     aggregates: Vec<Box<dyn Aggregate>>,
     /// For states of `COUNT(*)`: whose counts say the same, because no NULL has come there yet. They have no states of
-    /// their own until one does.
+    /// their own until one does. For extremes: the sums of the same values that have them beside each, for good.
     lenders: Vec<Option<usize>>,
     /// Whose states answer each call.
     answers: Vec<usize>,
@@ -244,17 +265,32 @@ fn lenders(program: &Program, states: &[usize]) -> Vec<Option<usize>> {
         call.filter.is_none() && call.spec.counts_rows()
     };
     let lender = states.iter().position(counts);
-    let is_row_count = |state: &usize| {
-        let call = &program.aggregates[*state];
-        call.spec.kind == AggregateKind::Count && call.args.is_empty() && call.filter.is_none()
-    };
-    states.iter().map(|state| lender.filter(|_| is_row_count(state))).collect()
+    states.iter().map(|state| lender.filter(|_| program.aggregates[*state].is_row_count())).collect()
+}
+
+/// Places of a sum and of an extreme of the same values, over the same rows: at most one extreme to a sum.
+fn neighbours(program: &Program, states: &[usize]) -> Vec<(usize, usize)> {
+    let call = |place: usize| &program.aggregates[states[place]];
+    let of_rows = |place: usize| (&call(place).args, call(place).filter);
+    let places = || 0..states.len();
+    let sums = places().filter(|sum| matches!(call(*sum).spec.kind, AggregateKind::Sum | AggregateKind::Avg));
+    let is_extreme = |place: usize| matches!(call(place).spec.kind, AggregateKind::Min | AggregateKind::Max);
+    sums.filter_map(|sum| Some((sum, places().find(|place| is_extreme(*place) && of_rows(*place) == of_rows(sum))?)))
+        .collect()
+}
+
+fn spec_of<'p>(program: &'p Program, states: &[usize], place: usize) -> &'p AggregateSpec {
+    &program.aggregates[states[place]].spec
 }
 
 impl CpuState {
     fn failed(&self, state: usize) -> impl Fn(AggregateError) -> ProgramError + use<> {
         let index = self.states[state];
         move |source| ProgramError::Aggregate { index, source }
+    }
+
+    fn is_row_count(&self, state: usize) -> bool {
+        self.program.aggregates[self.states[state]].is_row_count()
     }
 
     /// The rows of each group that `lender` has counted, as states of `COUNT(*)`.
@@ -285,7 +321,7 @@ impl CpuState {
 
     /// Gives `COUNT(*)` states of its own.
     fn settle(&mut self, count: usize) -> Result<(), ProgramError> {
-        if let Some(lender) = self.lenders[count] {
+        if let Some(lender) = self.lenders[count].filter(|_| self.is_row_count(count)) {
             self.aggregates[count] = self.counted(count, lender)?;
             self.lenders[count] = None;
         }
@@ -354,7 +390,7 @@ impl GroupState for CpuState {
                 let args = &program.aggregates[self.states[lender]].args;
                 args.iter().any(|arg| columns[*arg].logical_null_count() > 0)
             };
-            if self.lenders[count].is_some_and(has_nulls) {
+            if self.is_row_count(count) && self.lenders[count].is_some_and(has_nulls) {
                 self.settle(count)?;
             }
         }

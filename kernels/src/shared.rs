@@ -40,15 +40,25 @@ impl SharedState {
 
     /// Whether the first rows of a batch are so many and so different that most groups are still to come.
     pub fn is_worth_it(program: &Program, columns: &[ArrayRef], rows: Rows<'_>) -> bool {
-        let sample: Vec<u32> = (0..rows.len().min(SAMPLE)).map(|i| rows.get(i) as u32).collect();
-        if sample.len() < SAMPLE || !Self::is_possible(program) {
-            return false;
+        Self::different(program, columns, rows).is_some_and(|keys| keys > SAMPLE / 2)
+    }
+
+    /// Whether keys are skewed: the first rows of a batch, so many that it can be told, have half as many keys at most.
+    pub fn is_skewed(program: &Program, columns: &[ArrayRef], rows: Rows<'_>) -> bool {
+        Self::different(program, columns, rows).is_some_and(|keys| keys <= SAMPLE / 2)
+    }
+
+    /// How many different keys the first rows of a batch have, if there are enough rows.
+    fn different(program: &Program, columns: &[ArrayRef], rows: Rows<'_>) -> Option<usize> {
+        if rows.len() < SAMPLE || !Self::is_possible(program) {
+            return None;
         }
+        let sample: Vec<u32> = (0..SAMPLE).map(|i| rows.get(i) as u32).collect();
         let keys: Vec<&ArrayRef> = program.keys.iter().map(|(key, _)| &columns[*key]).collect();
         let mut hashes = hashes(&keys, Rows::List(&sample));
         hashes.sort_unstable();
         hashes.dedup();
-        hashes.len() > SAMPLE / 2
+        Some(hashes.len())
     }
 
     /// An empty state for some workers, of about `expected` groups.
@@ -223,6 +233,9 @@ fn has_hash(data_type: &DataType) -> bool {
 
 /// The hashes of the selected rows' keys: equal keys, in whatever encoding, have equal hashes.
 fn hashes(keys: &[&ArrayRef], rows: Rows<'_>) -> Vec<u64> {
+    if let [key] = keys {
+        return own_hashes(key, rows);
+    }
     let mut all = vec![0_u64; rows.len()];
     for key in keys {
         for (hash, own) in all.iter_mut().zip(own_hashes(key, rows)) {
@@ -328,6 +341,20 @@ mod tests {
         }
         lines.sort();
         lines
+    }
+
+    #[test]
+    fn the_first_rows_tell_many_keys_from_skewed_ones() {
+        let program = program(DataType::Int64);
+        let told = |n: usize, keys: i64| {
+            let mut columns = columns(0, n);
+            columns[0] = Arc::new((0..n as i64).map(|i| i % keys).collect::<Int64Array>());
+            let (columns, rows) = (&columns, Rows::All(n));
+            (SharedState::is_worth_it(&program, columns, rows), SharedState::is_skewed(&program, columns, rows))
+        };
+        assert_eq!(told(SAMPLE, 100_000), (true, false));
+        assert_eq!(told(2 * SAMPLE, 100), (false, true));
+        assert_eq!(told(SAMPLE - 1, 100), (false, false), "too few rows to tell");
     }
 
     #[test]

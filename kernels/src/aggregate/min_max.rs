@@ -30,6 +30,20 @@ fn kind(greatest: bool) -> &'static str {
     if greatest { "MAX" } else { "MIN" }
 }
 
+/// A saved state of a number.
+pub(super) struct Saved<N>(std::marker::PhantomData<N>);
+
+impl<N: Native> Saved<N> {
+    /// The value, if the group has seen one; `None` of bytes that nobody saved.
+    pub(super) fn read(bytes: &[u8]) -> Option<Option<N>> {
+        match bytes.split_first() {
+            None => Some(None),
+            Some((1, bytes)) => N::take(bytes).map(Some),
+            Some(_) => None,
+        }
+    }
+}
+
 /// States of numbers: the value's size a group. Saved as nothing, or 1 and the little-endian value.
 struct MinMax<T: ArrowPrimitiveType>
 where
@@ -154,9 +168,8 @@ where
         (self.keys, self.seen) = (vec![], None);
         self.resize(saved.len());
         for group in 0..saved.len() {
-            if let Some((tag, bytes)) = saved.value(group).split_first() {
-                let bad = AggregateError::BadState { group, kind: kind(self.greatest) };
-                let value = T::Native::take(bytes).filter(|_| *tag == 1).ok_or(bad)?;
+            let bad = AggregateError::BadState { group, kind: kind(self.greatest) };
+            if let Some(value) = Saved::<T::Native>::read(saved.value(group)).ok_or(bad)? {
                 if value.key() == self.identity() {
                     self.seen()[group] = true;
                 }

@@ -17,6 +17,7 @@ mod law;
 mod min_max;
 mod plain;
 mod sum;
+pub(crate) mod sum_extreme;
 mod values;
 mod variance;
 
@@ -93,6 +94,12 @@ pub trait Aggregate: Send + Sync {
 
     /// Replaces the states by saved ones: as many as there are values in `saved`.
     fn load(&mut self, saved: &BinaryArray) -> Result<(), AggregateError>;
+
+    /// Takes up, into states that were loaded, the saved states of another call that lie in these too: see `sum_extreme`.
+    fn load_beside(&mut self, saved: &BinaryArray) -> Result<(), AggregateError> {
+        let _ = saved;
+        unreachable!("states of one call")
+    }
 
     /// Bytes held, to a few per cent.
     fn memory_bytes(&self) -> usize;

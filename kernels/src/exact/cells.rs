@@ -16,6 +16,10 @@ pub trait Cell: Copy + Default + Send + Sync + 'static {
     fn count(&self) -> u64;
     /// Adds rows without a value: zeros, or rows whose value is kept elsewhere.
     fn add_count(&mut self, rows: u64);
+    /// The same without what is summed: its rows stay.
+    fn emptied(&self) -> Self {
+        Self::from_parts(self.count(), Default::default())
+    }
     /// Sign and magnitude of the sum of `x^(part + 1)`.
     fn part(&self, part: usize) -> (bool, [u64; 4]);
     /// A cell of these signs and magnitudes, in the order of [`Cell::part`].
@@ -200,6 +204,97 @@ impl Cell for MomentCell {
         let limb = |i: usize| self.squares.get(i + skip).copied().unwrap_or(0);
         let squares = std::array::from_fn(|i| limb(i) >> shift | limb(i + 1) << 1 << (63 - shift));
         MomentCell { sum: split(join(self.sum) >> by.min(127)), squares, count: self.count }
+    }
+}
+
+/// Count and sum, and the least or greatest of some keys: 32 bytes, so that none lies in two cache lines.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub struct ExtremeCell<const GREATEST: bool> {
+    sum: SumCell,
+    key: i64,
+}
+
+impl<const GREATEST: bool> Default for ExtremeCell<GREATEST> {
+    fn default() -> Self {
+        Self::of(SumCell::default(), Self::IDENTITY)
+    }
+}
+
+impl<const GREATEST: bool> ExtremeCell<GREATEST> {
+    /// The key of no row.
+    const IDENTITY: i64 = if GREATEST { i64::MIN } else { i64::MAX };
+
+    fn of(sum: SumCell, key: i64) -> Self {
+        ExtremeCell { sum, key }
+    }
+
+    /// Takes up a key, if it is greater (or less).
+    #[inline(always)]
+    pub fn meet(&mut self, key: i64) {
+        self.key = if GREATEST { self.key.max(key) } else { self.key.min(key) };
+    }
+
+    /// The greatest key, or the least.
+    pub fn key(&self) -> i64 {
+        self.key
+    }
+
+    /// Whether there is one.
+    pub fn has_rows(&self) -> bool {
+        self.sum.count > 0
+    }
+}
+
+impl<const GREATEST: bool> Cell for ExtremeCell<GREATEST> {
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    fn add(&mut self, x: i128) {
+        self.sum.add(x);
+    }
+
+    fn count(&self) -> u64 {
+        self.sum.count()
+    }
+
+    fn add_count(&mut self, rows: u64) {
+        self.sum.add_count(rows);
+    }
+
+    fn emptied(&self) -> Self {
+        Self::of(self.sum.emptied(), self.key)
+    }
+
+    fn part(&self, part: usize) -> (bool, [u64; 4]) {
+        self.sum.part(part)
+    }
+
+    fn from_parts(count: u64, parts: [(bool, [u64; 4]); 2]) -> Self {
+        Self::of(SumCell::from_parts(count, parts), Self::IDENTITY)
+    }
+
+    #[inline(always)]
+    fn merge(&mut self, other: &Self) {
+        self.sum.merge(&other.sum);
+        self.meet(other.key);
+    }
+
+    fn unmerge(&mut self, _: &Self) {
+        unreachable!("an extreme can not be taken out: `can_unmerge` says no");
+    }
+
+    #[inline(always)]
+    fn magnitude(&self) -> u128 {
+        self.sum.magnitude()
+    }
+
+    fn finer(&self, by: u32) -> Option<Self> {
+        Some(Self::of(self.sum.finer(by)?, self.key))
+    }
+
+    fn coarser(&self, by: u32) -> Self {
+        Self::of(self.sum.coarser(by), self.key)
     }
 }
 

@@ -120,6 +120,26 @@ impl<C: Cell> ExactColumn<C> {
         }
     }
 
+    /// The cells of all groups.
+    pub fn cells(&self) -> &[C] {
+        &self.cells
+    }
+
+    /// Calls `each` with the cell of every id and what goes with it, in order. The sums must stay as they are.
+    #[inline(always)]
+    pub fn each_cell<V>(&mut self, ids: &[u32], values: &[V], mut each: impl FnMut(&mut C, &V)) {
+        match &mut self.cells[..] {
+            // One group: it stays in registers.
+            [only] => {
+                assert!(ids.iter().all(|&id| id == 0), "a group id past the one group");
+                let mut cell = *only;
+                values.iter().for_each(|value| each(&mut cell, value));
+                *only = cell;
+            }
+            cells => for_each(cells, ids, values.iter(), |cell, _, value| each(cell, value)),
+        }
+    }
+
     /// Bytes held, the wide form by its usual size.
     pub fn memory_bytes(&self) -> usize {
         let wide = size_of::<(u32, [Wide; 2])>() * self.wide.capacity() + self.wide.len() * C::PARTS * 288;
@@ -527,7 +547,7 @@ fn spill<C: Cell>(cell: &mut C, low: i32, wide: &mut HashMap<u32, [Wide; 2]>, gr
         let (negative, limbs) = cell.part(part);
         wide.add(Number { negative, limbs: &limbs, exponent: low * (part as i32 + 1) });
     }
-    *cell = C::from_parts(cell.count(), Default::default());
+    *cell = cell.emptied();
 }
 
 /// Adds one row, `x · 2^exponent`, to the wide sums.

@@ -16,7 +16,7 @@ pub mod reference;
 mod scan;
 mod wide;
 
-pub use cells::{Cell, MomentCell, SumCell};
+pub use cells::{Cell, ExtremeCell, MomentCell, SumCell};
 pub use column::{ExactColumn, Specials};
 pub use number::{Number, OwnedNumber};
 pub use scan::{Exponents, scan};
