@@ -34,7 +34,7 @@ echo "== random stages beside the processor: $stages, by $cores processes"
 each=$(((stages + cores - 1) / cores)) running=()
 for i in $(seq 0 $((cores - 1))); do
     from=$((i * each)) to=$(((i + 1) * each > stages ? stages : (i + 1) * each))
-    PELTON_STAGES=$from..$to "$work/pelton_devices" --ignored --nocapture on_a_gpu --skip measurements >"$work/stages.$i" 2>&1 &
+    PELTON_STAGES=$from..$to timeout "${STAGES_S:-300}" "$work/pelton_devices" --ignored --nocapture on_a_gpu --skip measurements >"$work/stages.$i" 2>&1 &
     running+=($!)
 done
 wrong=0
@@ -45,11 +45,11 @@ echo "$stages stages, $wrong of $cores processes found a difference" | tee "$wor
 [ "$wrong" -eq 0 ] || failed=1
 
 echo "== determinism matrix"
-"$work/pelton-matrix" --cases cases --data data --out "$work/matrix" >"$work/matrix.said" 2>&1 || failed=1
+timeout "${MATRIX_S:-200}" "$work/pelton-matrix" --cases cases --data data --out "$work/matrix" >"$work/matrix.said" 2>&1 || failed=1
 tail -n 6 "$work/matrix.said"
 
 echo "== speed"
-"$work/pelton" bench --gpu --json >"$work/speed" 2>"$work/speed.said" || { failed=1; cat "$work/speed.said"; }
+timeout "${SPEED_S:-200}" "$work/pelton" bench --gpu --json >"$work/speed" 2>"$work/speed.said" || { failed=1; cat "$work/speed.said"; }
 echo "== peers"
 timeout 120 python3 peers.py >"$work/peers" 2>"$work/peers.said" || tail -n 3 "$work/peers.said"
 python3 report.py "$work" "$(cat commit)" "$out"

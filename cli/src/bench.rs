@@ -58,7 +58,10 @@ fn measure_gpu(json: bool) -> Result<u8> {
     let device = Cuda::open().map_err(Error::world)?;
     let mut figures = vec![];
     let mut tell = |figure: Figure| {
-        if !json {
+        // As JSON they come all at once, at the end; meanwhile people can watch.
+        if json {
+            crate::report::note(&figure.to_string());
+        } else {
             say(&figure.to_string());
         }
         figures.push(json!({ "what": figure.what, "rows_per_second": figure.rows_per_second,

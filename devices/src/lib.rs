@@ -55,12 +55,22 @@ pub enum Unfit {
     Range,
     /// A kernel was still being compiled.
     Compiling,
+    /// A kernel can not be compiled: there is no compiler, or it refuses the text.
+    Kernel,
 }
 
 impl Unfit {
     /// All of them, in order.
-    pub const ALL: [Unfit; 7] =
-        [Unfit::Exponents, Unfit::Groups, Unfit::Memory, Unfit::Rows, Unfit::Type, Unfit::Range, Unfit::Compiling];
+    pub const ALL: [Unfit; 8] = [
+        Unfit::Exponents,
+        Unfit::Groups,
+        Unfit::Memory,
+        Unfit::Rows,
+        Unfit::Type,
+        Unfit::Range,
+        Unfit::Compiling,
+        Unfit::Kernel,
+    ];
 }
 
 impl fmt::Display for Unfit {
@@ -73,6 +83,7 @@ impl fmt::Display for Unfit {
             Unfit::Type => "a column of another type than planned",
             Unfit::Range => "times too far apart for one table",
             Unfit::Compiling => "its kernel was still being compiled",
+            Unfit::Kernel => "its kernel could not be compiled",
         })
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Emulated {
     pub lost: AtomicBool,
     /// Set: kernels are never ready.
     pub slow: AtomicBool,
+    /// Set: kernels can not be compiled.
+    pub broken: AtomicBool,
 }
 
 impl Emulated {
@@ -44,6 +46,7 @@ impl Emulated {
             device_bytes,
             lost: AtomicBool::new(false),
             slow: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
         })
     }
 
@@ -125,6 +128,9 @@ impl Api for Emulated {
     fn compile(&self, text: &str, wait: bool) -> Compiled {
         if self.slow.load(Ordering::Relaxed) && !wait {
             return Compiled::Pending;
+        }
+        if self.broken.load(Ordering::Relaxed) {
+            return Compiled::Failed("there is no compiler".into());
         }
         let mut texts = self.texts.lock().expect("no panic holds this lock");
         if let Some((_, module)) = texts.get(text) {

@@ -401,13 +401,14 @@ pub fn measure(device: &Cuda, size: Size, tell: &mut dyn FnMut(Figure)) -> Resul
     let full = size == Size::Full;
     let mut run = Run { device, full, tell, on_device: 1.0, to_device: 1.0 };
     run.copies()?;
-    for workload in [f1(), ysb(), f2()] {
-        run.resident(&workload, if full { 1 << 24 } else { 1 << 14 })?;
+    for (workload, rows) in [(f1(), 1 << 24), (ysb(), 1 << 24), (f2(), 1 << 22)] {
+        run.resident(&workload, if full { rows } else { 1 << 14 })?;
     }
-    for workload in [f1(), ysb(), f2()] {
-        run.from_host(&workload, if full { 1 << 23 } else { 1 << 13 }, if full { 1 << 20 } else { 1 << 12 })?;
+    run.sweep()?;
+    for (workload, rows) in [(f1(), 1 << 23), (ysb(), 1 << 23), (f2(), 1 << 21)] {
+        run.from_host(&workload, if full { rows } else { 1 << 13 }, if full { 1 << 20 } else { 1 << 12 })?;
     }
-    run.sweep()
+    Ok(())
 }
 
 impl Run<'_> {

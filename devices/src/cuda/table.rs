@@ -205,6 +205,8 @@ impl Table {
                 Ok(module)
             }
             Compiled::Pending => Err(Unfit::Compiling.into()),
+            // Nobody has named the device: the processor does as well.
+            Compiled::Failed(_) if !self.limits.patient => Err(Unfit::Kernel.into()),
             Compiled::Failed(message) => Err(self.failed(Fault(message)).into()),
         }
     }
