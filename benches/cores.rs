@@ -48,9 +48,8 @@ fn arithmetic() -> Work {
 fn sums(bytes: usize, times: usize) -> Work {
     let numbers: Vec<u64> = (0..bytes as u64 / 8).collect();
     Box::new(move || {
-        (0..times as u64).fold(0, |all, time| {
-            std::hint::black_box(&numbers).iter().fold(all, |sum, x| sum.wrapping_add(x ^ time))
-        })
+        (0..times as u64)
+            .fold(0, |all, time| std::hint::black_box(&numbers).iter().fold(all, |sum, x| sum.wrapping_add(x ^ time)))
     })
 }
 
@@ -151,8 +150,18 @@ fn main() {
         ("arithmetic", 1e8, "steps", Box::new(arithmetic)),
         ("second-level cache, 512 KiB", 512.0 * 1024.0 * 512.0, "bytes", Box::new(move || sums(512 * kib, 512))),
         ("stream, 256 MiB", 256.0 * 1024.0 * 1024.0, "bytes", Box::new(move || sums(256 * kib * kib, 1))),
-        ("write and read, 16 MiB", 256.0 * 1024.0 * 1024.0, "bytes", Box::new(move || written_and_read(16 * kib * kib, 16))),
-        ("write and read, 512 KiB", 256.0 * 1024.0 * 1024.0, "bytes", Box::new(move || written_and_read(512 * kib, 512))),
+        (
+            "write and read, 16 MiB",
+            256.0 * 1024.0 * 1024.0,
+            "bytes",
+            Box::new(move || written_and_read(16 * kib * kib, 16)),
+        ),
+        (
+            "write and read, 512 KiB",
+            256.0 * 1024.0 * 1024.0,
+            "bytes",
+            Box::new(move || written_and_read(512 * kib, 512)),
+        ),
         ("file, 1 MiB at a time", of_file, "bytes", Box::new(move || file(&path_of))),
         ("groups, 65,536", 4e6, "rows", Box::new(|| groups(16, 4_000_000))),
         ("groups, 524,288", 4e6, "rows", Box::new(|| groups(19, 4_000_000))),

@@ -6,7 +6,8 @@ Pelton alone, with one worker, from memory, micro-batch by micro-batch: COUNT(*)
 checked against numpy before a time counts, and of the rounds the least processor time is taken: other work only adds to it.
 Before a step is called a cliff, both of its ends are measured once more, by as many rounds.
 
-Writes results/sweep.csv and results/sweep.svg. Exit code 0: all answers right, and no cliff, which is a step to twice
+Writes results/sweep.csv and results/sweep.svg; of other cells, keys or workers into the folder of the benchmark's data.
+Exit code 0: all answers right, and no cliff, which is a step to twice
 the groups, the next skew or the next batch size at which a row costs more than 2 times what it did. 1: otherwise.
 """
 
@@ -50,20 +51,25 @@ def make_values(rows, seed=9):
     return np.round(np.random.default_rng(seed).lognormal(3.2, 1.1, rows), 2)
 
 
-def expected(keys, values, groups):
+def spread(keys):
+    """Keys that are no small integers, as numbers of cards are not: no array holds their ids."""
+    return keys * 7919 + 4_000_000_000
+
+
+def expected(keys, values, groups, named=lambda keys: keys):
     """The digest that the worker has to give (README.md)."""
     counts, sums = np.bincount(keys, minlength=groups), np.bincount(keys, weights=values, minlength=groups)
-    key = np.arange(groups)
+    key = named(np.arange(groups))
     found = {"rows": groups, "k": key.sum(), "n": counts.sum(), "s": sums.sum()}
     return {name: float(x) for name, x in (found | {"kn": key @ counts, "ks": key @ sums}).items()}
 
 
 def difference(want, got):
-    """What is different, or None. Counts are equal; sums agree within the rounding of numpy's additions."""
+    """What is different, or None. Counts are equal; sums agree within the rounding of additions, where they are rounded."""
     if got is None or set(want) != set(got):
         return f"digest {got}, not {want}"
     for name, x in want.items():
-        if abs(x - got[name]) > (1e-10 * abs(x) if name in ("s", "ks") else 0):
+        if abs(x - got[name]) > (1e-10 * abs(x) if name in ("s", "ks") or abs(x) > 2**53 else 0):
             return f"{name} is {got[name]!r}, not {x!r}"
     return None
 
@@ -105,11 +111,12 @@ class Sweep:
         """Some batch sizes over one table. A new worker each: it keeps files mapped, and the allocator keeps memory."""
         rows = max(self.args.rows, self.args.rows_per_group * groups)
         keys = make_keys(groups, zipf, rows, [groups, int(zipf * 10)])
-        want = expected(keys, values[:rows], groups)
+        named = spread if self.args.spread else lambda keys: keys
+        want = expected(keys, values[:rows], groups, named)
         path = self.out / "sweep.arrow"
-        write(path, keys, values[:rows])
+        write(path, named(keys), values[:rows])
         del keys
-        worker = bench.Worker("pelton", self.command, {"PEERS_THREADS": "1"}, self.out)
+        worker = bench.Worker("pelton", self.command, {"PEERS_THREADS": str(self.args.threads)}, self.out)
         try:
             for batch in batches:
                 self.cell(worker, path, groups, zipf, batch, rows, want)
@@ -119,7 +126,8 @@ class Sweep:
 
     def cell(self, worker, path, groups, zipf, batch, rows, want):
         tables = {"sweep": {"mem": str(path), "rows": rows}}
-        message = {"op": "micro", "q": "sweep", "batch": batch, "max_rows": 0, "tables": tables}
+        how = {"op": "run", "src": "mem"} if self.args.bulk else {"op": "micro", "batch": batch, "max_rows": 0}
+        message = {**how, "q": "sweep", "tables": tables}
         place = named((groups, zipf, batch))
         replies = []
         for turn in range(self.args.rounds):
@@ -134,7 +142,8 @@ class Sweep:
             replies.append(reply)
         best = min(replies, key=lambda r: r["cpu"])
         cell = {"groups": groups, "zipf": zipf, "batch": batch, "rows": rows, "ns_per_row": best["cpu"] / rows * 1e9}
-        cell |= {"mrow_per_cpu_second": rows / best["cpu"] / 1e6, "p50_ms": best["p50"]}
+        cell |= {"mrow_per_cpu_second": rows / best["cpu"] / 1e6, "p50_ms": best.get("p50", 0.0)}
+        cell["wall_ns_per_row"] = min(r["wall"] for r in replies) / rows * 1e9
         cell["peak_mib"] = max(r.get("peak_bytes", 0) for r in replies) / 2**20
         before = self.cells.get((groups, zipf, batch), cell)
         self.cells[groups, zipf, batch] = min(before, cell, key=lambda c: c["ns_per_row"])
@@ -159,6 +168,13 @@ def show_groups(groups, batches, zipfs, cells):
     rates = {(c["groups"], c["batch"], c["zipf"]): c["mrow_per_cpu_second"] for c in cells}
     parts = ("".join(f"{rates.get((groups, b, z), float('nan')):8.1f}" for z in zipfs) for b in batches)
     print(f"{groups:>10,} " + "  ".join(parts), flush=True)
+
+
+def show_clock(groups, batches, zipfs, cells):
+    """The line below: Mrow a second by the clock."""
+    clock = {(c["groups"], c["batch"], c["zipf"]): 1e3 / c["wall_ns_per_row"] for c in cells}
+    parts = ("".join(f"{clock.get((groups, b, z), float('nan')):8.1f}" for z in zipfs) for b in batches)
+    print(f"{'a second':>10} " + "  ".join(parts), flush=True)
 
 
 def write_csv(path, cells, about):
@@ -234,15 +250,31 @@ def checks_see_faults():
     return right and difference(want, expected(moved, values, 8)) is not None
 
 
+def numbers(of):
+    """Reads several numbers."""
+    return lambda text: [of(x) for x in text.split(",")]
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="./x bench sweep", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--threads", type=int, default=1, help="workers; with several, the time a row takes by the clock is shown too")
+    parser.add_argument("--groups", type=numbers(int), default=GROUPS, help="numbers of groups, such as 65536,1048576")
+    parser.add_argument("--zipfs", type=numbers(float), default=ZIPFS, help="exponents of skew")
+    parser.add_argument("--batches", type=numbers(int), default=BATCHES, help="rows of a micro-batch")
+    parser.add_argument("--rows-per-group", type=int, default=ROWS_PER_GROUP, help="at least so many rows a group")
+    parser.add_argument("--bulk", action="store_true", help="the whole table at once, in micro-batches of 65,536")
+    parser.add_argument("--spread", action="store_true", help="keys that are no small integers")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=ROWS_MIN, help=f"at least so many rows (default {ROWS_MIN:,})")
     parser.add_argument("--into", type=pathlib.Path, default=HERE / "results", help="where CSV and SVG go")
     parser.add_argument("--no-bars", action="store_true", help="figures only: a cliff is shown, and no failure")
     parser.add_argument("--smoke", action="store_true", help="a few small cells, no speed judged, nothing kept")
     args = parser.parse_args()
-    args.groups, args.zipfs, args.batches, args.rows_per_group = GROUPS, ZIPFS, BATCHES, ROWS_PER_GROUP
+    args.batches = [1 << 16] if args.bulk else args.batches
+    cells = (args.threads, args.groups, args.zipfs, args.batches, args.rows_per_group)
+    whole = not (args.bulk or args.spread) and cells == (1, GROUPS, ZIPFS, BATCHES, ROWS_PER_GROUP)
+    if not whole and not args.smoke and args.into == HERE / "results":
+        args.into = bench.root() / "sweep"
     if args.smoke:
         args.groups, args.batches, args.rounds, args.rows = [1, 512, 100_000], BATCHES[:2], 1, 100_000
     return args
@@ -265,6 +297,8 @@ def main():
             for zipf in args.zipfs:
                 sweep.table(groups, zipf, values, args.batches)
             show_groups(groups, args.batches, args.zipfs, sweep.cells.values())
+            if args.threads > 1:
+                show_clock(groups, args.batches, args.zipfs, sweep.cells.values())
         if not args.smoke:
             sweep.again(values)
         if sweep.cells:

@@ -72,8 +72,12 @@ pub enum GroupColumn {
 }
 
 /// A pane in which one worker has more groups is folded by all workers into one state. Fewer groups stay in the caches of
-/// each, and are merged quickly.
-const WIDE_MIN: usize = 16_384;
+/// each, and are merged quickly: with 65,536, tables of their own are half as fast again.
+const WIDE_MIN: usize = 131_072;
+
+/// Unless keys are skewed and a group has so many rows or more: then most rows meet groups that stay in the caches in any case,
+/// and merging the others costs less than sorting all rows by part.
+const DENSE_ROWS: usize = 16;
 
 /// A kind of window, and what comes out of it.
 #[derive(Clone)]
@@ -128,6 +132,9 @@ struct State {
     wide: RwLock<BTreeMap<i64, Arc<SharedState>>>,
     /// Groups of the pane that has left the workers last, all of them together: as many are expected of the next.
     expected: AtomicUsize,
+    /// The rows that came before that, since the pane before it, and those that have come since.
+    rows_before: AtomicUsize,
+    rows: AtomicUsize,
     shared: Mutex<Shared>,
 }
 
@@ -295,6 +302,8 @@ impl Folding {
             slots: (0..slots).map(|_| Mutex::default()).collect(),
             wide: RwLock::default(),
             expected: AtomicUsize::new(0),
+            rows_before: AtomicUsize::new(0),
+            rows: AtomicUsize::new(0),
             shared: Mutex::new(Shared { held: Held::new(views.len()), views: closing }),
         };
         let program = if slides { Arc::new(with_row_count(&program)) } else { program };
@@ -457,7 +466,8 @@ impl Folding {
     }
 
     /// The state of a pane that the workers share, if they do: where the pane before had many groups, or the first rows look
-    /// like it, or one worker (which has so many `alone`) has come to them. What a worker has folded alone until then stays
+    /// like it, or one worker (which has so many `alone`) has come to them; but not where that pane had many rows a group and
+    /// the rows at hand are skewed. What a worker has folded alone until then stays
     /// with it and is merged in when the pane closes.
     fn shared_pane(
         &self,
@@ -468,13 +478,16 @@ impl Folding {
     ) -> Result<Option<Arc<SharedState>>> {
         // One slot is the serial part's.
         let workers = self.state.slots.len() - 1;
+        self.state.rows.fetch_add(rows.len(), Ordering::Relaxed);
         if let Some(shared) = self.wide().get(&pane) {
             return Ok(Some(shared.clone()));
         }
         let expected = self.state.expected.load(Ordering::Relaxed);
-        let many = || match alone {
-            Some(groups) => groups > WIDE_MIN,
-            None => expected > WIDE_MIN || SharedState::is_worth_it(&self.program, columns, rows),
+        let dense = expected > 0 && self.state.rows_before.load(Ordering::Relaxed) >= DENSE_ROWS * expected;
+        let skewed = || dense && SharedState::is_skewed(&self.program, columns, rows);
+        let many = || match alone.or((expected > 0).then_some(expected)) {
+            Some(groups) => groups > WIDE_MIN && !skewed(),
+            None => SharedState::is_worth_it(&self.program, columns, rows),
         };
         if workers < 2 || !SharedState::is_possible(&self.program) || !many() {
             return Ok(None);
@@ -727,6 +740,7 @@ impl Folding {
         if mark < MARK_MAX && !self.slots_are_due(mark) {
             return Ok(());
         }
+        self.state.rows_before.store(self.state.rows.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         for view in views.iter_mut() {
             // What is collected may be due, or make another window the next.
             view.next = MARK_MIN;
