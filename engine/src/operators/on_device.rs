@@ -4,6 +4,7 @@
 //! Where a filter stands right before the stage and can be told to the device, the device filters too: then it is given
 //! batches as they come from the source. Whatever it refuses goes the processor's way, and both halves of a pane merge exactly.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -80,6 +81,8 @@ pub(super) struct OnDevice {
     assign: Assign,
     tests: Vec<Test>,
     chooser: Option<Chooser>,
+    /// Rows that the device has folded since panes were taken last.
+    folded: AtomicUsize,
     /// Made when the first batch tells the unit of its times; `None` where these windows have no table.
     table: OnceLock<Option<Opened>>,
 }
@@ -123,6 +126,7 @@ impl OnDevice {
             assign,
             tests: before.map_or_else(Vec::new, |before| before.tests.clone()),
             chooser,
+            folded: AtomicUsize::new(0),
             table: OnceLock::new(),
         }
     }
@@ -183,6 +187,7 @@ impl OnDevice {
         let start = machine.now();
         let folded = opened.fold(columns, rows, kept)?;
         if folded {
+            self.folded.fetch_add(rows.len(), Ordering::Relaxed);
             placement.observe(Choice::Device, rows.len(), bytes, machine.now().saturating_sub(start));
         }
         Ok(folded)
@@ -195,8 +200,19 @@ impl OnDevice {
         first.is_some_and(|first| due(opened.us(first)))
     }
 
-    /// Takes the panes that are due; all of them at the end.
+    /// Takes the panes that are due; all of them at the end. What that takes is part of what the device costs.
     pub(super) fn take(&self, mark: i64, due: impl Fn(i64) -> bool) -> Result<Taken, ProgramError> {
+        let Some(Chooser { placement, machine, .. }) = &self.chooser else { return self.take_due(mark, due) };
+        let start = machine.now();
+        let taken = self.take_due(mark, due)?;
+        if !taken.is_empty() {
+            let rows = self.folded.swap(0, Ordering::Relaxed);
+            placement.observe_close(Choice::Device, rows, machine.now().saturating_sub(start));
+        }
+        Ok(taken)
+    }
+
+    fn take_due(&self, mark: i64, due: impl Fn(i64) -> bool) -> Result<Taken, ProgramError> {
         let Some(Some(opened)) = self.table.get() else { return Ok(vec![]) };
         let mut table = opened.lock();
         let Some(first) = table.first() else { return Ok(vec![]) };
