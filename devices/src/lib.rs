@@ -1,9 +1,10 @@
 //! Programs on GPUs, with the bits of the processor.
 //!
-//! Comes in: programs, Arrow columns. Goes out: states of the processor, read back from the device.
-//! Stays outside: which stage runs where (the engine's); SQL, files, clocks. No other crate names `wgpu`.
+//! Comes in: programs and stages, Arrow columns. Goes out: states of the processor, read back from the device.
+//! Stays outside: which stage runs where (the engine's); SQL; clocks, but for measurements; files, but for the machine code of
+//! CUDA kernels. No other crate names `wgpu` or `cudarc`.
 //!
-//! The way of a batch: `layout` says what of a program lies where; `pack` makes words of the columns, one copy; the shader
+//! NVIDIA GPUs by CUDA are in `cuda`, which has a page of its own. Others go by wgpu. The way of a batch there: `layout` says what of a program lies where; `pack` makes words of the columns, one copy; the shader
 //! that `shader` has put together folds them into the groups that `resident` keeps on the device; `unpack` makes saved states
 //! of what comes back. `state` is what the engine holds: groups on the device, and beside them a state of the processor
 //! for what the device did not take.
