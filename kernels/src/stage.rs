@@ -104,6 +104,9 @@ pub enum Folded {
     Full,
 }
 
+/// Panes that were taken from a device: the first tick of each, ascending, with its groups as states of the processor.
+pub type Taken = Vec<(i64, Box<dyn GroupState>)>;
+
 /// Groups of a [`Stage`] on a device, by pane.
 pub trait PaneTable: Send {
     /// Folds the selected rows of a batch in that pass the tests. Either all or none.
@@ -112,8 +115,8 @@ pub trait PaneTable: Send {
     /// At most the first tick of the first pane that has groups; `None` if there are no groups.
     fn first(&self) -> Option<i64>;
 
-    /// Takes the groups of all panes that begin before `end`: the first tick of each, ascending, with its states.
-    fn take(&mut self, end: i64) -> Result<Vec<(i64, Box<dyn GroupState>)>, ProgramError>;
+    /// Takes the groups of all panes that begin before `end`.
+    fn take(&mut self, end: i64) -> Result<Taken, ProgramError>;
 
     /// Bytes held on the device and beside it.
     fn memory_bytes(&self) -> usize;

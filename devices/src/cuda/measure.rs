@@ -406,7 +406,7 @@ pub fn measure(device: &Cuda, size: Size, tell: &mut dyn FnMut(Figure)) -> Resul
     }
     run.sweep()?;
     for (workload, rows) in [(f1(), 1 << 23), (ysb(), 1 << 23), (f2(), 1 << 21)] {
-        run.from_host(&workload, if full { rows } else { 1 << 13 }, if full { 1 << 20 } else { 1 << 12 })?;
+        run.host(&workload, if full { rows } else { 1 << 13 }, if full { 1 << 20 } else { 1 << 12 })?;
     }
     Ok(())
 }
@@ -477,7 +477,7 @@ impl Run<'_> {
     }
 
     /// Batches from the host, packed by one thread; beside it the processor's plain way, one thread, from the same columns.
-    fn from_host(&mut self, workload: &Workload, rows: usize, large: usize) -> Result<(), String> {
+    fn host(&mut self, workload: &Workload, rows: usize, large: usize) -> Result<(), String> {
         let failed = |error: ProgramError| error.to_string();
         let columns = rows_of(workload, 11, rows);
         let start = Instant::now();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use pelton_kernels::Rows;
 use pelton_kernels::program::{Cpu, Device, GroupState, ProgramError};
-use pelton_kernels::stage::{Folded, PaneTable};
+use pelton_kernels::stage::{Folded, PaneTable, Taken};
 
 use super::api::{Api, Block, Compiled, Fault, Launch, Module, Pinned};
 use super::plan::{KEY_AT, Plan};
@@ -518,7 +518,7 @@ impl PaneTable for Table {
         on_device.into_iter().chain(beside).min()
     }
 
-    fn take(&mut self, end: i64) -> Result<Vec<(i64, Box<dyn GroupState>)>, ProgramError> {
+    fn take(&mut self, end: i64) -> Result<Taken, ProgramError> {
         self.settle_all()?;
         let panes = self.plan.stage.panes;
         let mut states: BTreeMap<i64, Box<dyn GroupState>> = BTreeMap::new();

@@ -361,7 +361,7 @@ fn a_kernel_that_is_late_or_wrong() {
     let said = fold_both(&impatient, &[keys_and_doubles(0..100, 0.5)]);
     assert_eq!(said, [Folded::Refused("its kernel could not be compiled".into())]);
     let mut table = device.panes(&sums().stage).unwrap();
-    let error = table.fold(&keys_and_doubles(0..100, 0.5), Rows::All(100)).err().expect("the device was named");
+    let error = table.fold(&keys_and_doubles(0..100, 0.5), Rows::All(100)).expect_err("the device was named");
     assert_eq!(error.to_string(), "the device cuda:emulated failed: there is no compiler");
     driver.broken.store(false, Ordering::Relaxed);
     let Compiled::Failed(message) = driver.compile("this is no kernel", true) else { panic!("it compiled") };

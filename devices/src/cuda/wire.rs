@@ -314,21 +314,18 @@ fn ids_of(
     table: Option<&mut GroupTable>,
     rows: Rows<'_>,
 ) -> Result<(Vec<u32>, Option<Vec<u32>>), Unfit> {
-    let Some(dictionary) = array.as_any_dictionary_opt() else {
+    let by_row = |table: &mut GroupTable| {
         let mut ids = vec![];
-        table.ok_or(Unfit::Type)?.intern(std::slice::from_ref(array), rows, &mut ids).map_err(|_| Unfit::Type)?;
-        return Ok((ids, None));
+        table.intern(std::slice::from_ref(array), rows, &mut ids).map_err(|_| Unfit::Type)?;
+        Ok((ids, None))
     };
+    let Some(dictionary) = array.as_any_dictionary_opt() else { return by_row(table.ok_or(Unfit::Type)?) };
     let (values, keys) = (dictionary.values(), dictionary.keys());
-    if values.len() > rows.len().max(1 << 16) && table.is_some() {
-        // Most values are no row's.
-        let mut ids = vec![];
-        table.expect("asked").intern(std::slice::from_ref(array), rows, &mut ids).map_err(|_| Unfit::Type)?;
-        return Ok((ids, None));
-    }
     let mut of_values: Vec<u32> = vec![];
     match table {
         None => of_values.extend(0..=values.len() as u32),
+        // Most values are no row's.
+        Some(table) if values.len() > rows.len().max(1 << 16) => return by_row(table),
         Some(table) => {
             let mut intern = |values: &ArrayRef, of: &mut Vec<u32>| {
                 table.intern(std::slice::from_ref(values), Rows::All(values.len()), of).map_err(|_| Unfit::Type)

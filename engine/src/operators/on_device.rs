@@ -11,8 +11,8 @@ use std::time::Duration;
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, TimeUnit};
 use pelton_kernels::Rows;
-use pelton_kernels::program::{Device, GroupState, Program, ProgramError};
-use pelton_kernels::stage::{Folded, PaneOf, PaneTable, Stage, Test};
+use pelton_kernels::program::{Device, Program, ProgramError};
+use pelton_kernels::stage::{Folded, PaneOf, PaneTable, Stage, Taken, Test};
 
 use super::Assign;
 use crate::batch::MARK_MAX;
@@ -95,9 +95,6 @@ struct Opened {
     /// Ticks from pane to pane.
     width: i64,
 }
-
-/// The first instants of panes in µs, and what they hold.
-pub(super) type Taken = Vec<(i64, Box<dyn GroupState>)>;
 
 impl OnDevice {
     /// A table of these windows; `program` and `assign` are over the columns that the stage reads.
@@ -268,6 +265,7 @@ impl Opened {
         pane.saturating_mul(self.unit).saturating_add(self.add)
     }
 
+    /// With the first instants of the panes in µs.
     fn in_us(&self, taken: Taken) -> Taken {
         taken.into_iter().map(|(pane, state)| (self.us(pane), state)).collect()
     }

@@ -25,6 +25,7 @@ use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{AggregateError, AggregateKind, AggregateSpec};
 use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, ProgramError};
 use pelton_kernels::shared::SharedState;
+use pelton_kernels::stage::Taken;
 
 use super::merger::{Held, Merger};
 use super::on_device::{Before, OnDevice, Runs, Timed};
@@ -720,7 +721,7 @@ impl Folding {
         if earliest.is_some_and(|pane| self.closes(pane, batch.marks.max())) {
             return Ok(false);
         }
-        let keep = |taken: Vec<(i64, Box<dyn GroupState>)>| {
+        let keep = |taken: Taken| {
             let mut slot = self.slot(slot);
             for (pane, state) in taken {
                 match slot.panes.entry(pane) {
