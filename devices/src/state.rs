@@ -4,8 +4,7 @@
 //! memory, states merged in. Merging is exact and commutative, so which rows went where can not be seen in the answer. Both
 //! become one state of the processor when somebody wants to see the groups.
 
-use std::cell::{Cell, OnceCell};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::ArrayRef;
 use pelton_kernels::Rows;
@@ -19,15 +18,15 @@ pub(crate) struct DeviceState {
     stage: Arc<Stage>,
     tally: Arc<Tally>,
     expected: usize,
-    resident: Cell<Option<Resident>>,
+    resident: Mutex<Option<Resident>>,
     beside: Option<Box<dyn GroupState>>,
     /// Both together, once they were read; there is nothing on the device then.
-    whole: OnceCell<Box<dyn GroupState>>,
+    whole: OnceLock<Box<dyn GroupState>>,
 }
 
 impl DeviceState {
     pub(crate) fn new(stage: Arc<Stage>, tally: Arc<Tally>, expected: usize) -> Self {
-        let (resident, beside, whole) = (Cell::new(None), None, OnceCell::new());
+        let (resident, beside, whole) = (Mutex::default(), None, OnceLock::new());
         DeviceState { stage, tally, expected, resident, beside, whole }
     }
 
@@ -35,23 +34,23 @@ impl DeviceState {
         Cpu.state(&self.stage.program, 0)
     }
 
+    fn resident(&self) -> MutexGuard<'_, Option<Resident>> {
+        self.resident.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn whole(&self) -> Result<&dyn GroupState, ProgramError> {
-        if self.whole.get().is_none() {
-            let resident = self.resident.take();
-            let read = resident.as_ref().map(Resident::read_back).transpose();
-            let mut whole = match read {
-                Ok(read) => read.map_or_else(|| self.empty(), Ok)?,
-                Err(error) => {
-                    self.resident.set(resident);
-                    return Err(error);
-                }
-            };
-            if let Some(beside) = &self.beside {
-                whole.merge(beside.as_ref())?;
-            }
-            return Ok(self.whole.get_or_init(|| whole).as_ref());
+        // Whoever comes second waits for the first, and finds what that has read.
+        let mut resident = self.resident();
+        if let Some(whole) = self.whole.get() {
+            return Ok(whole.as_ref());
         }
-        Ok(self.whole.get().expect("just seen").as_ref())
+        let read = resident.as_ref().map(Resident::read_back).transpose()?;
+        let mut whole = read.map_or_else(|| self.empty(), Ok)?;
+        if let Some(beside) = &self.beside {
+            whole.merge(beside.as_ref())?;
+        }
+        *resident = None;
+        Ok(self.whole.get_or_init(|| whole).as_ref())
     }
 
     /// The state of the processor, after everything on the device has come into it.
@@ -62,11 +61,12 @@ impl DeviceState {
     }
 
     fn fold(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), Refusal> {
-        if self.resident.get_mut().is_none() {
+        let mut resident = self.resident();
+        if resident.is_none() {
             let expected = self.expected.max(2 * rows.len()) as u64;
-            self.resident.set(Some(Resident::new(&self.stage, expected)?));
+            *resident = Some(Resident::new(&self.stage, expected)?);
         }
-        self.resident.get_mut().as_mut().expect("just made").fold(columns, rows)
+        resident.as_mut().expect("just made").fold(columns, rows)
     }
 
     fn update_some(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), ProgramError> {
@@ -117,9 +117,7 @@ impl GroupState for DeviceState {
         if let Some(whole) = self.whole.get() {
             return whole.groups();
         }
-        let resident = self.resident.take();
-        let on_device = resident.as_ref().map_or(0, Resident::groups);
-        self.resident.set(resident);
+        let on_device = self.resident().as_ref().map_or(0, Resident::groups);
         on_device.max(self.beside.as_ref().map_or(0, |beside| beside.groups()))
     }
 
@@ -136,9 +134,7 @@ impl GroupState for DeviceState {
     }
 
     fn memory_bytes(&self) -> usize {
-        let resident = self.resident.take();
-        let on_device = resident.as_ref().map_or(0, Resident::memory_bytes);
-        self.resident.set(resident);
+        let on_device = self.resident().as_ref().map_or(0, Resident::memory_bytes);
         let held = [self.beside.as_ref(), self.whole.get()];
         on_device + held.into_iter().flatten().map(|state| state.memory_bytes()).sum::<usize>()
     }

@@ -157,7 +157,7 @@ pub trait Device: Send + Sync {
 }
 
 /// Groups and their aggregate states: a commutative monoid whose merge is exact.
-pub trait GroupState: Send {
+pub trait GroupState: Send + Sync {
     /// Folds the selected rows in.
     fn update(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), ProgramError>;
     /// Folds another state of the same program in.
@@ -240,6 +240,22 @@ impl Cpu {
         }
         Ok(Box::new(state))
     }
+
+    /// The groups of a state of any device, as [`Cpu::load`] takes them back; in parts that have no key in common.
+    pub fn save(state: &dyn GroupState) -> Result<Vec<SavedGroups>, ProgramError> {
+        state.parts()?.into_iter().map(|part| of_cpu(part).save()).collect()
+    }
+}
+
+/// Groups with their states as bytes.
+#[derive(Clone, Debug)]
+pub struct SavedGroups {
+    /// How many there are.
+    pub groups: usize,
+    /// Columns of their keys.
+    pub keys: Vec<ArrayRef>,
+    /// For each call that has states ([`Program::states`]) these as [`Aggregate::save`] writes them.
+    pub states: Vec<BinaryArray>,
 }
 
 /// A group table and columns of states.
@@ -326,6 +342,30 @@ impl CpuState {
             self.lenders[count] = None;
         }
         Ok(())
+    }
+
+    fn save(&self) -> Result<SavedGroups, ProgramError> {
+        let states = (0..self.states.len()).map(|state| match self.lenders[state] {
+            None => Ok(self.aggregates[state].save()),
+            Some(lender) if self.is_row_count(state) => Ok(self.counted(state, lender)?.save()),
+            Some(lender) => Ok(self.extremes(state, lender)?.save()),
+        });
+        Ok(SavedGroups {
+            groups: self.table.len(),
+            keys: self.table.keys()?,
+            states: states.collect::<Result<_, ProgramError>>()?,
+        })
+    }
+
+    /// The extremes that lie beside the sums of `lender`, as states of their own.
+    fn extremes(&self, state: usize, lender: usize) -> Result<Box<dyn Aggregate>, ProgramError> {
+        let (spec, failed) = (&self.program.aggregates[self.states[state]].spec, self.failed(state));
+        let values = self.aggregates[lender].answer(spec).map_err(&failed)?;
+        let mut own = spec.build().map_err(&failed)?;
+        own.resize(values.len());
+        let ids: Vec<u32> = (0..values.len() as u32).collect();
+        own.update(&[values], Rows::All(ids.len()), &ids).map_err(failed)?;
+        Ok(own)
     }
 
     fn merge_part(&mut self, other: &CpuState) -> Result<(), ProgramError> {
@@ -525,6 +565,38 @@ mod tests {
             assert_eq!(counts(into.as_ref()), want);
             if into.unmerge(from.as_ref()).unwrap() {
                 assert_eq!(counts(into.as_ref())[..2], counts(fed(left).as_ref())[..2]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let call = |kind, args: &[usize]| {
+            let arg_types = args.iter().map(|_| DataType::Float64).collect();
+            let spec = AggregateSpec { kind, distinct: false, arg_types, fast_float: false };
+            AggregateCall { spec, args: args.to_vec(), filter: None }
+        };
+        use AggregateKind::*;
+        for kinds in [[Sum, Max], [Avg, Min], [StddevSamp, Max], [Max, Min]] {
+            let aggregates = vec![call(Count, &[]), call(kinds[0], &[1]), call(kinds[1], &[1])];
+            let program = Arc::new(Program { keys: vec![(0, DataType::Int64)], aggregates });
+            let fed = |values: &[Option<f64>]| {
+                let mut state = Cpu.state(&program, 0).unwrap();
+                let keys: ArrayRef = Arc::new(Int64Array::from_iter_values((0..values.len()).map(|i| i as i64 % 3)));
+                let values: ArrayRef = Arc::new(Float64Array::from(values.to_vec()));
+                let rows = Rows::All(values.len());
+                state.update(&[keys, values], rows).unwrap();
+                state
+            };
+            for values in [
+                [Some(1.5), Some(-0.0), Some(f64::NAN), Some(7.0), Some(1e300)],
+                [Some(1.5), None, None, Some(7.0), None],
+            ] {
+                let state = fed(&values);
+                let saved = Cpu::save(state.as_ref()).unwrap();
+                let again = Cpu::load(&program, saved[0].groups, &saved[0].keys, &saved[0].states).unwrap();
+                assert_eq!(format!("{:?}", again.finish().unwrap()), format!("{:?}", state.finish().unwrap()));
+                assert_eq!(format!("{:?}", Cpu::save(again.as_ref()).unwrap()), format!("{saved:?}"));
             }
         }
     }
