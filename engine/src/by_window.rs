@@ -61,6 +61,12 @@ impl WindowDigests {
         self.stretches = self.open.iter().map(|(stretch, digest)| (*stretch, digest.to_string())).collect();
     }
 
+    /// Goes on from the form that is kept.
+    pub fn reopen(&mut self) {
+        let digest = |text: &String| text.parse().unwrap_or_default();
+        self.open = self.stretches.iter().map(|(stretch, text)| (*stretch, digest(text))).collect();
+    }
+
     /// The windows whose rows differ, in words; nothing if none does or if the two can't be compared.
     pub fn differences(&self, other: &WindowDigests) -> Vec<String> {
         if self.power != other.power {

@@ -24,8 +24,10 @@ pub struct Options {
     /// Who they belong to, for messages: ``table `payments` ``.
     owner: String,
     entries: BTreeMap<String, (String, Span)>,
+    /// What may stand before a key, as in `key.format`: such an entry goes before the plain one.
+    prefix: String,
     /// Every key that was asked for, set or not: what is known here.
-    known: Mutex<std::collections::BTreeSet<String>>,
+    known: Arc<Mutex<std::collections::BTreeSet<String>>>,
 }
 
 impl Clone for Options {
@@ -33,7 +35,8 @@ impl Clone for Options {
         Options {
             owner: self.owner.clone(),
             entries: self.entries.clone(),
-            known: Mutex::new(self.known.lock().expect("no panic holds this lock").clone()),
+            prefix: self.prefix.clone(),
+            known: Arc::new(Mutex::new(self.known.lock().expect("no panic holds this lock").clone())),
         }
     }
 }
@@ -44,8 +47,26 @@ impl Options {
         Options {
             owner: owner.into(),
             entries: entries.into_iter().map(|(k, v, s)| (k, (v, s))).collect(),
-            known: Mutex::default(),
+            prefix: String::new(),
+            known: Arc::default(),
         }
+    }
+
+    /// The same options as one part of the table sees them: for `prefix` `key.`, its `format` is `key.format` if that is
+    /// set, else `format`. What it asks for is known to all.
+    pub fn under(&self, prefix: &str) -> Self {
+        Options {
+            owner: self.owner.clone(),
+            entries: self.entries.clone(),
+            prefix: prefix.to_string(),
+            known: self.known.clone(),
+        }
+    }
+
+    /// The key that `key` is written as.
+    fn written(&self, key: &str) -> String {
+        let long = format!("{}{key}", self.prefix);
+        if self.entries.contains_key(&long) { long } else { key.to_string() }
     }
 
     /// Who they belong to.
@@ -70,8 +91,10 @@ impl Options {
 
     /// The value of `key`, if set. Asking makes the key a known one.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.known.lock().expect("no panic holds this lock").insert(key.to_string());
-        self.entries.get(key).map(|(v, _)| v.as_str())
+        let mut known = self.known.lock().expect("no panic holds this lock");
+        known.insert(key.to_string());
+        known.insert(format!("{}{key}", self.prefix));
+        self.entries.get(&self.written(key)).map(|(v, _)| v.as_str())
     }
 
     /// The value of a key that must be there.
@@ -87,7 +110,7 @@ impl Options {
 
     /// Place of the value of `key` in the text.
     pub fn span(&self, key: &str) -> Span {
-        self.entries.get(key).map(|(_, s)| *s).unwrap_or_default()
+        self.entries.get(&self.written(key)).map(|(_, s)| *s).unwrap_or_default()
     }
 
     /// The value of `key` read by `FromStr`, or `default`.
@@ -130,8 +153,9 @@ impl Options {
 
     /// The error for a value that can't be read.
     pub fn bad(&self, key: &str, wanted: &str) -> Error {
-        let value = self.entries.get(key).map(|(v, _)| v.as_str()).unwrap_or("");
-        Error::user(format!("{}: option '{key}' is '{value}', wanted {wanted}", self.owner)).at(self.span(key))
+        let written = self.written(key);
+        let value = self.entries.get(&written).map(|(v, _)| v.as_str()).unwrap_or("");
+        Error::user(format!("{}: option '{written}' is '{value}', wanted {wanted}", self.owner)).at(self.span(key))
     }
 
     /// Fails on a key that nobody asked for, with the closest known one. Called once all readers have read theirs.
@@ -287,6 +311,11 @@ pub trait Connector: Send + Sync {
     fn sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
         Err(Error::user(format!("{}: connector '{}' cannot be written to", table.options.owner(), self.name())))
     }
+
+    /// The same in a run with checkpoints, whose sinks are [restored](Sink::restore) and [sealed](Sink::seal).
+    fn epoch_sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
+        self.sink(table)
+    }
 }
 
 /// An open table to read from.
@@ -298,6 +327,18 @@ pub trait Source: Send {
     fn fingerprint(&self) -> Option<String> {
         None
     }
+
+    /// Readers of partitions that have come since the last look. Their numbers follow on. Asked now and then, by one
+    /// caller at a time; must not block longer than about 50 ms.
+    fn discover(&mut self) -> Result<Vec<Box<dyn PartitionReader>>> {
+        Ok(vec![])
+    }
+
+    /// Hears of a complete checkpoint: for each partition its [name](PartitionReader::name) and the offset after the last
+    /// record that is in it. For telling a server how far its topic was read; what fails here fails no run.
+    fn completed(&mut self, offsets: &[(Option<String>, u64)]) {
+        let _ = offsets;
+    }
 }
 
 /// Reads one partition in offset order. Law: the records and their order do not depend on how they are cut into chunks.
@@ -305,9 +346,20 @@ pub trait PartitionReader: Send {
     /// The next piece of work. Must not block longer than about 50 ms: a live source answers [`Next::Pending`].
     fn next(&mut self) -> Result<Next>;
 
-    /// Reads on from this record offset instead of 0. Called at most once, before the first `next`.
+    /// Reads on from this record offset instead of the first. Called at most once, before the first `next`.
     fn seek(&mut self, offset: u64) -> Result<()> {
         if offset == 0 { Ok(()) } else { Err(Error::world("this source cannot start in the middle")) }
+    }
+
+    /// The offset of the first record of the first chunk, where that is not 0. Asked once, before the first `next`, unless
+    /// `seek` was called.
+    fn start(&mut self) -> Result<u64> {
+        Ok(0)
+    }
+
+    /// What a checkpoint knows the partition by, where its number may change from run to run: `payments-3`.
+    fn name(&self) -> Option<String> {
+        None
     }
 }
 
@@ -378,10 +430,73 @@ pub struct BadRecord {
 pub trait Sink: Send {
     /// Takes rows with the columns of [`Table::schema`].
     fn write(&mut self, batch: &RecordBatch) -> Result<()>;
-    /// Makes everything written so far durable and visible. May be called again after more writes.
+    /// Makes everything written so far durable and visible. May be called again after more writes. Not called in a run
+    /// with checkpoints.
     fn commit(&mut self) -> Result<()>;
     /// Throws away what is not committed.
     fn abort(&mut self);
+
+    /// In a run with checkpoints, before `restore`: which epochs of this pipeline (a name that stays the same from run to run) are
+    /// committed already.
+    fn committed(&mut self, pipeline: &str) -> Result<Committed> {
+        let _ = pipeline;
+        Ok(Committed::FromToken)
+    }
+
+    /// In a run with checkpoints, before the first `write`: the run goes on after this epoch with what [`Staged::stage`] has
+    /// said of it, or begins (`None`). What was staged by then is made visible if it is not yet; everything that was staged or
+    /// published later is thrown away.
+    fn restore(&mut self, from: Option<(u64, &str)>) -> Result<()> {
+        let _ = from;
+        Ok(())
+    }
+
+    /// The epoch that is sealed next is the last of this run: what can only be made visible as a whole, now can. Unless the input
+    /// has `ended`, another run may go on.
+    fn finish(&mut self, ended: bool) {
+        let _ = ended;
+    }
+
+    /// Ends an epoch: what was written since the one before is handed over, to be staged and published while more is written.
+    /// Must be quick: the flow waits for it. A sink that has no such notion makes it visible at once (at least once).
+    fn seal(&mut self, epoch: u64) -> Result<Box<dyn Staged>> {
+        let _ = epoch;
+        self.commit()?;
+        Ok(Box::new(Published))
+    }
+}
+
+/// What is known of the epochs that a sink has committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// It commits what it has staged at any time, also after a crash, from its token.
+    FromToken,
+    /// The outside world has all epochs up to this one (0: none), and can not be given later ones that were staged before a
+    /// crash: transactions that end with their process.
+    Until(u64),
+}
+
+/// The rows of one epoch, on their way to being seen. Dropped before `publish`, they are never seen unless a sink is
+/// [restored](Sink::restore) to the epoch.
+pub trait Staged: Send {
+    /// Makes the rows durable, but not visible; answers all that [`Sink::restore`] will need to know (any text). The checkpoint is
+    /// complete only after this.
+    fn stage(&mut self) -> Result<String>;
+    /// Makes them visible. Called once the checkpoint is durable; may be called again where it failed.
+    fn publish(&mut self) -> Result<()>;
+}
+
+/// Rows that can be seen already.
+pub struct Published;
+
+impl Staged for Published {
+    fn stage(&mut self) -> Result<String> {
+        Ok(String::new())
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Why a row or record went to the dead letters.
@@ -439,9 +554,13 @@ pub trait DeadLetterStore: Send {
     fn write(&mut self, letters: &[DeadLetter]) -> Result<()>;
     /// Makes them durable and visible.
     fn commit(&mut self) -> Result<()>;
+    /// As of a [`Sink`], with the name of the pipeline as in [`Sink::committed`].
+    fn restore(&mut self, pipeline: &str, from: Option<(u64, &str)>) -> Result<()>;
+    /// As of a [`Sink`].
+    fn seal(&mut self, epoch: u64) -> Result<Box<dyn Staged>>;
 }
 
-/// Places that files are kept at: a local directory today, any object store later. Names are relative, with `/`.
+/// Places that files are kept at: a local directory, or a folder of an object store. Names are relative, with `/`.
 pub trait Storage: Send + Sync {
     /// Writes a whole object; readers see all of it or none.
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()>;
@@ -451,16 +570,20 @@ pub trait Storage: Send + Sync {
     fn list(&self, prefix: &str) -> Result<Vec<String>>;
     /// Removes an object; removing nothing is fine.
     fn remove(&self, name: &str) -> Result<()>;
-    /// The local path behind a name, for writers that stream.
+    /// The local path behind a name, for writers that stream. Only of [directories](Places::directory).
     fn local_path(&self, name: &str) -> PathBuf;
+    /// Takes a lock that ends with what is answered, or with the process; `None` if somebody else has it.
+    fn lock(&self, name: &str) -> Result<Option<Box<dyn Send>>>;
 }
 
 /// Opens the places that are named by settings rather than by a table.
 pub trait Places: Send + Sync {
     /// A dead letter table at this path. Letters committed longer ago than `retention` are removed now.
     fn dead_letters(&self, path: &str, retention: Option<Duration>) -> Result<Box<dyn DeadLetterStore>>;
-    /// A storage at this path, made if it is not there.
+    /// A storage at this path or URL: a folder is made if it is not there, a bucket must be.
     fn storage(&self, path: &str) -> Result<Arc<dyn Storage>>;
+    /// A storage at this local path, made if it is not there. Fails for URLs of other places.
+    fn directory(&self, path: &str) -> Result<Arc<dyn Storage>>;
     /// Writes rows to one history segment at this local path, which appears when it is finished.
     fn segment_writer(&self, path: &std::path::Path, schema: &SchemaRef) -> Result<Box<dyn SegmentWriter>>;
     /// Reads a whole history segment.

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::{Offsets, internal};
 use crate::by_window::WindowDigests;
+use crate::checkpoint::manifest::{SinkState, SourceState};
 use crate::connector::{
-    Chunk, Decoded, DecodedBatch, Next, PartitionReader, Places, ReadRequest, SegmentWriter, Source, Storage,
+    Chunk, Decoded, DecodedBatch, Next, PartitionReader, Places, ReadRequest, SegmentWriter, Source, Staged, Storage,
 };
 use crate::error::{Error, Result};
 use crate::run::HistorySink;
@@ -88,6 +89,9 @@ pub struct Segment {
     /// Its file was removed, as `history.retention` asked.
     #[serde(default)]
     pub expired: bool,
+    /// The epoch that it was sealed in, in a run with checkpoints.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// How far a partition came.
@@ -133,7 +137,7 @@ pub fn put_manifest(storage: &dyn Storage, run: u32, manifest: &Manifest) -> Res
     storage.put(&format!("{}/manifest.json", run_name(run)), &bytes)
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
@@ -175,6 +179,18 @@ pub struct HistoryKeeper {
     retention: Option<Duration>,
     open: BTreeMap<u32, OpenSegment>,
     sealed_at: Instant,
+    /// In a run with checkpoints, segments that are finished and wait for the next one.
+    waiting: Option<Vec<Segment>>,
+    /// What stands before the sinks' digests: `fast:`, `volatile:`.
+    prefix: String,
+}
+
+/// What a checkpoint knows of a history.
+#[derive(Serialize, Deserialize)]
+struct Token {
+    run: u32,
+    /// The segments that its epoch has added.
+    segments: Vec<Segment>,
 }
 
 struct OpenSegment {
@@ -194,7 +210,7 @@ impl HistoryKeeper {
         interval: Duration,
         retention: Option<Duration>,
     ) -> Result<Self> {
-        let storage = places.storage(path)?;
+        let storage = places.directory(path)?;
         let earlier = runs(storage.as_ref())?;
         if let Some(retention) = retention {
             for &run in &earlier {
@@ -223,6 +239,56 @@ impl HistoryKeeper {
             retention,
             open: BTreeMap::new(),
             sealed_at: Instant::now(),
+            waiting: None,
+            prefix: String::new(),
+        })
+    }
+
+    /// From here on segments are added at checkpoints. `prefix` stands before the sinks' digests.
+    pub fn with_checkpoints(mut self, prefix: &str) -> Self {
+        self.waiting = Some(vec![]);
+        self.prefix = prefix.to_string();
+        self
+    }
+
+    /// Goes on with a history as it was at the end of an epoch: segments of later ones go.
+    pub fn resume(
+        places: Arc<dyn Places>,
+        path: &str,
+        raw: &SchemaRef,
+        retention: Option<Duration>,
+        (epoch, token): (u64, &str),
+        so_far: &SoFar,
+    ) -> Result<Self> {
+        let token: Token = serde_json::from_str(token)
+            .map_err(|e| Error::world(format!("the checkpoint says nothing of the history '{path}'")).because(e))?;
+        let storage = places.directory(path)?;
+        let mut manifest = manifest(storage.as_ref(), token.run)?;
+        manifest.segments.retain(|segment| segment.epoch < epoch);
+        manifest.segments.extend(token.segments);
+        so_far.tell(&mut manifest);
+        put_manifest(storage.as_ref(), token.run, &manifest)?;
+        let folder = run_name(token.run);
+        for name in storage.list(&format!("{folder}/"))? {
+            let file = &name[folder.len() + 1..];
+            if file.ends_with(".parquet") && !manifest.segments.iter().any(|segment| segment.file == file) {
+                storage.remove(&name)?;
+            }
+        }
+        let (schema, kept) = segment_schema(raw);
+        Ok(HistoryKeeper {
+            places,
+            storage,
+            run: token.run,
+            manifest,
+            schema,
+            kept,
+            interval: Duration::MAX,
+            retention,
+            open: BTreeMap::new(),
+            sealed_at: Instant::now(),
+            waiting: Some(vec![]),
+            prefix: String::new(),
         })
     }
 
@@ -231,11 +297,90 @@ impl HistoryKeeper {
         (self.storage.clone(), self.run)
     }
 
-    fn seal(&mut self, partition: u32) -> Result<()> {
+    fn close(&mut self, partition: u32) -> Result<()> {
         let Some(open) = self.open.remove(&partition) else { return Ok(()) };
-        open.writer.finish()?;
-        self.manifest.segments.push(Segment { digest: open.digest.to_string(), sealed_ms: now_ms(), ..open.segment });
+        let segment = open.finish()?;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.push(segment);
+            return Ok(());
+        }
+        self.manifest.segments.push(segment);
         put_manifest(self.storage.as_ref(), self.run, &self.manifest)
+    }
+}
+
+impl OpenSegment {
+    fn finish(self) -> Result<Segment> {
+        self.writer.finish()?;
+        Ok(Segment { digest: self.digest.to_string(), sealed_ms: now_ms(), ..self.segment })
+    }
+}
+
+/// How far a run has come.
+pub struct SoFar {
+    partitions: Vec<PartitionState>,
+    watermark: Option<i64>,
+    sinks: BTreeMap<String, String>,
+    windows: BTreeMap<String, WindowDigests>,
+    ended: bool,
+}
+
+impl SoFar {
+    /// At a cut: how far a source was read, and what the sinks were given; `prefix` stands before their digests.
+    pub fn new(source: &SourceState, sinks: &BTreeMap<String, SinkState>, prefix: &str, ended: bool) -> Self {
+        let partitions = source.partitions.iter().enumerate().map(|(number, at)| PartitionState {
+            partition: number as u32,
+            offset: at.offset,
+            watermark: (at.mark != crate::batch::MARK_MIN).then_some(at.mark),
+            floors: at.floors.clone(),
+        });
+        SoFar {
+            partitions: partitions.collect(),
+            watermark: Some(source.mark).filter(|mark| *mark != crate::batch::MARK_MIN),
+            sinks: sinks.iter().map(|(name, sink)| (name.clone(), format!("{prefix}{}", sink.digest))).collect(),
+            windows: sinks.iter().map(|(name, sink)| (name.clone(), sink.windows.clone())).collect(),
+            ended,
+        }
+    }
+
+    fn tell(&self, manifest: &mut Manifest) {
+        manifest.ended = if self.ended { "end-of-input" } else { "stopped" }.to_string();
+        manifest.partitions = self.partitions.clone();
+        manifest.watermark = self.watermark;
+        manifest.sinks = self.sinks.clone();
+        manifest.windows = self.windows.clone();
+    }
+}
+
+/// What a history gets at a checkpoint.
+struct StagedHistory {
+    open: Vec<OpenSegment>,
+    token: Token,
+    epoch: u64,
+    so_far: SoFar,
+    storage: Arc<dyn Storage>,
+    retention: Option<Duration>,
+}
+
+impl Staged for StagedHistory {
+    fn stage(&mut self) -> Result<String> {
+        for open in self.open.drain(..) {
+            self.token.segments.push(open.finish()?);
+        }
+        self.token.segments.iter_mut().for_each(|segment| segment.epoch = self.epoch);
+        serde_json::to_string(&self.token).map_err(|e| Error::world("cannot write what a history holds").because(e))
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        let mut manifest = manifest(self.storage.as_ref(), self.token.run)?;
+        manifest.segments.retain(|segment| segment.epoch < self.epoch);
+        manifest.segments.extend(self.token.segments.iter().cloned());
+        self.so_far.tell(&mut manifest);
+        put_manifest(self.storage.as_ref(), self.token.run, &manifest)?;
+        match self.retention {
+            Some(retention) => expire(self.storage.as_ref(), self.token.run, &mut manifest, retention),
+            None => Ok(()),
+        }
     }
 }
 
@@ -268,7 +413,7 @@ impl HistorySink for HistoryKeeper {
         open.segment.rows += n as u64;
         open.segment.end_offset = offsets.get(n - 1) + 1;
         if open.segment.rows >= SEGMENT_ROWS_MAX {
-            self.seal(partition)?;
+            self.close(partition)?;
         }
         Ok(())
     }
@@ -276,13 +421,30 @@ impl HistorySink for HistoryKeeper {
     fn tick(&mut self, end: bool) -> Result<()> {
         if end || self.sealed_at.elapsed() >= self.interval {
             let partitions: Vec<u32> = self.open.keys().copied().collect();
-            partitions.into_iter().try_for_each(|p| self.seal(p))?;
+            partitions.into_iter().try_for_each(|p| self.close(p))?;
             if let Some(retention) = self.retention {
                 expire(self.storage.as_ref(), self.run, &mut self.manifest, retention)?;
             }
             self.sealed_at = Instant::now();
         }
         Ok(())
+    }
+
+    fn seal(
+        &mut self,
+        epoch: u64,
+        source: &SourceState,
+        sinks: &BTreeMap<String, SinkState>,
+        ended: bool,
+    ) -> Result<Box<dyn Staged>> {
+        Ok(Box::new(StagedHistory {
+            open: std::mem::take(&mut self.open).into_values().collect(),
+            token: Token { run: self.run, segments: self.waiting.replace(vec![]).unwrap_or_default() },
+            epoch,
+            so_far: SoFar::new(source, sinks, &self.prefix, ended),
+            storage: self.storage.clone(),
+            retention: self.retention,
+        }))
     }
 }
 

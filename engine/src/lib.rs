@@ -7,6 +7,7 @@
 pub mod batch;
 mod by_constant;
 pub mod by_window;
+pub mod checkpoint;
 pub mod connector;
 pub mod error;
 pub mod expr;

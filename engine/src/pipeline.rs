@@ -10,18 +10,22 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 
 use crate::by_window::WindowDigests;
-use crate::connector::{DeadLetterStore, Options, Registry, Sink, Storage, Table};
+use crate::checkpoint::manifest::Manifest as Checkpoint;
+use crate::checkpoint::resume::{Chosen, choose, load_steps, seek};
+use crate::checkpoint::store::{RETAINED, Store};
+use crate::connector::{Committed, DeadLetterStore, Options, Registry, Sink, Storage, Table};
 use crate::error::{Error, Result};
 use crate::expr::plan_error;
-use crate::graph::Graph;
+use crate::graph::{Graph, SourceNode};
 use crate::history::{
-    HistoryKeeper, HistorySource, Manifest, PartitionState, check_segments, manifest, put_manifest, runs,
+    HistoryKeeper, HistorySource, Manifest, PartitionState, SoFar, check_segments, manifest, put_manifest, runs,
 };
 use crate::intake::Intake;
 use crate::operators::LookupTable;
 use crate::plan::{StepPlace, TimeRange, places, plan};
 use crate::profile::PartTime;
 use crate::prune::skip_rule;
+use crate::run::checkpoints::{Checkpoints, Cuts, Resumed, Trigger};
 use crate::run::{Collect, Counters, End, Execution, OpenSource, Outcome, run_graph};
 use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
 
@@ -55,7 +59,22 @@ pub struct RunOptions {
     pub profile: bool,
     /// Ask sources for more only when nothing else is left to do: for measuring latency.
     pub step_by_step: bool,
+    /// Go on from this savepoint or epoch instead of the newest checkpoint.
+    pub restore: Option<String>,
+    /// Go on without state that no step of the query takes.
+    pub allow_dropped_state: bool,
+    /// Take a checkpoint after so many micro-batches and write it before the flow goes on: for simulations.
+    pub checkpoint_batches: Option<u64>,
+    /// End as if the process had been killed once so many micro-batches were given out: for tests.
+    pub crash_after_batches: Option<u64>,
+    /// How often a run with checkpoints goes on by itself after an error of the world; `pelton.restart.attempts` if not set.
+    pub restarts: Option<u32>,
+    /// Hears what a person should hear when it happens.
+    pub notice: Option<Arc<Notice>>,
 }
+
+/// Says something to a person.
+pub type Notice = dyn Fn(&str) + Send + Sync;
 
 impl Default for RunOptions {
     fn default() -> Self {
@@ -72,6 +91,12 @@ impl Default for RunOptions {
             overwrite: false,
             profile: false,
             step_by_step: false,
+            restore: None,
+            allow_dropped_state: false,
+            checkpoint_batches: None,
+            crash_after_batches: None,
+            restarts: None,
+            notice: None,
         }
     }
 }
@@ -99,6 +124,8 @@ pub struct Summary {
     pub ended: bool,
     /// Microseconds from release to end of computation of micro-batches, a sample.
     pub latencies_us: Vec<u64>,
+    /// The longest time that the flow waited for a checkpoint to be cut.
+    pub longest_cut: Duration,
     /// Where the time went, if it was asked for.
     pub profile: Vec<PartTime>,
 }
@@ -119,10 +146,48 @@ pub fn run_text(text: &str, registry: &Registry, options: &RunOptions) -> Result
     run_script(&script, registry, options)
 }
 
-/// Runs a script that was read.
+/// Runs a script that was read. With checkpoints, a run that the world has ended goes on from the last one, after a pause; a few
+/// times without progress, then the error is the answer.
 pub fn run_script(script: &Script, registry: &Registry, options: &RunOptions) -> Result<Summary> {
-    Pipeline { script, registry, options, mode: Mode::Live }.run().map(|ran| ran.summary)
+    let mut again = options.clone();
+    // Whatever it began with, it goes on from what it has come to.
+    again.restore = None;
+    let run = |options: &RunOptions| Pipeline { script, registry, options, mode: Mode::Live }.run();
+    let keeps = script.settings.get("pelton.checkpoint.dir").is_some();
+    let set = script.settings.number("pelton.restart.attempts").map(|n| n as u32);
+    let attempts = if keeps { options.restarts.or(set).unwrap_or(RESTARTS) } else { 0 };
+    let delay = script.settings.duration("pelton.restart.delay").unwrap_or(Duration::from_secs(1));
+    let (mut left, mut furthest) = (attempts, 0);
+    let mut ran = run(options);
+    loop {
+        let error = match ran {
+            Ok(ran) => return Ok(ran.summary),
+            Err(error) => error,
+        };
+        let reached = options.counters.epoch.load(Ordering::Relaxed);
+        if reached > furthest {
+            (left, furthest) = (attempts, reached);
+        }
+        if error.exit_code() != 1 || left == 0 || options.stop.load(Ordering::Relaxed) {
+            return Err(error);
+        }
+        let pause = (delay * 2_u32.saturating_pow(attempts - left)).min(RESTART_PAUSE_MAX);
+        left -= 1;
+        if let Some(notice) = &options.notice {
+            notice(&format!("{error}; going on from the last checkpoint in {pause:?}"));
+        }
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !options.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20).min(pause));
+        }
+        options.counters.reset();
+        ran = run(&again);
+    }
 }
+
+/// How often a run without progress is begun again, and the longest pause before it.
+const RESTARTS: u32 = 3;
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Replays the last run of the pipeline from the histories that its tables name; each sink's rows go to `into/NAME.parquet`.
 pub fn replay_text(text: &str, registry: &Registry, options: &RunOptions, into: &Path) -> Result<Summary> {
@@ -336,7 +401,8 @@ impl Pipeline<'_> {
         let mut all = BTreeMap::new();
         for table in &self.script.tables {
             let Some(path) = self.history_path(table) else { continue };
-            let storage = self.registry.places()?.storage(path)?;
+            let place = self.registry.places()?.directory(path);
+            let storage = place.map_err(|e| e.at(table.table.options.span("history.path")))?;
             let Some(run) = runs(storage.as_ref())?.last().copied() else { continue };
             let manifest = manifest(storage.as_ref(), run)?;
             all.insert(table.table.name.clone(), History { storage, run, manifest });
@@ -369,6 +435,7 @@ impl Pipeline<'_> {
             by_window: false,
             profile: self.options.profile,
             step_by_step: self.options.step_by_step,
+            crash_after_batches: self.options.crash_after_batches,
         }
     }
 
@@ -385,18 +452,30 @@ impl Pipeline<'_> {
         };
         let mut tables = BTreeMap::new();
         // Everything is opened before anything is read: bad options and missing paths come first.
-        let (sources, keepers) = self.open_sources(&graph, &histories, &mut tables)?;
-        let sinks = self.open_sinks(&graph)?;
+        let mut going_on = self.checkpoints(&graph)?;
+        let manifest = going_on.as_ref().and_then(|going_on| going_on.chosen.manifest.as_ref());
+        let (sources, keepers) = self.open_sources(&graph, &histories, &mut tables, manifest)?;
+        let sinks = match &mut going_on {
+            Some(going_on) => std::mem::take(&mut going_on.sinks),
+            None => self.open_sinks(&graph)?,
+        };
         // A replay opens no connectors, so nobody has said which options there are.
         for table in self.script.tables.iter().filter(|_| matches!(self.mode, Mode::Live)) {
             table.table.options.reject_unknown()?;
         }
         self.load(&graph, &mut tables)?;
         let letters = self.dead_letters()?;
+        let (sinks, letters, resumed) = match going_on {
+            None => (sinks, letters, Resumed::default()),
+            Some(going_on) => match self.go_on(&graph, going_on, sinks, letters)? {
+                Ok(ready) => ready,
+                Err(finished) => return Ok(finished),
+            },
+        };
         let mut execution = self.execution();
         execution.by_window = !keepers.is_empty() || matches!(self.mode, Mode::Replay { into: None });
         execution.digests |= !keepers.is_empty();
-        let mut outcome = run_graph(&graph, sources, sinks, letters, &execution)?;
+        let mut outcome = run_graph(&graph, sources, sinks, letters, &execution, resumed)?;
         let digests = self.digests(&graph, &outcome, execution.digests);
         let windows = graph.sinks.iter().zip(std::mem::take(&mut outcome.windows)).map(|(sink, mut windows)| {
             windows.close();
@@ -416,6 +495,7 @@ impl Pipeline<'_> {
             broken: outcome.broken,
             ended: outcome.ended,
             latencies_us: outcome.latencies_us,
+            longest_cut: outcome.longest_cut,
             profile: outcome.profile,
         };
         Ok(Ran { summary, tables, windows })
@@ -427,12 +507,16 @@ impl Pipeline<'_> {
         graph: &Graph,
         histories: &BTreeMap<String, History>,
         tables: &mut BTreeMap<String, String>,
+        manifest: Option<&Checkpoint>,
     ) -> Result<(Vec<OpenSource>, Vec<(usize, Arc<dyn Storage>, u32)>)> {
         let mut sources = vec![];
         let mut keepers = vec![];
         for (index, node) in graph.sources.iter().enumerate() {
+            let from = manifest.and_then(|manifest| manifest.sources.get(&source_name(index, node)));
             let Some(def) = &node.table else {
-                sources.push(OpenSource::constant(node.constant.clone()));
+                let mut source = OpenSource::constant(node.constant.clone());
+                (source.readers, source.state) = seek("constant rows", source.readers, from)?;
+                sources.push(source);
                 continue;
             };
             let options = &def.table.options;
@@ -499,15 +583,29 @@ impl Pipeline<'_> {
                     let interval = options.duration("history.commit-interval", Duration::from_secs(10))?;
                     let retention = options.duration("history.retention", Duration::ZERO)?;
                     let places = self.registry.places()?.clone();
-                    let keeper = HistoryKeeper::start(
-                        places,
-                        path,
-                        &def.table.name,
-                        &self.fingerprint(),
-                        &intake.raw_schema(),
-                        interval,
-                        (!retention.is_zero()).then_some(retention),
-                    )?;
+                    let retention = (!retention.is_zero()).then_some(retention);
+                    let raw = intake.raw_schema();
+                    let token = manifest.and_then(|m| Some((m, m.histories.get(&source_name(index, node))?)));
+                    let keeper = match token {
+                        Some((manifest, token)) => {
+                            let at = &manifest.sources[&source_name(index, node)];
+                            let so_far = SoFar::new(at, &manifest.sinks, &self.prefix(), manifest.ended);
+                            HistoryKeeper::resume(places, path, &raw, retention, (manifest.epoch, token), &so_far)
+                        }
+                        None => HistoryKeeper::start(
+                            places,
+                            path,
+                            &def.table.name,
+                            &self.fingerprint(),
+                            &raw,
+                            interval,
+                            retention,
+                        ),
+                    };
+                    let mut keeper = keeper.map_err(|e| e.at(options.span("history.path")))?;
+                    if self.checkpoint_dir().is_some() {
+                        keeper = keeper.with_checkpoints(&self.prefix());
+                    }
                     let (storage, run) = keeper.location();
                     keepers.push((index, storage, run));
                     Some(Box::new(keeper))
@@ -536,8 +634,13 @@ impl Pipeline<'_> {
             });
             let idle = options.duration("scan.watermark.idle-timeout", Duration::from_secs(30))?;
             let idle = (!def.bounded && live && !idle.is_zero()).then_some(idle);
+            let readers = source.partitions().map_err(|e| e.at(def.span))?;
+            let (readers, state) = seek(&def.table.name, readers, from).map_err(|e| e.at(def.span))?;
             sources.push(OpenSource {
-                readers: source.partitions().map_err(|e| e.at(def.span))?,
+                is_endless: live && !def.bounded,
+                source: Some(source),
+                readers,
+                state,
                 intake: Some(intake),
                 history,
                 rate,
@@ -580,10 +683,12 @@ impl Pipeline<'_> {
                     for key in crate::sql::ENGINE_TABLE_OPTIONS {
                         options.get(key);
                     }
-                    self.registry
-                        .of(options)?
-                        .sink(&def.table)
-                        .map_err(|e| or_unknown_option(e, options).at(def.span))?
+                    let connector = self.registry.of(options)?;
+                    let opened = match self.checkpoint_dir() {
+                        Some(_) => connector.epoch_sink(&def.table),
+                        None => connector.sink(&def.table),
+                    };
+                    opened.map_err(|e| or_unknown_option(e, options).at(def.span))?
                 }
                 (_, Mode::Live) => match &self.options.print {
                     Some(print) => print(&sink.name, &sink.schema),
@@ -625,21 +730,15 @@ impl Pipeline<'_> {
                     tables.insert(def.table.name.clone(), fingerprint);
                 }
                 let readers = source.partitions().map_err(|e| e.at(def.span))?;
-                sources.push(OpenSource {
-                    readers,
-                    intake: Some(intake),
-                    history: None,
-                    rate: None,
-                    idle: None,
-                    floors: vec![],
-                    end: End::Input,
-                });
+                let (readers, state) = seek(&def.table.name, readers, None)?;
+                sources.push(OpenSource { readers, state, intake: Some(intake), ..Default::default() });
             }
             let rows = Collect::default();
             let mut execution = self.execution();
             execution.threads = 1;
             execution.counters = Arc::default();
-            let outcome = run_graph(&load.graph, sources, vec![Box::new(rows.clone())], None, &execution)?;
+            let outcome =
+                run_graph(&load.graph, sources, vec![Box::new(rows.clone())], None, &execution, Resumed::default())?;
             if let Some(error) = outcome.broken.into_iter().next() {
                 return Err(error.during("loading a table for a join"));
             }
@@ -669,17 +768,111 @@ impl Pipeline<'_> {
         self.letters_path().map(|path| self.registry.places()?.dead_letters(path, retention)).transpose()
     }
 
+    /// What stands before digests that promise less.
+    fn prefix(&self) -> String {
+        let fast = if self.script.settings.float_sum() == FloatSum::Fast { "fast:" } else { "" };
+        let volatile = if self.script.volatile { "volatile:" } else { "" };
+        format!("{fast}{volatile}")
+    }
+
+    /// Where checkpoints go; a replay takes none.
+    fn checkpoint_dir(&self) -> Option<&str> {
+        self.script.settings.get("pelton.checkpoint.dir").filter(|_| matches!(self.mode, Mode::Live))
+    }
+
+    /// Opens the checkpoints and the sinks, and decides what to go on with; gives the steps their state. Changes nothing outside.
+    fn checkpoints(&self, graph: &Graph) -> Result<Option<GoingOn>> {
+        let Some(dir) = self.checkpoint_dir() else { return Ok(None) };
+        let retained = self.script.settings.number("pelton.checkpoint.retained").map_or(RETAINED, |n| n as usize);
+        let mut store = Store::new(self.registry.places()?.storage(dir)?, retained);
+        let lock = store.lock(dir)?;
+        let pipeline = store.identity(fresh_identity)?;
+        let mut sinks = self.open_sinks(graph)?;
+        let names = graph.sinks.iter().map(|sink| sink.name.clone());
+        let committed = names
+            .zip(&mut sinks)
+            .map(|(name, sink)| Ok((name, sink.committed(&pipeline)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut chosen = choose(&mut store, &committed, self.options.restore.as_deref())?;
+        if let (Some(notice), warnings) = (&self.options.notice, &chosen.warnings) {
+            warnings.iter().for_each(|warning| notice(warning));
+        }
+        let marks = load_steps(graph, std::mem::take(&mut chosen.steps), self.options.allow_dropped_state)?;
+        let first = committed.iter().map(|(_, committed)| matches!(committed, Committed::Until(_))).collect();
+        Ok(Some(GoingOn { store, lock, pipeline, sinks, chosen, marks, first }))
+    }
+
+    /// Brings everything outside to where the checkpoint left it. `Err` holds what there is to say of a run that had ended.
+    #[expect(clippy::type_complexity, reason = "what a run is given, or what there is left to say")]
+    fn go_on(
+        &self,
+        graph: &Graph,
+        going_on: GoingOn,
+        mut sinks: Vec<Box<dyn Sink>>,
+        mut letters: Option<Box<dyn DeadLetterStore>>,
+    ) -> Result<Result<(Vec<Box<dyn Sink>>, Option<Box<dyn DeadLetterStore>>, Resumed), Ran>> {
+        let GoingOn { store, lock, pipeline, chosen, marks, first, .. } = going_on;
+        store.drop_manifests(&chosen.drop)?;
+        let manifest = chosen.manifest.unwrap_or_default();
+        let at = |token: Option<String>| token.filter(|_| manifest.epoch > 0).map(|token| (manifest.epoch, token));
+        for (node, sink) in graph.sinks.iter().zip(&mut sinks) {
+            let from = at(manifest.sinks.get(&node.name).map(|sink| sink.token.clone()));
+            sink.restore(from.as_ref().map(|(epoch, token)| (*epoch, token.as_str())))?;
+        }
+        if let Some(letters) = &mut letters {
+            let from = at(manifest.letters.clone());
+            letters.restore(&pipeline, from.as_ref().map(|(epoch, token)| (*epoch, token.as_str())))?;
+        }
+        if manifest.ended {
+            return Ok(Err(self.had_ended(&manifest)));
+        }
+        let settings = &self.script.settings;
+        let interval = settings.duration("pelton.checkpoint.interval").unwrap_or(Duration::from_secs(10));
+        let pause_min = settings.duration("pelton.checkpoint.min-pause").unwrap_or_default();
+        let checkpoints = Checkpoints {
+            store,
+            lock,
+            tries: if self.options.checkpoint_batches.is_some() { 1 } else { TRIES },
+            trigger: match self.options.checkpoint_batches {
+                Some(batches) => Trigger::Batches(batches),
+                None => Trigger::Every { interval, pause_min },
+            },
+            cuts: Cuts {
+                pipeline,
+                epoch: manifest.epoch,
+                sources: graph.sources.iter().enumerate().map(|(i, node)| source_name(i, node)).collect(),
+                first,
+            },
+        };
+        let resumed = Resumed { checkpoints: Some(checkpoints), sinks: manifest.sinks, marks, counts: manifest.counts };
+        Ok(Ok((sinks, letters, resumed)))
+    }
+
+    /// What there is to say of a pipeline whose input had ended.
+    fn had_ended(&self, manifest: &Checkpoint) -> Ran {
+        if let Some(notice) = &self.options.notice {
+            notice("the input of this pipeline has ended, and all its results are there: nothing is left to do");
+        }
+        let prefix = self.prefix();
+        let digests = manifest.sinks.iter().map(|(name, sink)| (name.clone(), format!("{prefix}{}", sink.digest)));
+        let summary = Summary {
+            rows_in: manifest.counts.rows_in,
+            rows_out: manifest.counts.rows_out,
+            late: manifest.counts.late,
+            dead_letters: manifest.counts.letters,
+            batches: manifest.counts.batches,
+            digests: digests.collect(),
+            ended: true,
+            ..Default::default()
+        };
+        Ran { summary, ..Default::default() }
+    }
+
     fn digests(&self, graph: &Graph, outcome: &Outcome, computed: bool) -> BTreeMap<String, String> {
         if !computed {
             return BTreeMap::new();
         }
-        let mut prefix = String::new();
-        if self.script.settings.float_sum() == FloatSum::Fast {
-            prefix += "fast:";
-        }
-        if self.script.volatile {
-            prefix += "volatile:";
-        }
+        let prefix = self.prefix();
         graph.sinks.iter().zip(&outcome.digests).map(|(s, d)| (s.name.clone(), format!("{prefix}{d}"))).collect()
     }
 
@@ -713,6 +906,32 @@ impl Pipeline<'_> {
         }
         Ok(())
     }
+}
+
+/// How often the writing of a checkpoint is tried.
+const TRIES: u32 = 6;
+
+/// The checkpoints of a pipeline, and what its run goes on with.
+struct GoingOn {
+    store: Store,
+    lock: Box<dyn Send>,
+    pipeline: String,
+    sinks: Vec<Box<dyn Sink>>,
+    chosen: Chosen,
+    marks: BTreeMap<usize, i64>,
+    first: Vec<bool>,
+}
+
+/// What checkpoints know a source by.
+fn source_name(index: usize, node: &SourceNode) -> String {
+    node.table.as_ref().map_or_else(|| format!("constant rows {index}"), |table| table.table.name.clone())
+}
+
+/// A name that no other pipeline has.
+fn fresh_identity() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seed = format!("{} {}", std::process::id(), now.as_nanos());
+    format!("pelton-{:016x}", pelton_kernels::digest::hash_text(&seed) as u64)
 }
 
 /// A misspelt option is the better explanation of whatever else went wrong. Connectors ask for all their keys first.

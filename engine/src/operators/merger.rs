@@ -15,20 +15,73 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 
 use pelton_kernels::program::{GroupState, Program, ProgramError};
 
+use serde_json::{Value, json};
+
+use crate::checkpoint::piece::{Cut, Encode, PieceId, SharedGroups};
 use crate::panes::{Panes, Sharing};
 
 /// Groups and their aggregates.
 pub(super) type State = Box<dyn GroupState>;
+
+/// A state that a checkpoint may be writing.
+pub(super) struct Kept {
+    state: Arc<State>,
+    /// The piece that is the same, once there is one.
+    piece: Option<PieceId>,
+}
+
+impl Kept {
+    pub(super) fn new(state: State) -> Self {
+        Kept { state: Arc::new(state), piece: None }
+    }
+
+    /// One that may be being written, as part of what it will be.
+    pub(super) fn shared(SharedGroups(state): SharedGroups) -> Self {
+        Kept { state, piece: None }
+    }
+
+    /// One that was read from a piece.
+    pub(super) fn loaded(state: State, piece: PieceId) -> Self {
+        Kept { state: Arc::new(state), piece: Some(piece) }
+    }
+
+    pub(super) fn get(&self) -> &dyn GroupState {
+        self.state.as_ref().as_ref()
+    }
+
+    /// The state itself; a copy, if it is being written.
+    pub(super) fn take(self, fresh: Fresh) -> Result<State, ProgramError> {
+        Arc::try_unwrap(self.state).or_else(|state| copy(state.as_ref().as_ref(), fresh))
+    }
+
+    /// With another state merged in.
+    pub(super) fn merge(self, other: &dyn GroupState, fresh: Fresh) -> Result<Self, ProgramError> {
+        let mut state = self.take(fresh)?;
+        state.merge(other)?;
+        Ok(Kept::new(state))
+    }
+
+    /// Names it in a checkpoint, which writes it unless an earlier one has.
+    pub(super) fn save(&mut self, cut: &mut Cut, tag: Value) {
+        let fresh: Option<Arc<dyn Encode>> = match self.piece {
+            Some(_) => None,
+            None => Some(Arc::new(SharedGroups(self.state.clone()))),
+        };
+        let piece = *self.piece.get_or_insert_with(|| cut.id());
+        cut.piece(piece, tag, fresh);
+    }
+}
 
 /// Makes an empty state.
 pub(super) type Fresh<'a> = &'a dyn Fn() -> Result<State, ProgramError>;
 
 /// Panes that get no more rows, and are read by one merger or several.
 pub(super) struct Held {
-    panes: BTreeMap<i64, State>,
+    panes: BTreeMap<i64, Kept>,
     /// Each merger needs no pane that starts before this.
     from: Vec<i64>,
 }
@@ -39,17 +92,28 @@ impl Held {
     }
 
     /// Adds rows of a pane of which no window has closed yet.
-    pub(super) fn add(&mut self, pane: i64, state: State) -> Result<(), ProgramError> {
-        match self.panes.get_mut(&pane) {
-            Some(there) => there.merge(state.as_ref())?,
-            None => drop(self.panes.insert(pane, state)),
-        }
+    pub(super) fn add(&mut self, pane: i64, kept: Kept, fresh: Fresh) -> Result<(), ProgramError> {
+        let kept = match self.panes.remove(&pane) {
+            Some(there) => there.merge(kept.get(), fresh)?,
+            None => kept,
+        };
+        self.panes.insert(pane, kept);
         Ok(())
+    }
+
+    /// Says in a checkpoint what is held.
+    pub(super) fn save(&mut self, cut: &mut Cut) {
+        self.panes.iter_mut().for_each(|(pane, kept)| kept.save(cut, json!({ "held": pane })));
+    }
+
+    /// Puts back a pane, as it was held.
+    pub(super) fn load(&mut self, pane: i64, kept: Kept) {
+        self.panes.insert(pane, kept);
     }
 
     /// Bytes of all states held.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.panes.values().map(|state| state.memory_bytes()).sum()
+        self.panes.values().map(|kept| kept.get().memory_bytes()).sum()
     }
 
     /// The start of the panes that others than this merger need.
@@ -68,16 +132,18 @@ impl Held {
     ) -> Result<Option<State>, ProgramError> {
         let others = self.others_need(merger);
         let mut from = panes.start;
-        while let Some((&pane, state)) = self.panes.range(from..panes.end).next() {
+        while let Some((&pane, kept)) = self.panes.range(from..panes.end).next() {
             from = pane + 1;
             match &mut into {
-                Some(into) => into.merge(state.as_ref())?,
+                Some(into) => into.merge(kept.get())?,
                 None if pane < others => {}
-                None => into = Some(copy(state, fresh)?),
+                None => into = Some(copy(kept.get(), fresh)?),
             }
             if pane < others {
-                let state = self.panes.remove(&pane).expect("found above");
-                into.get_or_insert(state);
+                let kept = self.panes.remove(&pane).expect("found above");
+                if into.is_none() {
+                    into = Some(kept.take(fresh)?);
+                }
             }
         }
         Ok(into)
@@ -123,7 +189,7 @@ struct Grown {
     end: i64,
     /// No window that closes before the ones of this pane has rows.
     first: i64,
-    state: State,
+    state: Kept,
 }
 
 /// The rows of a closed window.
@@ -201,8 +267,9 @@ impl Merger {
         let before = grown.take();
         let (start, first) =
             before.as_ref().map_or((windows.last_start(first), first), |grown| (grown.start, grown.first));
-        let state = held.take(self.index, from..end, before.map(|grown| grown.state), fresh)?;
-        *grown = state.map(|state| Grown { start, end, first, state });
+        let before = before.map(|grown| grown.state.take(fresh)).transpose()?;
+        let state = held.take(self.index, from..end, before, fresh)?;
+        *grown = state.map(|state| Grown { start, end, first, state: Kept::new(state) });
         held.let_go(self.index, end);
         Ok(())
     }
@@ -223,23 +290,25 @@ impl Merger {
                 let is_alone = held.panes.range(reads.clone()).nth(1).is_none();
                 if is_alone && held.others_need(index) <= reads.start {
                     held.let_go(index, from);
-                    return Ok(kept(held.panes.range(reads).next().map(|(_, state)| state)));
+                    return Ok(kept(held.panes.range(reads).next().map(|(_, kept)| kept.get())));
                 }
                 let whole = held.take(index, reads.start..used_up, None, fresh)?;
-                let whole = merged(whole, held.panes.range(used_up..reads.end), fresh)?;
+                let whole = merged(whole, states(&held.panes, used_up..reads.end), fresh)?;
                 held.let_go(index, from);
                 own(whole)
             }
             Way::Growing { grown, .. } => {
                 let before = grown.take().filter(|grown| grown.start == reads.start);
                 let grown_to = before.as_ref().map_or(reads.start, |grown| grown.end);
-                let whole = held.take(index, grown_to..reads.end, before.map(|grown| grown.state), fresh)?;
+                let before = before.map(|grown| grown.state.take(fresh)).transpose()?;
+                let whole = held.take(index, grown_to..reads.end, before, fresh)?;
                 held.let_go(index, from.max(reads.end));
                 if from > reads.start {
                     return Ok(own(whole));
                 }
-                *grown = whole.map(|state| Grown { start: reads.start, end: reads.end, first: reads.start, state });
-                kept(grown.as_ref().map(|grown| &grown.state))
+                let (start, end) = (reads.start, reads.end);
+                *grown = whole.map(|state| Grown { start, end, first: start, state: Kept::new(state) });
+                kept(grown.as_ref().map(|grown| grown.state.get()))
             }
             Way::Sliding { running, stacks } => {
                 let is_stuck = stacks.as_ref().is_some_and(|stacks| reads.start < stacks.turn);
@@ -247,11 +316,11 @@ impl Merger {
                     stacks.iter_mut().for_each(Stacks::clear);
                     // A pane is let go once the running window has slid past it.
                     held.let_go(index, running.as_ref().map_or(from, |running| running.panes.start));
-                    return Ok(kept(running.as_ref().map(|running| &running.state)));
+                    return Ok(kept(running.as_ref().map(|running| running.state.as_ref())));
                 }
                 let whole = match stacks {
                     Some(stacks) => stacks.close(reads, from, &held.panes, fresh)?,
-                    None => merged(None, held.panes.range(reads), fresh)?,
+                    None => merged(None, states(&held.panes, reads), fresh)?,
                 };
                 held.let_go(index, from);
                 own(whole)
@@ -264,10 +333,37 @@ impl Merger {
         })
     }
 
+    /// Which one it is, of those that read the same panes.
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Says in a checkpoint what it holds. Running windows and stacks are made anew of the panes that are held.
+    pub(super) fn save(&mut self, cut: &mut Cut) -> Value {
+        let index = self.index;
+        if let Way::Growing { grown: Some(Grown { start, end, first, state }), .. } = &mut self.way {
+            state.save(cut, json!({ "grown": index, "start": start, "end": end, "first": first }));
+        }
+        json!(self.from)
+    }
+
+    /// Goes on where [`save`](Self::save) has said this.
+    pub(super) fn load(&mut self, held: &mut Held, from: i64) {
+        self.from = from;
+        held.from[self.index] = from;
+    }
+
+    /// Puts back a growing window.
+    pub(super) fn load_grown(&mut self, (start, end, first): (i64, i64, i64), state: Kept) {
+        if let Way::Growing { grown, .. } = &mut self.way {
+            *grown = Some(Grown { start, end, first, state });
+        }
+    }
+
     /// Bytes of the states that are its own.
     pub(super) fn memory_bytes(&self) -> usize {
         match &self.way {
-            Way::Growing { grown: Some(grown), .. } => grown.state.memory_bytes(),
+            Way::Growing { grown: Some(grown), .. } => grown.state.get().memory_bytes(),
             Way::Sliding { running, stacks } => {
                 let running = running.as_ref().map_or(0, |running| running.state.memory_bytes());
                 running + stacks.as_ref().map_or(0, Stacks::memory_bytes)
@@ -282,28 +378,33 @@ fn own<'a>(state: Option<State>) -> Closed<'a> {
     state.map_or(Closed::Nothing, Closed::Own)
 }
 
-fn kept(state: Option<&State>) -> Closed<'_> {
-    state.map_or(Closed::Nothing, |state| Closed::Kept(state.as_ref()))
+fn kept(state: Option<&dyn GroupState>) -> Closed<'_> {
+    state.map_or(Closed::Nothing, Closed::Kept)
+}
+
+/// The states of the panes that start in a stretch.
+fn states(panes: &BTreeMap<i64, Kept>, stretch: Range<i64>) -> impl DoubleEndedIterator<Item = (i64, &dyn GroupState)> {
+    panes.range(stretch).map(|(pane, kept)| (*pane, kept.get()))
 }
 
 /// Merges panes into `into`, or into a state of their own.
 fn merged<'a>(
     mut into: Option<State>,
-    panes: impl Iterator<Item = (&'a i64, &'a State)>,
+    panes: impl Iterator<Item = (i64, &'a dyn GroupState)>,
     fresh: Fresh,
 ) -> Result<Option<State>, ProgramError> {
     for (_, state) in panes {
         if into.is_none() {
             into = Some(fresh()?);
         }
-        into.as_mut().expect("made above").merge(state.as_ref())?;
+        into.as_mut().expect("made above").merge(state)?;
     }
     Ok(into)
 }
 
-fn copy(state: &State, fresh: Fresh) -> Result<State, ProgramError> {
+fn copy(state: &dyn GroupState, fresh: Fresh) -> Result<State, ProgramError> {
     let mut copy = fresh()?;
-    copy.merge(state.as_ref())?;
+    copy.merge(state)?;
     Ok(copy)
 }
 
@@ -321,27 +422,27 @@ struct Running {
 fn slide(
     running: &mut Option<Running>,
     wanted: &Range<i64>,
-    panes: &BTreeMap<i64, State>,
+    panes: &BTreeMap<i64, Kept>,
     fresh: Fresh,
 ) -> Result<bool, ProgramError> {
-    let groups_in = |stretch: Range<i64>| panes.range(stretch).map(|(_, pane)| pane.groups()).sum::<usize>();
+    let groups_in = |stretch: Range<i64>| states(panes, stretch).map(|(_, pane)| pane.groups()).sum::<usize>();
     let before = running.take().filter(|r| r.panes.start <= wanted.start && wanted.start <= r.panes.end);
     if let Some(Running { mut state, panes: held, groups }) = before {
         let (left, new) = (groups_in(held.start..wanted.start), groups_in(held.end..wanted.end));
         let groups = groups - left + new;
         // Groups that have left make it dearer to emit.
         if left + new < groups && state.groups() <= 2 * groups {
-            for (_, pane) in panes.range(held.start..wanted.start) {
-                if !state.unmerge(pane.as_ref())? {
+            for (_, pane) in states(panes, held.start..wanted.start) {
+                if !state.unmerge(pane)? {
                     return Ok(false);
                 }
             }
-            panes.range(held.end..wanted.end).try_for_each(|(_, pane)| state.merge(pane.as_ref()))?;
+            states(panes, held.end..wanted.end).try_for_each(|(_, pane)| state.merge(pane))?;
             *running = Some(Running { state, panes: wanted.clone(), groups });
             return Ok(true);
         }
     }
-    let anew = merged(None, panes.range(wanted.clone()), fresh)?;
+    let anew = merged(None, states(panes, wanted.clone()), fresh)?;
     *running = anew.map(|state| Running { state, panes: wanted.clone(), groups: groups_in(wanted.clone()) });
     Ok(true)
 }
@@ -380,13 +481,13 @@ impl Stacks {
         &mut self,
         reads: Range<i64>,
         from: i64,
-        panes: &BTreeMap<i64, State>,
+        panes: &BTreeMap<i64, Kept>,
         fresh: Fresh,
     ) -> Result<Option<State>, ProgramError> {
         if reads.start >= self.turn {
             return self.turn(reads, from, panes, fresh);
         }
-        self.back = merged(self.back.take(), panes.range(self.end..reads.end), fresh)?;
+        self.back = merged(self.back.take(), states(panes, self.end..reads.end), fresh)?;
         self.end = reads.end;
         while self.stops.front().is_some_and(|(start, _)| *start < reads.start) {
             self.stops.pop_front();
@@ -395,11 +496,11 @@ impl Stacks {
         // The last window that a stop is for may have it.
         let whole = match self.stops.front() {
             Some(_) if stop < from => self.stops.pop_front().map(|(_, state)| state),
-            Some((_, state)) => Some(copy(state, fresh)?),
+            Some((_, state)) => Some(copy(state.as_ref(), fresh)?),
             None => None,
         };
-        let whole = merged(whole, panes.range(reads.start..stop), fresh)?;
-        merged(whole, self.back.iter().map(|back| (&self.turn, back)), fresh)
+        let whole = merged(whole, states(panes, reads.start..stop), fresh)?;
+        merged(whole, self.back.iter().map(|back| (self.turn, back.as_ref())), fresh)
     }
 
     /// Makes the front of all panes of a window, and with it that window.
@@ -407,7 +508,7 @@ impl Stacks {
         &mut self,
         reads: Range<i64>,
         from: i64,
-        panes: &BTreeMap<i64, State>,
+        panes: &BTreeMap<i64, Kept>,
         fresh: Fresh,
     ) -> Result<Option<State>, ProgramError> {
         self.clear();
@@ -415,18 +516,18 @@ impl Stacks {
         let mut whole: Option<State> = None;
         // The bytes of panes since the last stop.
         let mut since = 0;
-        let mut rest = panes.range(reads).rev().peekable();
+        let mut rest = states(panes, reads).rev().peekable();
         while let Some((pane, state)) = rest.next() {
             whole = merged(whole, std::iter::once((pane, state)), fresh)?;
             since += state.memory_bytes();
-            let start = self.windows.last_start(*pane);
-            let has_all = rest.peek().is_none_or(|(before, _)| **before < start);
+            let start = self.windows.last_start(pane);
+            let has_all = rest.peek().is_none_or(|(before, _)| *before < start);
             if let Some(whole) = &whole
                 && has_all
                 && start >= from
                 && since >= whole.memory_bytes()
             {
-                self.stops.push_front((start, copy(whole, fresh)?));
+                self.stops.push_front((start, copy(whole.as_ref(), fresh)?));
                 since = 0;
             }
         }
@@ -505,7 +606,7 @@ mod tests {
         let (mut last, mut pane) = (i64::MIN, windows.pane_of(-60));
         for mark in marks {
             while windows.first_end(pane).is_none_or(|end| end <= mark) {
-                pane_at(pane).into_iter().for_each(|state| panes.add(pane, state).unwrap());
+                pane_at(pane).into_iter().for_each(|state| panes.add(pane, Kept::new(state), fresh).unwrap());
                 pane += windows.width();
             }
             loop {
@@ -579,7 +680,7 @@ mod tests {
                     rows.iter().filter(|row| (pane..pane + width).contains(&row.0)).copied().collect();
                 let is_read = all.iter().any(|windows| windows.first_end(pane).is_some());
                 if !of_pane.is_empty() && is_read {
-                    held.add(pane, state(program, &of_pane)).unwrap();
+                    held.add(pane, Kept::new(state(program, &of_pane)), &fresh).unwrap();
                 }
                 pane += width;
             }

@@ -15,6 +15,7 @@ use pelton_kernels::Rows;
 use pelton_kernels::numbers::range;
 
 use crate::batch::{MicroBatch, internal};
+use crate::checkpoint::piece::{Cut, SavedStep};
 use crate::connector::DeadLetter;
 use crate::error::Result;
 use crate::expr::Compiled;
@@ -77,6 +78,30 @@ pub trait Operator: Send + Sync {
     /// True once nothing that comes in can change what came out: its `LIMIT` is reached.
     fn has_enough(&self) -> bool {
         false
+    }
+
+    /// What tells its state from that of other steps, as text: a checkpoint of a step with the same text can be loaded. `None` if it
+    /// has nothing to keep. The first line is what the step is, the others how it keeps it.
+    fn state_schema(&self) -> Option<String> {
+        None
+    }
+
+    /// Says what it holds, while no worker pushes and nobody advances. Must be quick: what is large is moved aside, to be
+    /// written later.
+    fn save(&self, cut: &mut Cut) -> Result<()> {
+        let _ = cut;
+        Ok(())
+    }
+
+    /// Takes up what [`save`](Self::save) has said of a step with the same schema, before the first row.
+    fn load(&self, saved: SavedStep) -> Result<()> {
+        let _ = saved;
+        Ok(())
+    }
+
+    /// Called now and then, by one thread and beside the workers, once what was moved aside is written: time to put it in order.
+    fn settle(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Bytes of state held, for progress and tests.

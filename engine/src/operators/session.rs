@@ -12,15 +12,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array};
-use arrow::datatypes::{DataType, SchemaRef, UInt32Type};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, UInt32Type};
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{Aggregate, AggregateError};
 use pelton_kernels::group_table::GroupTable;
 use pelton_kernels::program::{Program, keep};
+use serde_json::{Value, json};
 
 use super::{Emit, GroupColumn, Operator, closed_rows, order_columns, show_time, times_us, timestamps};
 use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
+use crate::checkpoint::piece::{Cut, Encode, PieceId, SavedStep, batch_of, fact, misfit};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::letter;
@@ -59,7 +61,8 @@ pub struct SessionAggregate {
 }
 
 struct Kept {
-    fragments: Fragments,
+    /// What the last look has left, and what checkpoints have taken from the workers since; with the pieces that are the same.
+    parts: Vec<(Arc<Fragments>, Option<PieceId>)>,
     /// The mark of the last look through all fragments.
     looked: i64,
     /// Fragments there were after it.
@@ -136,6 +139,53 @@ impl Fragments {
     }
 }
 
+impl Encode for Fragments {
+    /// Keys; fragments; groups, if they differ from these; states.
+    fn encode(&self) -> Result<Vec<RecordBatch>> {
+        let keys = |table: &GroupTable| batch_of(table.keys().map_err(misfit)?, table.len());
+        let times = |times: &[i64]| Arc::new(Int64Array::from(times.to_vec())) as ArrayRef;
+        let key = Arc::new(UInt32Array::from(self.key.clone()));
+        let mut batches = vec![keys(&self.keys)?];
+        batches.push(batch_of(vec![key, times(&self.start), times(&self.last)], self.len())?);
+        if let Some(groups) = &self.groups {
+            batches.push(keys(groups)?);
+        }
+        let states = self.states.iter().map(|state| Arc::new(state.save()) as ArrayRef);
+        batches.push(batch_of(states.collect(), self.groups())?);
+        Ok(batches)
+    }
+}
+
+impl Fragments {
+    /// What [`Encode::encode`] gave, into an empty store.
+    fn decode(mut self, batches: &[RecordBatch]) -> Result<Self> {
+        let intern = |table: &mut GroupTable, batch: &RecordBatch| {
+            table.intern(batch.columns(), Rows::All(batch.num_rows()), &mut vec![]).map_err(misfit)
+        };
+        let wanted = 3 + usize::from(self.groups.is_some());
+        if batches.len() != wanted
+            || batches[1].num_columns() != 3
+            || batches[wanted - 1].num_columns() != self.states.len()
+        {
+            return Err(misfit("sessions of another form"));
+        }
+        intern(&mut self.keys, &batches[0])?;
+        let fragments = &batches[1];
+        let key = fragments.column(0).as_primitive::<UInt32Type>().values();
+        let time = |column: usize| fragments.column(column).as_primitive::<Int64Type>().values();
+        for ((key, start), last) in key.iter().zip(time(1)).zip(time(2)) {
+            self.add(*key, *start, *last);
+        }
+        if let Some(groups) = &mut self.groups {
+            intern(groups, &batches[2])?;
+        }
+        for (state, saved) in self.states.iter_mut().zip(batches[wanted - 1].columns()) {
+            state.load(saved.as_binary()).map_err(misfit)?;
+        }
+        Ok(self)
+    }
+}
+
 /// All fragments, merged into sessions.
 struct Merged {
     /// Keys of the sessions.
@@ -163,7 +213,7 @@ impl SessionAggregate {
         slots: usize,
     ) -> Result<Self> {
         let new = || Fragments::new(&program, &sessions).map_err(|e| Error::user(format!("{text}: {e}")));
-        let kept = Mutex::new(Kept { fragments: new()?, looked: MARK_MIN, size: 0 });
+        let kept = Mutex::new(Kept { parts: vec![], looked: MARK_MIN, size: 0 });
         let slots = (0..slots).map(|_| new().map(Mutex::new)).collect::<Result<_>>()?;
         Ok(SessionAggregate { program, sessions, tick, ordered, group, schema, text, slots, kept })
     }
@@ -176,6 +226,15 @@ impl SessionAggregate {
         Fragments::new(&self.program, &self.sessions).map_err(|e| self.failed(e))
     }
 
+    /// Takes what the workers have.
+    fn take_slots(&self) -> Result<Vec<Arc<Fragments>>> {
+        let take = |slot: &Mutex<Fragments>| {
+            let mut slot = slot.lock().expect("no panic holds this lock");
+            Ok(Arc::new(std::mem::replace(&mut *slot, self.fragments()?)))
+        };
+        self.slots.iter().map(take).collect()
+    }
+
     /// Looking through all fragments pays off when a good part of them is new, or at the end.
     fn worth_it(&self, mark: i64, kept: &Kept, fresh: usize) -> bool {
         let gap = self.sessions.gap.max(self.tick);
@@ -183,7 +242,7 @@ impl SessionAggregate {
     }
 
     /// Merges fragments that touch into sessions, and their groups into one store.
-    fn merge(&self, parts: &[Fragments]) -> Result<Merged> {
+    fn merge(&self, parts: &[Arc<Fragments>]) -> Result<Merged> {
         let mut store = self.fragments()?;
         let mut all: Vec<(u32, i64, i64, u32, u32)> = vec![]; // key, start, last, part, fragment
         for (p, part) in parts.iter().enumerate() {
@@ -304,9 +363,9 @@ impl SessionAggregate {
         let mut grouped = table.keys().map_err(|e| self.failed(e))?.into_iter();
         let mut next = || grouped.next().expect("a column for each that was interned");
         let ends = next();
-        let ends = ends.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec();
+        let ends = ends.as_primitive::<Int64Type>().values().to_vec();
         let starts = match by_start {
-            true => next().as_primitive::<arrow::datatypes::Int64Type>().values().to_vec(),
+            true => next().as_primitive::<Int64Type>().values().to_vec(),
             false => ends.clone(),
         };
         for key in named {
@@ -404,16 +463,16 @@ impl Operator for SessionAggregate {
     fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
         let mut guard = self.kept.lock().expect("no panic holds this lock");
         let kept = &mut *guard;
-        let fresh: usize = self.slots.iter().map(|s| s.lock().expect("no panic holds this lock").len()).sum();
+        let there: usize = kept.parts.iter().map(|(part, _)| part.len()).sum();
+        let new: usize = self.slots.iter().map(|s| s.lock().expect("no panic holds this lock").len()).sum();
+        let fresh = new + there.saturating_sub(kept.size);
         // Results still to come end no earlier than the mark of the last look.
         let downstream = |looked: i64| if looked == MARK_MAX { MARK_MAX } else { looked.saturating_sub(2 * self.tick) };
         if !self.worth_it(mark, kept, fresh) {
             return Ok(downstream(kept.looked));
         }
-        let mut parts = vec![std::mem::replace(&mut kept.fragments, self.fragments()?)];
-        for slot in &self.slots {
-            parts.push(std::mem::replace(&mut *slot.lock().expect("no panic holds this lock"), self.fragments()?));
-        }
+        let mut parts: Vec<Arc<Fragments>> = kept.parts.drain(..).map(|(part, _)| part).collect();
+        parts.extend(self.take_slots()?);
         let merged = self.merge(&parts)?;
         drop(parts);
         let open = |s: &(u32, i64, i64)| mark != MARK_MAX && s.2.saturating_add(self.sessions.gap) >= mark;
@@ -424,8 +483,9 @@ impl Operator for SessionAggregate {
             self.emit(&merged, done, out)?;
         }
         if mark != MARK_MAX {
-            kept.fragments = self.retain(merged, &open)?;
-            kept.size = kept.fragments.len();
+            let open = self.retain(merged, &open)?;
+            kept.size = open.len();
+            kept.parts.push((Arc::new(open), None));
         }
         kept.looked = mark;
         Ok(downstream(mark))
@@ -433,6 +493,35 @@ impl Operator for SessionAggregate {
 
     fn describe(&self) -> String {
         format!("SessionAggregate {} {}", self.text, self.program)
+    }
+
+    fn state_schema(&self) -> Option<String> {
+        let Sessions { gap, keys, filter, .. } = self.sessions;
+        let filter = filter.map_or("", |_| ", counts some rows only");
+        Some(format!("windows {}\n{}, gap {gap} µs, {keys} keys of sessions{filter}", self.text, self.program))
+    }
+
+    fn save(&self, cut: &mut Cut) -> Result<()> {
+        let mut kept = self.kept.lock().expect("no panic holds this lock");
+        kept.parts.extend(self.take_slots()?.into_iter().map(|part| (part, None)));
+        kept.parts.retain(|(part, _)| part.len() > 0);
+        for (part, piece) in &mut kept.parts {
+            let fresh = piece.is_none().then(|| part.clone() as Arc<dyn Encode>);
+            let id = *piece.get_or_insert_with(|| cut.id());
+            cut.piece(id, Value::Null, fresh);
+        }
+        cut.facts(json!({ "looked": kept.looked, "size": kept.size }));
+        Ok(())
+    }
+
+    fn load(&self, saved: SavedStep) -> Result<()> {
+        let mut kept = self.kept.lock().expect("no panic holds this lock");
+        (kept.looked, kept.size) = (fact(&saved.facts, "looked")?, fact(&saved.facts, "size")?);
+        for piece in saved.pieces {
+            let part = Fragments::decode(self.fragments()?, &piece.batches).map_err(|e| self.failed(e))?;
+            kept.parts.push((Arc::new(part), Some(piece.id)));
+        }
+        Ok(())
     }
 
     fn memory_bytes(&self) -> usize {
@@ -443,6 +532,7 @@ impl Operator for SessionAggregate {
                 + f.states.iter().map(|s| s.memory_bytes()).sum::<usize>()
         };
         let slots: usize = self.slots.iter().map(|s| of(&s.lock().expect("no panic holds this lock"))).sum();
-        slots + of(&self.kept.lock().expect("no panic holds this lock").fragments)
+        let kept = self.kept.lock().expect("no panic holds this lock");
+        slots + kept.parts.iter().map(|(part, _)| of(part)).sum::<usize>()
     }
 }

@@ -2,15 +2,18 @@
 //!
 //! Rows that compare equal are put in the order of all their columns, so that the answer is one answer.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef};
 
+use serde_json::{Value, json};
+
 use super::{Emit, Operator};
 use crate::batch::{MARK_MAX, MicroBatch, internal};
+use crate::checkpoint::piece::{Cut, PieceId, Rows, SavedStep, fact};
 use crate::error::Result;
 use crate::expr::{Compiled, positive_zeros};
 
@@ -29,6 +32,8 @@ pub struct Sort {
 /// Rows not yet put in order, and what of the limit is left.
 struct State {
     held: Vec<RecordBatch>,
+    /// Pieces that have the first of the rows held, and so many batches these are.
+    pieces: Vec<(PieceId, usize)>,
     skip: usize,
     fetch: Option<usize>,
 }
@@ -42,7 +47,7 @@ impl Sort {
         by_window: bool,
         schema: SchemaRef,
     ) -> Self {
-        let state = Mutex::new(State { held: vec![], skip, fetch });
+        let state = Mutex::new(State { held: vec![], pieces: vec![], skip, fetch });
         Sort { keys, skip, fetch, by_window, schema, state, enough: AtomicBool::new(fetch == Some(0)) }
     }
 
@@ -87,6 +92,7 @@ impl Operator for Sort {
             if rows > limit.saturating_mul(4).saturating_add(65_536) {
                 let best = self.sorted(&state.held, Some(limit))?;
                 state.held = vec![best];
+                state.pieces.clear();
             }
         }
         Ok(())
@@ -98,6 +104,7 @@ impl Operator for Sort {
         }
         let mut state = self.state.lock().expect("no panic holds this lock");
         let held = std::mem::take(&mut state.held);
+        state.pieces.clear();
         if held.is_empty() || state.fetch == Some(0) {
             return Ok(mark);
         }
@@ -123,6 +130,43 @@ impl Operator for Sort {
             self.keys.iter().map(|(k, o)| format!("{k}{}", if o.descending { " DESC" } else { "" })).collect();
         let limit = self.fetch.map(|f| format!(" limit {f}")).unwrap_or_default();
         format!("Sort [{}]{limit}{}", keys.join(", "), if self.by_window { " by window" } else { "" })
+    }
+
+    fn state_schema(&self) -> Option<String> {
+        let keys: Vec<String> = self.keys.iter().map(|(key, _)| key.to_string()).collect();
+        let columns: Vec<String> =
+            self.schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+        Some(format!("rows in the order of [{}]\n{}", keys.join(", "), columns.join(", ")))
+    }
+
+    fn save(&self, cut: &mut Cut) -> Result<()> {
+        let mut state = self.state.lock().expect("no panic holds this lock");
+        let written: usize = state.pieces.iter().map(|(_, batches)| batches).sum();
+        state.pieces.iter().for_each(|(id, _)| cut.piece(*id, Value::Null, None));
+        let fresh = state.held[written..].to_vec();
+        if !fresh.is_empty() {
+            let id = cut.id();
+            state.pieces.push((id, fresh.len()));
+            cut.piece(id, Value::Null, Some(Arc::new(Rows(fresh))));
+        }
+        cut.facts(json!({ "skip": state.skip, "fetch": state.fetch }));
+        Ok(())
+    }
+
+    fn load(&self, saved: SavedStep) -> Result<()> {
+        let mut state = self.state.lock().expect("no panic holds this lock");
+        (state.skip, state.fetch) = (fact(&saved.facts, "skip")?, fact(&saved.facts, "fetch")?);
+        self.enough.store(state.fetch == Some(0), Ordering::Relaxed);
+        for piece in saved.pieces {
+            state.pieces.push((piece.id, piece.batches.len()));
+            for batch in piece.batches {
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                let columns = batch.columns().to_vec();
+                let named = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+                state.held.push(named.map_err(internal)?);
+            }
+        }
+        Ok(())
     }
 
     fn memory_bytes(&self) -> usize {

@@ -29,6 +29,15 @@ impl PartitionReader for ConstantRows {
             None => Next::End,
         })
     }
+
+    fn seek(&mut self, offset: u64) -> Result<()> {
+        let left = self.0.take().map(|rows| {
+            let offset = (offset as usize).min(rows.num_rows());
+            rows.slice(offset, rows.num_rows() - offset)
+        });
+        self.0 = left.filter(|rows| rows.num_rows() > 0);
+        Ok(())
+    }
 }
 
 struct ConstantChunk(RecordBatch);

@@ -5,11 +5,13 @@
 //! (the next chunk of the partition that is furthest behind in event time). So decode of batch n+1, compute of n and
 //! sink of n-1 overlap, and with one worker everything still happens, one after the other.
 //!
-//! Here are the workers and what they compute; `reading` makes micro-batches, `serial` is the serial part.
+//! Here are the workers and what they compute; `reading` makes micro-batches, `serial` is the serial part, `checkpoints` makes
+//! cuts in the flow.
 //!
 //! Bounds: `chunks_max` chunks decoded or being decoded, `queue_max` micro-batches waiting in a partition. A full queue
 //! stops the reading of its partition (backpressure).
 
+pub mod checkpoints;
 mod constant;
 mod reading;
 mod serial;
@@ -17,22 +19,29 @@ mod serial;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
+use self::checkpoints::{Checkpoints, Cutting, Last, Resumed, Sealed, Trigger};
 use self::constant::ConstantRows;
 use self::serial::Serial;
 use crate::batch::{DERIVED, MARK_MIN, MicroBatch, Offsets};
 use crate::by_window::WindowDigests;
-use crate::connector::{DeadLetter, DeadLetterStore, PartitionReader, Sink};
+use crate::checkpoint::manifest::{Counts, Position, SinkState, SourceState};
+use crate::checkpoint::store::Store;
+use crate::connector::{DeadLetter, DeadLetterStore, PartitionReader, Sink, Source, Staged};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Output};
 use crate::intake::{Intake, PreparedChunk};
 use crate::operators::Emit;
 use crate::profile::{Part, PartTime, Profile};
+
+/// How often sources without an end are asked for new partitions.
+const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(1);
 
 /// What a run counts, readable while it runs.
 #[derive(Debug, Default)]
@@ -49,20 +58,55 @@ pub struct Counters {
     pub batches: AtomicU64,
     /// The least watermark of all sources, µs.
     pub watermark: AtomicI64,
+    /// The last epoch whose checkpoint is complete.
+    pub epoch: AtomicU64,
+}
+
+impl Counters {
+    /// Begins anew, as the run does.
+    pub fn reset(&self) {
+        for counter in [&self.rows_in, &self.rows_out, &self.late, &self.letters, &self.batches] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Goes on from what an earlier run has counted.
+    fn go_on(&self, counts: &Counts) {
+        let Counts { rows_in, rows_out, late, letters, batches } = *counts;
+        let counters = [&self.rows_in, &self.rows_out, &self.late, &self.letters, &self.batches];
+        for (counter, before) in counters.into_iter().zip([rows_in, rows_out, late, letters, batches]) {
+            counter.fetch_add(before, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Receives the rows of one source for its history.
 pub trait HistorySink: Send {
     /// Rows of one partition in offset order: raw columns, offsets, the watermark before the first row.
     fn append(&mut self, partition: u32, columns: &RecordBatch, offsets: &Offsets, mark: i64) -> Result<()>;
-    /// Called now and then, and at the end: seals what should be sealed.
+    /// Called now and then, and at the end: seals what should be sealed. Not called in a run with checkpoints.
     fn tick(&mut self, end: bool) -> Result<()>;
+    /// As of a [`Sink`]; with how far the source was read, and what each sink was given.
+    fn seal(
+        &mut self,
+        epoch: u64,
+        source: &SourceState,
+        sinks: &BTreeMap<String, SinkState>,
+        ended: bool,
+    ) -> Result<Box<dyn Staged>>;
 }
 
 /// A source, opened and ready to be read.
+#[derive(Default)]
 pub struct OpenSource {
+    /// Itself, if it wants to hear of checkpoints.
+    pub source: Option<Box<dyn Source>>,
+    /// It has no end, so partitions may come.
+    pub is_endless: bool,
     /// Its partitions.
     pub readers: Vec<Box<dyn PartitionReader>>,
+    /// Where these stand, as far as it is not the beginning.
+    pub state: SourceState,
     /// What makes rows of its chunks; `None` for constant rows.
     pub intake: Option<Arc<Intake>>,
     /// Its history, if kept.
@@ -91,7 +135,7 @@ impl OpenSource {
     /// Rows that are in the plan itself (`VALUES`, `SELECT 1`).
     pub fn constant(rows: Option<RecordBatch>) -> Self {
         let readers: Vec<Box<dyn PartitionReader>> = vec![Box::new(ConstantRows(rows))];
-        OpenSource { readers, intake: None, history: None, rate: None, idle: None, floors: vec![], end: End::Input }
+        OpenSource { readers, ..Default::default() }
     }
 }
 
@@ -115,6 +159,8 @@ pub struct Execution {
     pub profile: bool,
     /// A source is asked for more only when all that came before is computed, closed and written: for measuring latency.
     pub step_by_step: bool,
+    /// The run ends with an error once so many micro-batches were given out.
+    pub crash_after_batches: Option<u64>,
 }
 
 /// What a run left behind.
@@ -134,6 +180,8 @@ pub struct Outcome {
     pub ended: bool,
     /// Time from the release of a micro-batch to the end of its computation, µs, a sample.
     pub latencies_us: Vec<u64>,
+    /// The longest time that the flow waited for a checkpoint to be cut.
+    pub longest_cut: Duration,
     /// Where the time went, if asked for.
     pub profile: Vec<PartTime>,
 }
@@ -158,6 +206,10 @@ struct Ready {
     batch: MicroBatch,
     raw: Option<RecordBatch>,
     mark_after: i64,
+    /// The records that did not become rows, up to `end`.
+    letters: Vec<DeadLetter>,
+    /// The offset after its last record, good or bad.
+    end: u64,
     release: Instant,
 }
 
@@ -186,6 +238,8 @@ struct Done {
 struct Partition {
     source: usize,
     index: u32,
+    /// What its source knows it by.
+    name: Option<String>,
     reader: Option<Box<dyn PartitionReader>>,
     /// The reader is with a worker.
     reading: bool,
@@ -216,6 +270,37 @@ struct Partition {
     finished: bool,
 }
 
+impl Partition {
+    /// One that is read on from a position.
+    fn new(source: usize, index: u32, reader: Box<dyn PartitionReader>, at: Position, now: Instant) -> Self {
+        Partition {
+            source,
+            index,
+            name: reader.name(),
+            reader: Some(reader),
+            reading: false,
+            ended: false,
+            chunks_given: 0,
+            chunks_applied: 0,
+            decoded: BTreeMap::new(),
+            offset: at.offset,
+            mark: at.mark,
+            queue: VecDeque::new(),
+            next_release: now,
+            entries: VecDeque::new(),
+            first_entry: 0,
+            completed: at.mark,
+            given: (at.offset, at.mark),
+            asleep_until: None,
+            last_rows: now,
+            is_idle: false,
+            lent: VecDeque::new(),
+            floors: at.floors,
+            finished: false,
+        }
+    }
+}
+
 struct State {
     partitions: Vec<Partition>,
     /// Chunks with workers or waiting to be applied in order.
@@ -229,6 +314,11 @@ struct State {
     announced: Vec<i64>,
     finished: bool,
     stopping: bool,
+    cutting: Cutting,
+    /// Micro-batches given out.
+    given: u64,
+    /// When sources are asked for new partitions.
+    look_for_partitions: Instant,
     latencies_us: Vec<u64>,
     /// What computing a row takes a worker, smoothed.
     nanos_per_row: f64,
@@ -239,7 +329,7 @@ struct Runner<'g> {
     execution: &'g Execution,
     intakes: Vec<Option<Arc<Intake>>>,
     /// Source of each partition.
-    source_of: Vec<usize>,
+    source_of: RwLock<Vec<usize>>,
     /// Rows per second of each partition of a source.
     rates: Vec<Option<f64>>,
     idles: Vec<Option<Duration>>,
@@ -253,6 +343,16 @@ struct Runner<'g> {
     queue_max: usize,
     /// Every sink has what its `LIMIT` asks for, and only stopping would end the run.
     enough: AtomicBool,
+    /// When cuts are due, in a run with checkpoints.
+    trigger: Option<Trigger>,
+    /// Where checkpoints go, and how often a write is tried.
+    store: Mutex<Option<(Store, u32)>>,
+    /// Where cuts go to be written; `None` if they are written at once.
+    seals: Mutex<Option<SyncSender<Sealed>>>,
+    /// The sources that want to hear of checkpoints.
+    opened: Vec<Mutex<Option<Box<dyn Source>>>>,
+    /// Those of them that partitions may come to.
+    endless: Vec<usize>,
     profile: Option<Profile>,
 }
 
@@ -263,46 +363,58 @@ pub fn run_graph(
     sinks: Vec<Box<dyn Sink>>,
     letters: Option<Box<dyn DeadLetterStore>>,
     execution: &Execution,
+    resumed: Resumed,
 ) -> Result<Outcome> {
     let now = Instant::now();
     let (mut partitions, mut intakes, mut rates, mut idles, mut histories) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut announced, mut opened, mut endless) = (vec![], vec![], vec![]);
     let ends = sources.iter().map(|s| s.end).collect();
     for (s, source) in sources.into_iter().enumerate() {
         rates.push(source.rate.map(|rate| rate / source.readers.len().max(1) as f64));
         for (index, reader) in source.readers.into_iter().enumerate() {
-            partitions.push(Partition {
-                source: s,
-                index: index as u32,
-                reader: Some(reader),
-                reading: false,
-                ended: false,
-                chunks_given: 0,
-                chunks_applied: 0,
-                decoded: BTreeMap::new(),
-                offset: 0,
-                mark: MARK_MIN,
-                queue: VecDeque::new(),
-                next_release: now,
-                entries: VecDeque::new(),
-                first_entry: 0,
-                completed: MARK_MIN,
-                given: (0, MARK_MIN),
-                asleep_until: None,
-                last_rows: now,
-                is_idle: false,
-                lent: source.floors.get(index).cloned().unwrap_or_default().into(),
-                floors: vec![],
-                finished: false,
-            });
+            let at = source.state.partitions.get(index).cloned();
+            let at = at.unwrap_or(Position { mark: MARK_MIN, ..Default::default() });
+            let mut partition = Partition::new(s, index as u32, reader, at, now);
+            partition.lent = source.floors.get(index).cloned().unwrap_or_default().into();
+            if source.state.mark > partition.mark && !source.state.partitions.is_empty() {
+                // It was idle, and comes back as one that was.
+                partition.lent.push_back((partition.offset, source.state.mark));
+            }
+            partitions.push(partition);
         }
+        announced.push(if source.state.partitions.is_empty() { MARK_MIN } else { source.state.mark });
+        opened.push(Mutex::new(source.source));
+        endless.extend(source.is_endless.then_some(s));
         intakes.push(source.intake);
         idles.push(source.idle);
         histories.push(source.history);
     }
+    let Resumed { checkpoints, sinks: before, marks, counts } = resumed;
+    execution.counters.go_on(&counts);
+    let (trigger, store, cuts, _lock) = match checkpoints {
+        None => (None, None, None, None),
+        Some(Checkpoints { store, lock, tries, trigger, cuts }) => {
+            (Some(trigger), Some((store, tries)), Some(cuts), Some(lock))
+        }
+    };
+    let (seals, sealed) = match trigger {
+        Some(Trigger::Every { .. }) => {
+            let (seals, sealed) = sync_channel(1);
+            (Some(seals), Some(sealed))
+        }
+        _ => (None, None),
+    };
+    let before: Vec<SinkState> =
+        graph.sinks.iter().map(|sink| before.get(&sink.name).cloned().unwrap_or_default()).collect();
+    let windows = before.iter().map(|sink| {
+        let mut windows = sink.windows.clone();
+        windows.reopen();
+        windows
+    });
     let runner = Runner {
         graph,
         execution,
-        source_of: partitions.iter().map(|p| p.source).collect(),
+        source_of: RwLock::new(partitions.iter().map(|p| p.source).collect()),
         rates,
         idles,
         keeps: histories.iter().map(Option::is_some).collect(),
@@ -315,57 +427,58 @@ pub fn run_graph(
             letters: vec![],
             broken: vec![],
             error: None,
-            announced: vec![MARK_MIN; intakes.len()],
+            announced,
             finished: false,
             stopping: false,
+            cutting: Cutting::default(),
+            given: 0,
+            look_for_partitions: now + LOOK_FOR_PARTITIONS,
             latencies_us: vec![],
             nanos_per_row: 0.0,
         }),
         intakes,
         wake: Condvar::new(),
         serial: Mutex::new(Serial {
-            digests: vec![Digest::default(); sinks.len()],
-            windows: vec![WindowDigests::default(); sinks.len()],
+            digests: before.iter().map(|sink| sink.digest.parse().unwrap_or_default()).collect(),
+            windows: windows.collect(),
             sinks,
-            node_marks: vec![MARK_MIN; graph.nodes.len()],
+            node_marks: (0..graph.nodes.len()).map(|node| marks.get(&node).copied().unwrap_or(MARK_MIN)).collect(),
+            cuts,
             histories,
             letters,
         }),
         chunks_max: execution.threads + 1,
         queue_max: 4 * execution.threads,
         enough: AtomicBool::new(false),
+        trigger,
+        store: Mutex::new(store),
+        seals: Mutex::new(seals),
+        opened,
+        endless,
         profile: execution.profile.then(|| Profile::new(graph)),
     };
     std::thread::scope(|scope| {
-        for slot in 1..execution.threads {
-            let runner = &runner;
-            std::thread::Builder::new()
-                .name(format!("pelton-{slot}"))
-                .spawn_scoped(scope, move || runner.work_or_fail(slot))
-                .expect("the system gives us threads");
+        let runner = &runner;
+        let named = |name: String| std::thread::Builder::new().name(name);
+        if let Some(sealed) = sealed {
+            let writing =
+                named("pelton-checkpoints".into()).spawn_scoped(scope, move || runner.write_checkpoints(&sealed));
+            writing.expect("the system gives us threads");
         }
+        let worker = |slot| named(format!("pelton-{slot}")).spawn_scoped(scope, move || runner.work_or_fail(slot));
+        let workers: Vec<_> = (1..execution.threads).map(worker).collect();
         runner.work_or_fail(0);
+        for worker in workers {
+            // One that panicked has said so in `error`.
+            let _ = worker.expect("the system gives us threads").join();
+        }
+        // The thread that writes checkpoints ends with the last one.
+        *runner.seals.lock().unwrap_or_else(PoisonError::into_inner) = None;
     });
+    runner.end()?;
     // A worker that panicked has said so in `error`.
     let state = runner.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut serial = runner.serial.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Some(error) = state.error {
-        serial.sinks.iter_mut().for_each(|s| s.abort());
-        return Err(error);
-    }
-    let finish = |serial: &mut Serial| -> Result<()> {
-        for history in serial.histories.iter_mut().flatten() {
-            history.tick(true)?;
-        }
-        if let Some(store) = &mut serial.letters {
-            store.commit()?;
-        }
-        serial.sinks.iter_mut().try_for_each(|s| s.commit())
-    };
-    if let Err(error) = finish(&mut serial) {
-        serial.sinks.iter_mut().for_each(|s| s.abort());
-        return Err(error);
-    }
+    let serial = runner.serial.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Outcome {
         digests: serial.digests,
         windows: serial.windows,
@@ -385,10 +498,31 @@ pub fn run_graph(
         ended: !state.stopping,
         profile: runner.profile.map(|profile| profile.times()).unwrap_or_default(),
         latencies_us: state.latencies_us,
+        longest_cut: state.cutting.longest,
     })
 }
 
 impl Runner<'_> {
+    /// Commits everything, if all went well; else throws it away.
+    fn end(&self) -> Result<()> {
+        let mut state = self.lock();
+        let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = match state.error.take() {
+            Some(error) => Err(error),
+            None if self.trigger.is_some() => {
+                let positions = state.positions(&state.announced);
+                let last = if state.stopping { Last::Stopped } else { Last::Ended };
+                drop(state);
+                self.seal(&mut serial, positions, last).and_then(|sealed| self.write_checkpoint(sealed))
+            }
+            None => serial.commit(),
+        };
+        if done.is_err() {
+            serial.sinks.iter_mut().for_each(|sink| sink.abort());
+        }
+        done
+    }
+
     /// Now, if time is measured.
     fn clock(&self) -> Option<Instant> {
         self.profile.as_ref().map(|_| Instant::now())
@@ -433,6 +567,7 @@ impl Runner<'_> {
                     p.decoded.clear();
                 }
             }
+            self.look_for_cut(&mut state, Instant::now());
             if let Some(work) = self.serial_work(&mut state) {
                 drop(state);
                 let result = self.serial_part(work);
@@ -446,6 +581,16 @@ impl Runner<'_> {
                 continue;
             }
             let now = Instant::now();
+            if !self.endless.is_empty() && state.look_for_partitions <= now && !state.stopping {
+                state.look_for_partitions = now + LOOK_FOR_PARTITIONS;
+                drop(state);
+                let found = self.discover();
+                state = self.lock();
+                if let Err(error) = found {
+                    fail(&mut state, error);
+                }
+                continue;
+            }
             if let Some((p, number, ready)) = self.next_ready(&mut state, now) {
                 drop(state);
                 let (start, rows) = (Instant::now(), ready.batch.rows());
@@ -478,8 +623,32 @@ impl Runner<'_> {
         }
     }
 
+    /// Asks sources for partitions that have come. They begin as idle ones, so that they hold back nothing that is closed.
+    fn discover(&self) -> Result<()> {
+        for &source in &self.endless {
+            let mut opened = self.opened[source].lock().unwrap_or_else(PoisonError::into_inner);
+            let readers = opened.as_mut().map_or_else(|| Ok(vec![]), |opened| opened.discover())?;
+            for mut reader in readers {
+                let position = Position { offset: reader.start()?, mark: MARK_MIN, ..Default::default() };
+                let mut state = self.lock();
+                let index = state.partitions.iter().filter(|p| p.source == source).count() as u32;
+                let mut partition = Partition::new(source, index, reader, position, Instant::now());
+                partition.is_idle = true;
+                self.source_of.write().unwrap_or_else(PoisonError::into_inner).push(source);
+                state.partitions.push(partition);
+            }
+        }
+        Ok(())
+    }
+
     /// The next micro-batch whose time has come, of the partition that is furthest behind.
     fn next_ready(&self, state: &mut State, now: Instant) -> Option<(usize, u64, Ready)> {
+        if self.execution.crash_after_batches == Some(state.given) {
+            fail(state, Error::world("ended as if the process had been killed"));
+        }
+        if state.cutting.wanted || state.error.is_some() {
+            return None;
+        }
         let due =
             |p: &Partition| p.queue.front().is_some_and(|r| r.release <= now) && p.entries.len() < 2 * self.queue_max;
         let p = (0..state.partitions.len())
@@ -490,7 +659,11 @@ impl Runner<'_> {
         let rows = ready.batch.rows();
         let number = partition.first_entry + partition.entries.len() as u64;
         partition.entries.push_back(Entry { mark_after: ready.mark_after, done: None });
-        partition.given = (ready.batch.offsets.get(rows - 1) + 1, ready.mark_after);
+        partition.given = (ready.end, ready.mark_after);
+        state.cutting.batches += 1;
+        state.given += 1;
+        self.execution.counters.letters.fetch_add(ready.letters.len() as u64, Ordering::Relaxed);
+        state.letters.append(&mut ready.letters);
         self.execution.counters.rows_in.fetch_add(rows as u64, Ordering::Relaxed);
         if let Some(raw) = ready.raw.take() {
             let mark = ready.batch.marks.carry();
@@ -502,7 +675,7 @@ impl Runner<'_> {
     /// Pushes a micro-batch through the part of the graph that keeps no order.
     fn compute(&self, slot: usize, batch: MicroBatch) -> Result<Done> {
         let mut done = Done::default();
-        let source = self.source_of[batch.partition as usize];
+        let source = self.source_of.read().unwrap_or_else(PoisonError::into_inner)[batch.partition as usize];
         self.execution.counters.batches.fetch_add(1, Ordering::Relaxed);
         self.push(slot, &self.graph.sources[source].outputs, batch, &mut done)?;
         Ok(done)
@@ -630,10 +803,12 @@ mod tests {
             by_window: false,
             profile: false,
             step_by_step: false,
+            crash_after_batches: None,
         };
         let kept = Collect::default();
         let sources = vec![OpenSource::constant(Some(rows))];
-        let error = run_graph(&graph, sources, vec![Box::new(kept.clone())], None, &execution).unwrap_err();
+        let error =
+            run_graph(&graph, sources, vec![Box::new(kept.clone())], None, &execution, Resumed::default()).unwrap_err();
         assert_eq!(error.to_string(), "a bug in Pelton stopped the run: out of luck");
         assert_eq!(error.exit_code(), 1);
     }

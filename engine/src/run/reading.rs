@@ -3,6 +3,7 @@
 //! Where nothing else is at hand and a chunk's rows take long, they are cut into a micro-batch for each worker, for the sake
 //! of latency.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
@@ -39,7 +40,12 @@ impl Runner<'_> {
     pub(super) fn next_timer(&self, state: &State, now: Instant) -> Duration {
         let sleeping = state.partitions.iter().filter(|p| !p.ended && !p.reading).filter_map(|p| p.asleep_until);
         let paced = state.partitions.iter().filter_map(|p| p.queue.front().map(|r| r.release));
-        let next = sleeping.chain(paced).min().map_or(Duration::from_millis(100), |t| t.saturating_duration_since(now));
+        let cut = state.cutting.due.filter(|_| !state.cutting.wanted && !state.cutting.writing);
+        let next = sleeping
+            .chain(paced)
+            .chain(cut)
+            .min()
+            .map_or(Duration::from_millis(100), |t| t.saturating_duration_since(now));
         next.clamp(Duration::from_micros(200), Duration::from_millis(100))
     }
 
@@ -54,6 +60,11 @@ impl Runner<'_> {
         partition.reader = Some(reader);
         partition.reading = false;
         let chunk = match next {
+            Err(error) if self.trigger.is_some() => {
+                // The next run reads on from the last checkpoint.
+                fail(&mut state, error);
+                return state;
+            }
             Err(error) => {
                 // What was good stays good: the partition ends here, the run goes on.
                 partition.ended = true;
@@ -131,8 +142,8 @@ impl Runner<'_> {
             for letter in &mut letters {
                 letter.offset += base;
             }
-            self.execution.counters.letters.fetch_add(letters.len() as u64, Ordering::Relaxed);
-            state.letters.extend(letters);
+            letters.sort_by_key(|letter| letter.offset);
+            let mut letters = VecDeque::from(letters);
             let now = Instant::now();
             let announced = state.announced[source];
             let workers = if is_idle(state) { self.execution.threads } else { 1 };
@@ -140,7 +151,7 @@ impl Runner<'_> {
             let partition = &mut state.partitions[p];
             partition.chunks_applied += 1;
             partition.offset = base + chunk.records;
-            if !chunk.batches.is_empty() {
+            if chunk.batches.iter().any(|b| b.columns.num_rows() > 0) {
                 partition.last_rows = now;
             }
             if let Some((rows, mark)) = chunk.skipped {
@@ -155,7 +166,11 @@ impl Runner<'_> {
                 }
                 None => self.execution.batch_rows,
             };
-            for prepared in chunk.batches {
+            let batches: Vec<_> = chunk.batches.into_iter().filter(|b| b.columns.num_rows() > 0).collect();
+            // Each micro-batch takes along the records before the next one that did not become rows.
+            let firsts: Vec<u64> = batches.iter().map(|b| base + b.offsets.get(0)).skip(1).collect();
+            let ends: Vec<u64> = firsts.into_iter().chain([partition.offset]).collect();
+            for (prepared, end_of_batch) in batches.into_iter().zip(ends) {
                 let n = prepared.columns.num_rows();
                 let batch_rows = match rate {
                     None if n as f64 * nanos_per_row >= SPLIT_NANOS_MIN => {
@@ -197,7 +212,10 @@ impl Runner<'_> {
                     if let Some((at, _)) = partition.lent.front() {
                         len = (1..len).find(|l| whole.offsets.get(start + l) >= *at).unwrap_or(len);
                     }
-                    let end = start + len;
+                    // Rows of one record stay together, since a run goes on from a record.
+                    let same = |at: usize| whole.offsets.get(at) == whole.offsets.get(at - 1);
+                    let end = (start + len..n).find(|at| !same(*at)).unwrap_or(n);
+                    let len = end - start;
                     let release = match rate {
                         None => now,
                         Some(rate) => {
@@ -210,13 +228,30 @@ impl Runner<'_> {
                     batch.marks = Marks::of(partition.mark, prepared.watermarks.as_ref().map(|w| w.slice(start, len)));
                     partition.mark = batch.marks.max();
                     let mark_after = partition.mark;
+                    let upto = if end < n { whole.offsets.get(end) } else { end_of_batch };
+                    let with_it = letters.partition_point(|letter| letter.offset < upto);
                     partition.queue.push_back(Ready {
+                        letters: letters.drain(..with_it).collect(),
+                        end: upto,
                         batch,
                         raw: prepared.raw.as_ref().filter(|_| self.keeps[source]).map(|r| r.slice(start, len)),
                         mark_after,
                         release,
                     });
                     start = end;
+                }
+            }
+            // A chunk without rows.
+            let left = letters.len();
+            match partition.queue.back_mut() {
+                Some(last) => {
+                    last.letters.extend(letters);
+                    last.end = partition.offset;
+                }
+                None => {
+                    partition.given.0 = partition.offset;
+                    state.letters.extend(letters);
+                    self.execution.counters.letters.fetch_add(left as u64, Ordering::Relaxed);
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
+use super::checkpoints::{Cuts, Last, Positions};
 use super::{Done, End, HistorySink, Runner, SinkRows, State};
 use crate::batch::{MARK_MAX, MicroBatch, Offsets};
 use crate::by_window::WindowDigests;
@@ -23,6 +24,17 @@ pub(super) struct Serial {
     pub(super) node_marks: Vec<i64>,
     pub(super) histories: Vec<Option<Box<dyn HistorySink>>>,
     pub(super) letters: Option<Box<dyn DeadLetterStore>>,
+    /// What cuts are made of, in a run with checkpoints.
+    pub(super) cuts: Option<Cuts>,
+}
+
+impl Serial {
+    /// Makes everything visible, at the end of a run without checkpoints.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.histories.iter_mut().flatten().try_for_each(|history| history.tick(true))?;
+        self.letters.iter_mut().try_for_each(|store| store.commit())?;
+        self.sinks.iter_mut().try_for_each(|sink| sink.commit())
+    }
 }
 
 pub(super) struct SerialWork {
@@ -31,6 +43,8 @@ pub(super) struct SerialWork {
     history: Vec<(usize, u32, RecordBatch, Offsets, i64)>,
     letters: Vec<DeadLetter>,
     finish: bool,
+    /// No batch is at hand, and a cut is to be made.
+    cut: Option<Positions>,
 }
 
 impl Runner<'_> {
@@ -45,6 +59,7 @@ impl Runner<'_> {
             history: vec![],
             letters: vec![],
             finish: false,
+            cut: None,
         };
         for p in &mut state.partitions {
             while p.entries.front().is_some_and(|e| e.done.is_some()) {
@@ -78,9 +93,17 @@ impl Runner<'_> {
             }
         }
         let moved = work.marks != state.announced;
-        if work.done.is_empty() && !moved && !work.finish && state.history.is_empty() && state.letters.is_empty() {
+        let cut = state.cutting.wanted && !work.finish && state.partitions.iter().all(|p| p.entries.is_empty());
+        if work.done.is_empty()
+            && !moved
+            && !work.finish
+            && !cut
+            && state.history.is_empty()
+            && state.letters.is_empty()
+        {
             return None;
         }
+        work.cut = cut.then(|| state.positions(&work.marks));
         // History and letters alone can wait for a batch to come with them.
         work.history = state.history.drain(..).collect();
         work.letters = std::mem::take(&mut state.letters);
@@ -98,8 +121,8 @@ impl Runner<'_> {
                 history.append(*partition, columns, offsets, *mark)?;
             }
         }
-        for history in serial.histories.iter_mut().flatten() {
-            history.tick(false)?;
+        if serial.cuts.is_none() {
+            serial.histories.iter_mut().flatten().try_for_each(|history| history.tick(false))?;
         }
         self.keep_letters(serial, &work.letters)?;
         for done in work.done {
@@ -134,6 +157,11 @@ impl Runner<'_> {
         }
         if self.graph.is_endless() && self.graph.has_enough() {
             self.enough.store(true, Ordering::Relaxed);
+        }
+        if let Some(positions) = work.cut {
+            let sealed = self.seal(serial, positions, Last::No)?;
+            self.cut_made();
+            self.hand_over(sealed)?;
         }
         Ok(work.finish)
     }

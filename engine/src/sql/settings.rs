@@ -86,6 +86,42 @@ pub const KNOWN: &[Known] = &[
         doc: "How long a live source waits to fill a micro-batch.",
     },
     Known {
+        key: "pelton.checkpoint.dir",
+        shape: Shape::Text,
+        default: "none",
+        doc: "Path or URL that keeps the checkpoints; with it a run goes on where the one before has come to.",
+    },
+    Known {
+        key: "pelton.checkpoint.interval",
+        shape: Shape::Duration,
+        default: "10 s",
+        doc: "From one checkpoint to the next.",
+    },
+    Known {
+        key: "pelton.checkpoint.min-pause",
+        shape: Shape::Duration,
+        default: "0 s",
+        doc: "From the end of writing a checkpoint to the next one.",
+    },
+    Known {
+        key: "pelton.checkpoint.retained",
+        shape: Shape::Number,
+        default: "3",
+        doc: "Checkpoints that are kept; at least two are.",
+    },
+    Known {
+        key: "pelton.restart.attempts",
+        shape: Shape::Number,
+        default: "3",
+        doc: "How often a run with checkpoints goes on by itself after an error, unless it has made progress meanwhile.",
+    },
+    Known {
+        key: "pelton.restart.delay",
+        shape: Shape::Duration,
+        default: "1 s",
+        doc: "Pause before the first of these; it doubles from one to the next, up to a minute.",
+    },
+    Known {
         key: "pelton.max-future-skew",
         shape: Shape::Duration,
         default: "1 h",
@@ -125,7 +161,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "is not supported yet",
         "late rows are dead letters: SET 'dead-letters.path' keeps them",
     ),
-    ("pelton.checkpoint.", "is not supported yet", "leave it out: a run starts from the beginning"),
 ];
 
 /// Keys of Flink, of its SQL client and its formats that scripts often set: taken and without effect.

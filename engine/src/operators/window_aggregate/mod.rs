@@ -13,6 +13,10 @@
 //! watermark (its partition's, just before it), and folding is a commutative monoid. When a window is merged decides
 //! only when its rows come out: at a stage watermark of at least `end - 1 tick`, no row still to come can count in it.
 
+mod route;
+mod saved;
+mod sealed;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
@@ -27,10 +31,13 @@ use pelton_kernels::program::{AggregateCall, Device, GroupState, Program, Progra
 use pelton_kernels::shared::SharedState;
 use pelton_kernels::stage::Taken;
 
-use super::merger::{Held, Merger};
+use self::route::Piece;
+use self::sealed::SealedPanes;
+use super::merger::{Held, Kept, Merger};
 use super::on_device::{Before, OnDevice, Runs, Timed};
-use super::{Emit, Operator, closed_rows, in_us, order_columns, range_of, range_us, show_time, ticks, timestamps};
-use crate::batch::{BLOCK, MARK_MAX, MARK_MIN, MicroBatch, internal};
+use super::{Emit, Operator, closed_rows, order_columns, range_us, show_time, timestamps};
+use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
+use crate::checkpoint::piece::{Cut, SavedStep};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::{Compiled, letter};
@@ -136,6 +143,8 @@ struct State {
     /// The rows that came before that, since the pane before it, and those that have come since.
     rows_before: AtomicUsize,
     rows: AtomicUsize,
+    /// What the workers had folded until the last checkpoint into panes that may still get rows.
+    sealed: SealedPanes,
     shared: Mutex<Shared>,
 }
 
@@ -159,65 +168,12 @@ struct Shared {
 /// How far the windows of a view are closed.
 struct Closing {
     merger: Merger,
-    sides: BTreeMap<Window, Box<dyn GroupState>>,
+    sides: BTreeMap<Window, Kept>,
     /// The window merged last.
     last: Option<Window>,
     closed: i64,
     /// The mark at which the next window closes.
     next: i64,
-}
-
-/// Rows of a batch sorted by where they go.
-#[derive(Default)]
-struct Routed {
-    panes: Vec<(i64, Piece)>,
-    sides: BTreeMap<(Window, usize), Vec<u32>>,
-    /// Rows late for at least one window of a view, with the windows missed.
-    late: Vec<(u32, usize, Vec<Window>)>,
-    by_pane: hashbrown::HashMap<i64, usize>,
-    /// The pane that got rows last.
-    current: usize,
-}
-
-/// Some of a batch's selected rows.
-enum Piece {
-    /// So many from this one on.
-    Run(usize, usize),
-    /// These.
-    List(Vec<u32>),
-}
-
-impl Routed {
-    fn piece(&mut self, pane: i64) -> &mut Piece {
-        if self.panes.get(self.current).is_none_or(|(last, _)| *last != pane) {
-            let next = self.panes.len();
-            self.current = *self.by_pane.entry(pane).or_insert(next);
-            if self.current == next {
-                self.panes.push((pane, Piece::List(vec![])));
-            }
-        }
-        &mut self.panes[self.current].1
-    }
-
-    /// Puts a run of the selected rows into a pane.
-    fn run(&mut self, pane: i64, rows: Rows<'_>, start: usize, len: usize) {
-        let piece = self.piece(pane);
-        match piece {
-            Piece::Run(first, n) if *first + *n == start => *n += len,
-            Piece::List(list) if list.is_empty() => *piece = Piece::Run(start, len),
-            _ => piece.list(rows).extend((start..start + len).map(|i| rows.get(i) as u32)),
-        }
-    }
-}
-
-impl Piece {
-    fn list(&mut self, rows: Rows<'_>) -> &mut Vec<u32> {
-        if let Piece::Run(first, n) = *self {
-            *self = Piece::List((first..first + n).map(|i| rows.get(i) as u32).collect());
-        }
-        let Piece::List(list) = self else { unreachable!("made above") };
-        list
-    }
 }
 
 /// The program with a count of rows behind its aggregates.
@@ -305,6 +261,7 @@ impl Folding {
             expected: AtomicUsize::new(0),
             rows_before: AtomicUsize::new(0),
             rows: AtomicUsize::new(0),
+            sealed: SealedPanes::default(),
             shared: Mutex::new(Shared { held: Held::new(views.len()), views: closing }),
         };
         let program = if slides { Arc::new(with_row_count(&program)) } else { program };
@@ -345,108 +302,13 @@ impl Folding {
             slot.panes.first_key_value().is_some_and(|(p, _)| self.closes(*p, mark))
                 || slot.sides.first_key_value().is_some_and(|((w, _), _)| self.last_tick(w.end) <= mark)
         }) || self.wide().first_key_value().is_some_and(|(p, _)| self.closes(*p, mark))
+            || self.state.sealed.first().is_some_and(|pane| self.closes(pane, mark))
             || self.on_device.as_ref().is_some_and(|table| table.is_due(|pane| self.closes(pane, mark)))
     }
 
     /// Whether a pane gets no more rows under a mark: its first window closes.
     fn closes(&self, pane: i64, mark: i64) -> bool {
         self.last_tick(self.first_end(pane)) <= mark
-    }
-
-    /// Sorts rows by pane, and late ones out. Block by block, since nearly always a block's rows go to one pane and none
-    /// of them is late.
-    fn route(&self, batch: &MicroBatch) -> Routed {
-        let mut routed = Routed::default();
-        let rows = batch.selected();
-        // Where there are several views, these are the panes of all of them.
-        let (column, add, panes) = match &self.views[0].assign {
-            Assign::Whole => {
-                routed.run(0, rows, 0, rows.len());
-                return routed;
-            }
-            Assign::Panes { panes, time } => (batch.columns.column(*time), 0, Some(panes)),
-            Assign::Carried { column, add } => (batch.columns.column(*column), *add, None),
-        };
-        // Whether no row under a mark can be late for what reads the pane.
-        let is_open = |pane: i64, mark: i64| self.last_tick(self.first_end(pane)) > mark;
-        let only = |(low, high): (i64, i64)| match panes {
-            Some(panes) => panes.only_pane(low, high).filter(|pane| self.first_end(*pane) != MARK_MAX),
-            None => (low == high).then_some(low + add),
-        };
-        if let Some(pane) = batch.marks.range_of(column).or_else(|| range_us(column, rows)).and_then(only)
-            && is_open(pane, batch.marks.max())
-        {
-            routed.run(pane, rows, 0, rows.len());
-            return routed;
-        }
-        for start in (0..rows.len()).step_by(BLOCK) {
-            let len = BLOCK.min(rows.len() - start);
-            let range = match rows {
-                Rows::All(_) => range_of(column, start, len),
-                Rows::List(list) => range_us(column, Rows::List(&list[start..start + len])),
-            };
-            let last = rows.get(start + len - 1);
-            match range.and_then(only) {
-                Some(pane) if is_open(pane, batch.marks.bound(last)) => routed.run(pane, rows, start, len),
-                _ => self.route_rows(batch, (column, add, panes), start..start + len, &mut routed),
-            }
-        }
-        routed
-    }
-
-    /// The same row by row.
-    fn route_rows(
-        &self,
-        batch: &MicroBatch,
-        (column, add, panes): (&ArrayRef, i64, Option<&Panes>),
-        block: Range<usize>,
-        routed: &mut Routed,
-    ) {
-        let rows = batch.selected();
-        let (ticks, data_type) = (ticks(column), column.data_type());
-        // The pane a row goes to is nearly always that of the row before.
-        let mut stretch = (i64::MAX, i64::MIN);
-        let (mut pane, mut is_open) = (0, false);
-        let bound = batch.marks.bound(rows.get(block.end - 1));
-        for row in block.map(|i| rows.get(i)) {
-            let instant = in_us(ticks[row], data_type) + add;
-            let t = panes.map_or(instant, |panes| panes.cut_time(instant));
-            if t < stretch.0 || t >= stretch.1 {
-                stretch = (i64::MAX, i64::MIN);
-                let first_end = match panes {
-                    Some(panes) => {
-                        pane = panes.pane_of(t);
-                        let end = self.first_end(pane);
-                        // In no window at all: not late, not counted.
-                        if end == MARK_MAX {
-                            continue;
-                        }
-                        stretch = (pane, pane + panes.width());
-                        end
-                    }
-                    None => {
-                        (pane, stretch) = (t, (t, t + 1));
-                        t
-                    }
-                };
-                is_open = self.last_tick(first_end) > bound;
-            }
-            if is_open || self.last_tick(self.first_end(pane)) > batch.marks.before(row) {
-                routed.piece(pane).list(rows).push(row as u32);
-                continue;
-            }
-            let mark = batch.marks.before(row);
-            for (index, view) in self.views.iter().enumerate() {
-                let (in_time, missed): (Vec<Window>, Vec<Window>) =
-                    view.windows_of(pane).into_iter().partition(|w| self.last_tick(w.end) > mark);
-                for window in in_time {
-                    routed.sides.entry((window, index)).or_default().push(row as u32);
-                }
-                if !missed.is_empty() {
-                    routed.late.push((row as u32, index, missed));
-                }
-            }
-        }
     }
 
     /// Input columns, and behind them what a total order of rows needs.
@@ -547,19 +409,18 @@ impl Folding {
         failed.hint("cast the argument to a wider type, e.g. SUM(CAST(x AS DECIMAL(38, 0)))")
     }
 
-    /// Takes the panes that all workers fold into, up to those whose first window closes at `mark`.
-    fn take_wide(&self, mark: i64, held: &mut Held) -> Result<()> {
+    /// Takes those of the panes that all workers fold into, from the first on.
+    fn take_wide(&self, wanted: impl Fn(i64) -> bool) -> Vec<(i64, Box<dyn GroupState>)> {
+        let mut taken = vec![];
         loop {
             let (pane, shared) = {
                 let mut wide = self.state.wide.write().expect("no panic holds this lock");
-                let Some(entry) = wide.first_entry().filter(|e| self.closes(*e.key(), mark)) else {
-                    return Ok(());
-                };
+                let Some(entry) = wide.first_entry().filter(|e| wanted(*e.key())) else { return taken };
                 entry.remove_entry()
             };
-            let shared = Arc::into_inner(shared).expect("no batch at hand has rows of a pane that closes");
+            let shared = Arc::into_inner(shared).expect("no batch at hand has rows of the pane");
             self.state.expected.store(shared.groups(), Ordering::Relaxed);
-            held.add(pane, shared.into_state()).map_err(|e| self.failed(e))?;
+            taken.push((pane, shared.into_state()));
         }
     }
 
@@ -746,11 +607,16 @@ impl Folding {
             // What is collected may be due, or make another window the next.
             view.next = MARK_MIN;
         }
+        let fresh = || self.device.state(&self.program, 0);
+        for (pane, state) in self.state.sealed.take(|pane| self.closes(pane, mark)) {
+            self.state.expected.store(state.0.groups(), Ordering::Relaxed);
+            held.add(pane, Kept::shared(state), &fresh).map_err(|e| self.failed(e))?;
+        }
         if let Some(table) = &self.on_device {
             let taken = table.take(mark, |pane| self.closes(pane, mark)).map_err(|e| self.failed(e))?;
             for (pane, state) in taken {
                 self.state.expected.store(state.groups(), Ordering::Relaxed);
-                held.add(pane, state).map_err(|e| self.failed(e))?;
+                held.add(pane, Kept::new(state), &fresh).map_err(|e| self.failed(e))?;
             }
         }
         for slot in &self.state.slots {
@@ -764,24 +630,32 @@ impl Folding {
                 let state = entry.remove();
                 slot.groups = state.groups();
                 self.state.expected.store(slot.groups, Ordering::Relaxed);
-                held.add(pane, state).map_err(|e| self.failed(e))?;
+                held.add(pane, Kept::new(state), &fresh).map_err(|e| self.failed(e))?;
             }
             while let Some(entry) = slot.sides.first_entry() {
                 let (window, index) = *entry.key();
                 if self.last_tick(window.end) > mark {
                     break;
                 }
-                let state = entry.remove();
-                match views[index].sides.entry(window) {
-                    Entry::Vacant(free) => drop(free.insert(state)),
-                    Entry::Occupied(mut old) => {
-                        let merged = old.get_mut().merge(state.as_ref());
-                        merged.map_err(|e| self.failed_in(&self.views[index], e, Some(window), None))?;
-                    }
-                }
+                self.keep_side(&mut views[index], (window, index), entry.remove())?;
             }
         }
-        self.take_wide(mark, held)
+        for (pane, state) in self.take_wide(|pane| self.closes(pane, mark)) {
+            held.add(pane, Kept::new(state), &fresh).map_err(|e| self.failed(e))?;
+        }
+        Ok(())
+    }
+
+    /// Adds rows of a side, which belong to one window alone.
+    fn keep_side(&self, view: &mut Closing, side: (Window, usize), state: Box<dyn GroupState>) -> Result<()> {
+        let (window, index) = side;
+        let kept = match view.sides.remove(&window) {
+            None => Ok(Kept::new(state)),
+            Some(there) => there.merge(state.as_ref(), &|| self.device.state(&self.program, 0)),
+        };
+        let kept = kept.map_err(|e| self.failed_in(&self.views[index], e, Some(window), None))?;
+        view.sides.insert(window, kept);
+        Ok(())
     }
 
     /// Merges and emits the windows of a view that close at `mark`.
@@ -798,16 +672,18 @@ impl Folding {
         loop {
             let of_pane = |pane| self.next_window(view, pane, *last, *closed);
             let first = merger.pending(held).find_map(of_pane);
+            // A checkpoint may have brought a side here before it is due.
             let side = sides.first_key_value().map(|(window, _)| *window);
-            let due = first.filter(|window| self.last_tick(window.end) <= mark);
-            let Some(window) = due.into_iter().chain(side).min() else {
-                *next = first.map_or(MARK_MAX, |window| self.last_tick(window.end));
+            let all = || first.into_iter().chain(side);
+            let Some(window) = all().filter(|window| self.last_tick(window.end) <= mark).min() else {
+                *next = all().map(|window| self.last_tick(window.end)).min().unwrap_or(MARK_MAX);
                 break;
             };
             let (panes, needed_after) = view.reads(window);
             let merged = merger.close(held, panes, needed_after, &fresh);
             // Rows of a side belong to this window alone.
-            let whole = merged.and_then(|merged| merged.and(sides.remove(&window)));
+            let side = sides.remove(&window).map(|side| side.take(&fresh)).transpose();
+            let whole = merged.and_then(|merged| merged.and(side?));
             let whole = whole.map_err(|e| self.failed_in(view, e, Some(window), None))?;
             if let Some(state) = whole.state() {
                 self.emit(view, window, state, out)?;
@@ -849,10 +725,11 @@ impl Folding {
         let wide: usize = self.wide().values().map(|shared| shared.memory_bytes()).sum();
         let shared = self.state.shared.lock().expect("no panic holds this lock");
         let of_view = |view: &Closing| {
-            view.merger.memory_bytes() + view.sides.values().map(|side| side.memory_bytes()).sum::<usize>()
+            view.merger.memory_bytes() + view.sides.values().map(|side| side.get().memory_bytes()).sum::<usize>()
         };
+        let sealed = self.state.sealed.memory_bytes();
         let table = self.on_device.as_ref().map_or(0, OnDevice::memory_bytes);
-        slots + wide + table + shared.held.memory_bytes() + shared.views.iter().map(of_view).sum::<usize>()
+        slots + wide + table + sealed + shared.held.memory_bytes() + shared.views.iter().map(of_view).sum::<usize>()
     }
 }
 
@@ -875,6 +752,22 @@ impl Operator for WindowAggregate {
         self.0.before.as_ref()?.predicate().map(Predicate::whole)
     }
 
+    fn state_schema(&self) -> Option<String> {
+        Some(self.0.schema())
+    }
+
+    fn save(&self, cut: &mut Cut) -> Result<()> {
+        self.0.save(cut)
+    }
+
+    fn load(&self, saved: SavedStep) -> Result<()> {
+        self.0.load(saved)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.0.state.sealed.settle().map_err(|e| self.0.failed(e))
+    }
+
     fn memory_bytes(&self) -> usize {
         self.0.memory_bytes()
     }
@@ -893,6 +786,22 @@ impl Operator for FoldPanes {
     fn describe(&self) -> String {
         let width = self.0.views[0].panes().map_or(0, Panes::width);
         format!("FoldPanes width={} {}", Length(width), self.0.describe())
+    }
+
+    fn state_schema(&self) -> Option<String> {
+        Some(self.0.schema())
+    }
+
+    fn save(&self, cut: &mut Cut) -> Result<()> {
+        self.0.save(cut)
+    }
+
+    fn load(&self, saved: SavedStep) -> Result<()> {
+        self.0.load(saved)
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.0.state.sealed.settle().map_err(|e| self.0.failed(e))
     }
 
     fn memory_bytes(&self) -> usize {
