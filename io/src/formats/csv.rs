@@ -67,6 +67,19 @@ enum Fault {
 }
 
 impl CsvSyntax {
+    /// True if `text` is one record by itself, whatever text comes before and after its line.
+    pub(super) fn is_one_record(&self, text: &[u8], width: usize) -> bool {
+        let quoted = self.quote.is_some_and(|quote| find_byte(quote, text).is_some());
+        if !quoted {
+            return find_byte(b'\n', text).is_none();
+        }
+        let mut slots = vec![];
+        match self.split(text, 0, QUOTED_BYTES_MAX, &mut slots) {
+            Ok((_, next)) => next == text.len() && (find_byte(b'\n', text).is_none() || slots.len() == width),
+            Err(_) => false,
+        }
+    }
+
     /// Splits one record (or, with several lines, as much as is quoted together) at `from`. The slots' places count from
     /// the start of `text`. Answers where the record ends.
     fn split(&self, text: &[u8], from: usize, limit: usize, slots: &mut Vec<Slot>) -> Result<(usize, usize), Fault> {
@@ -507,26 +520,28 @@ impl CsvRows {
         if header && rows.syntax.header {
             let mut line = vec![];
             for (i, field) in schema.fields().iter().enumerate() {
-                rows.put(&mut line, i, Some(field.name()));
+                rows.syntax.put(&mut line, i, Some(field.name()));
             }
-            rows.end(&mut line, 0);
+            rows.syntax.end(&mut line, 0);
             rows.into.write_all(&line)?;
         }
         Ok(rows)
     }
+}
 
+impl CsvSyntax {
     fn put(&self, line: &mut Vec<u8>, column: usize, value: Option<&str>) {
         if column > 0 {
-            line.push(self.syntax.delimiter);
+            line.push(self.delimiter);
         }
         let Some(value) = value else {
-            line.extend(self.syntax.null_literal.as_deref().unwrap_or("").bytes());
+            line.extend(self.null_literal.as_deref().unwrap_or("").bytes());
             return;
         };
-        let special = |b: u8| b == self.syntax.delimiter || b == b'\n' || b == b'\r' || Some(b) == self.syntax.quote;
-        let comment = self.syntax.comments && column == 0 && value.starts_with('#');
-        match self.syntax.quote {
-            Some(quote) if comment || is_null(value, false, &self.syntax) || value.bytes().any(special) => {
+        let special = |b: u8| b == self.delimiter || b == b'\n' || b == b'\r' || Some(b) == self.quote;
+        let comment = self.comments && column == 0 && value.starts_with('#');
+        match self.quote {
+            Some(quote) if comment || is_null(value, false, self) || value.bytes().any(special) => {
                 line.push(quote);
                 for b in value.bytes() {
                     if b == quote {
@@ -544,35 +559,50 @@ impl CsvRows {
     /// becomes `""`.
     fn end(&self, lines: &mut Vec<u8>, start: usize) {
         if lines.len() == start {
-            lines.extend(self.syntax.quote.into_iter().cycle().take(2));
+            lines.extend(self.quote.into_iter().cycle().take(2));
         }
         lines.push(b'\n');
+    }
+
+    /// The record of each row, without a line break, one after the other.
+    pub(super) fn each_row(&self, batch: &RecordBatch, mut take: impl FnMut(&[u8])) -> Result<(), ArrowError> {
+        let options = FormatOptions::default();
+        let formatters: Vec<_> =
+            batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options)).collect::<Result<_, _>>()?;
+        let nulls: Vec<_> = batch.columns().iter().map(|c| c.logical_nulls()).collect();
+        let (mut line, mut value) = (vec![], String::new());
+        for row in 0..batch.num_rows() {
+            line.clear();
+            for (column, formatter) in formatters.iter().enumerate() {
+                if nulls[column].as_ref().is_some_and(|n| n.is_null(row)) {
+                    self.put(&mut line, column, None);
+                } else {
+                    value.clear();
+                    formatter.value(row).write(&mut value)?;
+                    self.put(&mut line, column, Some(&value));
+                }
+            }
+            self.end(&mut line, 0);
+            take(&line[..line.len() - 1]);
+        }
+        Ok(())
     }
 }
 
 impl super::RowWriter for CsvRows {
     fn write(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        let options = FormatOptions::default();
-        let formatters: Vec<_> =
-            batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options)).collect::<Result<_, _>>()?;
-        let nulls: Vec<_> = batch.columns().iter().map(|c| c.logical_nulls()).collect();
-        let (mut lines, mut value) = (vec![], String::new());
-        for row in 0..batch.num_rows() {
-            let start = lines.len();
-            for (column, formatter) in formatters.iter().enumerate() {
-                if nulls[column].as_ref().is_some_and(|n| n.is_null(row)) {
-                    self.put(&mut lines, column, None);
-                } else {
-                    value.clear();
-                    formatter.value(row).write(&mut value)?;
-                    self.put(&mut lines, column, Some(&value));
-                }
-            }
-            self.end(&mut lines, start);
-            if lines.len() > 1 << 16 {
-                self.into.write_all(&lines)?;
+        let (mut lines, mut failed) = (vec![], None);
+        let into = &mut self.into;
+        self.syntax.each_row(batch, |line| {
+            lines.extend_from_slice(line);
+            lines.push(b'\n');
+            if lines.len() > 1 << 16 && failed.is_none() {
+                failed = into.write_all(&lines).err();
                 lines.clear();
             }
+        })?;
+        if let Some(cause) = failed {
+            return Err(cause.into());
         }
         self.into.write_all(&lines)?;
         Ok(())

@@ -16,6 +16,7 @@ mod few;
 pub mod infer;
 pub mod ipc;
 pub mod json;
+pub mod messages;
 pub mod parquet;
 mod scan;
 pub mod text;
