@@ -11,19 +11,23 @@ use pelton_engine::error::Result;
 
 use crate::dead_letters::ParquetDeadLetters;
 use crate::segments::{self, ParquetSegment};
-use crate::storage::LocalStorage;
+use crate::storage::{self, LocalStorage};
 
-/// Places on the local disk.
+/// Places by path or URL: storages anywhere, everything else on the local disk.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LocalPlaces;
+pub struct NamedPlaces;
 
-impl Places for LocalPlaces {
+impl Places for NamedPlaces {
     fn dead_letters(&self, path: &str, retention: Option<Duration>) -> Result<Box<dyn DeadLetterStore>> {
-        Ok(Box::new(ParquetDeadLetters::open(path, retention)?))
+        Ok(Box::new(ParquetDeadLetters::open(storage::local(path)?, retention)?))
     }
 
     fn storage(&self, path: &str) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(LocalStorage::new(path)))
+        storage::open(path)
+    }
+
+    fn directory(&self, path: &str) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(LocalStorage::new(storage::local(path)?)))
     }
 
     fn segment_writer(&self, path: &Path, schema: &SchemaRef) -> Result<Box<dyn SegmentWriter>> {

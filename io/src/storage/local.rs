@@ -1,4 +1,4 @@
-//! Places to keep files: a local directory. Writing is atomic: a temporary file, synced, renamed, and its directory synced.
+//! A local directory. Writing is atomic: a temporary file, synced, renamed, and its directory synced.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use pelton_engine::connector::Storage;
 use pelton_engine::error::{Error, Result};
 
 /// Start of the names of files that are being written.
-const TEMPORARY: &str = ".pelton-tmp-";
+pub(crate) const TEMPORARY: &str = ".pelton-tmp-";
 
 /// Tells apart what one process writes at once.
 static WRITTEN: AtomicU32 = AtomicU32::new(0);
@@ -71,6 +71,17 @@ impl Storage for LocalStorage {
         assert!(name.split('/').all(|part| part != ".."), "names stay below the root");
         if name.is_empty() { self.root.clone() } else { self.root.join(name) }
     }
+
+    fn lock(&self, name: &str) -> Result<Option<Box<dyn Send>>> {
+        let path = self.local_path(name);
+        let opened = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path));
+        let file = opened.map_err(|e| self.failed("write", name, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(e)) => Err(self.failed("lock", name, e)),
+        }
+    }
 }
 
 fn collect(directory: &Path, name: &str, into: &mut Vec<String>) -> io::Result<()> {
@@ -121,6 +132,13 @@ pub fn reveal(temporary: &Path, path: &Path) -> io::Result<()> {
     sync_directory(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
+/// Whether a process of this number is gone for certain.
+pub fn is_gone(process: u32) -> bool {
+    process != std::process::id()
+        && Path::new("/proc/self").exists()
+        && !Path::new(&format!("/proc/{process}")).exists()
+}
+
 /// Makes renames in a directory last. Only Unix can, and only there it is needed.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     #[cfg(unix)]
@@ -132,28 +150,25 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::check_storage;
     use super::*;
 
     #[test]
     fn puts_gets_lists_and_removes() {
         let dir = tempfile::tempdir().unwrap();
         let storage = LocalStorage::new(dir.path().join("made/later"));
-        assert_eq!(storage.list("").unwrap(), Vec::<String>::new());
-        assert_eq!(storage.get("a").unwrap(), None);
-        for (name, bytes) in [("b/2", b"two".as_ref()), ("a", b"one"), ("b/1", b""), ("b/c/3", b"three"), ("bb", b"")] {
-            storage.put(name, bytes).unwrap();
-        }
-        storage.put("a", b"another").unwrap();
-        assert_eq!(storage.get("a").unwrap().unwrap(), b"another");
-        assert_eq!(storage.get("a/x").unwrap(), None);
-        assert_eq!(storage.list("").unwrap(), ["a", "b/1", "b/2", "b/c/3", "bb"]);
-        assert_eq!(storage.list("b/").unwrap(), ["b/1", "b/2", "b/c/3"]);
-        assert_eq!(storage.list("b").unwrap(), ["b/1", "b/2", "b/c/3", "bb"]);
-        assert_eq!(storage.list("b/c/").unwrap(), ["b/c/3"]);
-        storage.remove("b/1").unwrap();
-        storage.remove("b/1").unwrap();
-        assert_eq!(storage.list("b/").unwrap(), ["b/2", "b/c/3"]);
+        check_storage(&storage);
         assert_eq!(storage.local_path("b/2"), dir.path().join("made/later/b/2"));
+    }
+
+    #[test]
+    fn a_lock_has_one_holder_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = LocalStorage::new(dir.path().join("made/later"));
+        let held = storage.lock("lock").unwrap().expect("nobody has it");
+        assert!(storage.lock("lock").unwrap().is_none());
+        drop(held);
+        assert!(storage.lock("lock").unwrap().is_some());
     }
 
     #[test]
