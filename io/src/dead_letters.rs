@@ -1,4 +1,5 @@
-//! Dead letters in a directory of Parquet files, `part-00000.parquet` and so on: one file a commit, visible as a whole.
+//! Dead letters in a directory of Parquet files, `part-00000.parquet` and so on: one file a commit, visible as a whole. In runs with
+//! checkpoints a file's name tells pipeline and epoch too, so that who goes back to an earlier one finds what was later.
 //!
 //! Columns: `source`, `partition`, `offset`, `operator`, `kind`, `reason`, `bytes` (the original bytes of what did not
 //! decode), `row` (the typed row as JSON of what did). Any tool that reads Parquet reads them; [`read`] and [`summarize`]
@@ -17,10 +18,10 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use pelton_engine::connector::{DeadLetter, DeadLetterStore, LetterKind};
+use pelton_engine::connector::{DeadLetter, DeadLetterStore, LetterKind, Staged};
 use pelton_engine::error::{Error, Result};
 
-use crate::storage::{sync_directory, temporary_for};
+use crate::storage::{TEMPORARY, is_gone, sync_directory, temporary_for};
 
 /// Letters held back before they are encoded, and their bytes: bounds the memory.
 const HELD_LETTERS_MAX: usize = 8192;
@@ -46,21 +47,66 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 const KINDS: [LetterKind; 5] =
     [LetterKind::Undecodable, LetterKind::Schema, LetterKind::Expression, LetterKind::Late, LetterKind::FarFuture];
 
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Gives a finished file the next number in its directory, with `mark` behind it.
+fn reveal_part(directory: &Path, temporary: &Path, mark: &str) -> io::Result<()> {
+    let mut number = parts(directory)?.last().map_or(0, |(number, _)| number + 1);
+    // A link fails where a file is, so that another process's letters are never replaced.
+    loop {
+        let part = directory.join(format!("part-{number:05}{mark}.parquet"));
+        match fs::hard_link(temporary, &part) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(_) => break fs::rename(temporary, &part)?,
+            Ok(()) => break fs::remove_file(temporary)?,
+        }
+    }
+    sync_directory(directory)
+}
+
+/// What tells the letters of an epoch of a pipeline.
+fn mark_of(pipeline: &str, epoch: u64) -> String {
+    format!("-{pipeline}-{epoch}")
+}
+
+/// Whether the file has another name too: it was revealed, and the crash came before its hidden name went.
+#[cfg(unix)]
+fn is_revealed(temporary: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(fs::metadata(temporary)?.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+fn is_revealed(_: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Writes dead letters into a directory.
 pub struct ParquetDeadLetters {
     directory: PathBuf,
     retention: Option<Duration>,
     held: Vec<DeadLetter>,
     held_bytes: usize,
-    open: Option<(PathBuf, File, ArrowWriter<File>)>,
+    open: Option<Open>,
+    /// The pipeline, in a run with checkpoints.
+    pipeline: String,
 }
+
+/// A hidden file being written.
+type Open = (PathBuf, File, ArrowWriter<File>);
 
 impl ParquetDeadLetters {
     /// Letters go below `directory`, which is made with the first of them: a run without letters leaves no trace. Files
     /// that were committed longer ago than `retention` are removed now.
     pub fn open(directory: impl Into<PathBuf>, retention: Option<Duration>) -> Result<Self> {
-        let store =
-            ParquetDeadLetters { directory: directory.into(), retention, held: vec![], held_bytes: 0, open: None };
+        let store = ParquetDeadLetters {
+            directory: directory.into(),
+            retention,
+            held: vec![],
+            held_bytes: 0,
+            open: None,
+            pipeline: String::new(),
+        };
         store.expire()?;
         Ok(store)
     }
@@ -90,7 +136,7 @@ impl ParquetDeadLetters {
     }
 
     /// Encodes what is held back.
-    fn encode(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn encode(&mut self) -> Result<(), Failure> {
         if self.held.is_empty() {
             return Ok(());
         }
@@ -112,22 +158,13 @@ impl ParquetDeadLetters {
         Ok(())
     }
 
-    fn publish(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn publish(&mut self) -> Result<(), Failure> {
         self.encode()?;
         let Some((temporary, file, writer)) = self.open.as_mut() else { return Ok(()) };
         writer.finish()?;
         file.sync_all()?;
-        let mut number = parts(&self.directory)?.last().map_or(0, |(number, _)| number + 1);
-        // A link fails where a file is, so that another process's letters are never replaced.
-        loop {
-            match fs::hard_link(&*temporary, self.directory.join(format!("part-{number:05}.parquet"))) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(_) => break fs::rename(&*temporary, self.directory.join(format!("part-{number:05}.parquet")))?,
-                Ok(()) => break fs::remove_file(&*temporary)?,
-            }
-        }
+        reveal_part(&self.directory, temporary, "")?;
         self.open = None;
-        sync_directory(&self.directory)?;
         Ok(())
     }
 
@@ -157,6 +194,79 @@ impl DeadLetterStore for ParquetDeadLetters {
 
     fn commit(&mut self) -> Result<()> {
         self.publish().map_err(|e| self.failed(e))
+    }
+
+    fn restore(&mut self, pipeline: &str, from: Option<(u64, &str)>) -> Result<()> {
+        self.pipeline = pipeline.to_string();
+        let last = from.map_or(0, |(epoch, _)| epoch);
+        let epoch_of = |name: &str| -> Option<u64> {
+            let name = name.strip_suffix(".parquet")?.strip_prefix("part-")?;
+            name.split_once('-')?.1.strip_prefix(pipeline)?.strip_prefix('-')?.parse().ok()
+        };
+        let staged = from.map(|(_, token)| token).filter(|token| !token.is_empty());
+        let restore = || -> io::Result<()> {
+            let entries = match fs::read_dir(&self.directory) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+                entries => entries?,
+            };
+            for entry in entries {
+                let path = entry?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if epoch_of(&name).is_some_and(|epoch| epoch > last) {
+                    fs::remove_file(&path)?;
+                    continue;
+                }
+                match name.strip_prefix(TEMPORARY).and_then(|rest| rest.split('-').next()?.parse().ok()) {
+                    Some(_) if staged == Some(&name) && !is_revealed(&path)? => {
+                        reveal_part(&self.directory, &path, &mark_of(pipeline, last))?;
+                    }
+                    Some(process) if is_gone(process) => fs::remove_file(&path)?,
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        let failed =
+            |e| Error::world(format!("cannot restore the dead letters in '{}'", self.directory.display())).because(e);
+        restore().map_err(failed)
+    }
+
+    fn seal(&mut self, epoch: u64) -> Result<Box<dyn Staged>> {
+        self.encode().map_err(|e| self.failed(e))?;
+        let (directory, mark) = (self.directory.clone(), mark_of(&self.pipeline, epoch));
+        Ok(Box::new(StagedLetters { directory, mark, open: self.open.take(), is_staged: false }))
+    }
+}
+
+/// The letters of one epoch.
+struct StagedLetters {
+    directory: PathBuf,
+    mark: String,
+    open: Option<Open>,
+    is_staged: bool,
+}
+
+impl Staged for StagedLetters {
+    fn stage(&mut self) -> Result<String> {
+        let Some((temporary, file, writer)) = &mut self.open else { return Ok(String::new()) };
+        let failed = |e: Failure| {
+            Error::world(format!("cannot write dead letters to '{}'", self.directory.display())).because(e)
+        };
+        if !self.is_staged {
+            writer.finish().map_err(|e| failed(e.into()))?;
+            file.sync_all().and_then(|()| sync_directory(&self.directory)).map_err(|e| failed(e.into()))?;
+            self.is_staged = true;
+        }
+        Ok(temporary.file_name().unwrap_or_default().to_string_lossy().into_owned())
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        let Some((temporary, ..)) = &self.open else { return Ok(()) };
+        reveal_part(&self.directory, temporary, &self.mark).map_err(|e| {
+            Error::world(format!("cannot write dead letters to '{}'", self.directory.display())).because(e)
+        })?;
+        self.open = None;
+        Ok(())
     }
 }
 
@@ -234,7 +344,7 @@ fn parts(directory: &Path) -> io::Result<Vec<(usize, PathBuf)>> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if let Some(number) =
-            name.strip_prefix("part-").and_then(|n| n.strip_suffix(".parquet")).and_then(|n| n.parse().ok())
+            name.strip_prefix("part-").and_then(|n| n.strip_suffix(".parquet")?.split('-').next()?.parse().ok())
         {
             found.push((number, path));
         }

@@ -8,10 +8,12 @@ pub mod dead_letters;
 pub mod filesystem;
 pub mod formats;
 pub mod generators;
+pub mod kafka;
 pub mod machine;
 pub mod places;
 pub mod segments;
 pub mod storage;
+mod web;
 
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ pub fn registry() -> Registry {
     registry.add(Arc::new(generators::datagen::Datagen));
     registry.add(Arc::new(generators::fraud::Fraud));
     registry.add(Arc::new(generators::nexmark::Nexmark));
-    registry.set_places(Arc::new(places::LocalPlaces));
+    registry.add(Arc::new(kafka::Kafka));
+    registry.set_places(Arc::new(places::NamedPlaces));
     registry.set_machine(Arc::new(machine::LocalMachine::default()));
     registry
 }

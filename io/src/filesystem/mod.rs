@@ -15,6 +15,7 @@
 //!
 //! Text is compressed by the extensions `.gz` and `.zst`. In directories, names that start with `.` or `_` are skipped.
 
+mod epochs;
 mod sink;
 mod source;
 
@@ -265,6 +266,10 @@ impl Connector for Filesystem {
 
     fn sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
         Ok(Box::new(sink::FileSink::open(&Settings::read(&table.options)?, table)?))
+    }
+
+    fn epoch_sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(epochs::EpochFiles::open(&Settings::read(&table.options)?, table)?))
     }
 }
 

@@ -20,7 +20,7 @@ use pelton_engine::error::{Error, Result};
 use super::{Mode, Settings};
 use crate::formats::compression::Compression;
 use crate::formats::{self, CsvSyntax, Format, InputFile, RowWriter, Wanted, WriteError};
-use crate::storage::sync_directory;
+use crate::storage::{is_gone, sync_directory};
 
 /// Bytes gathered before they go to the file.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -105,13 +105,13 @@ impl Write for Watched {
 }
 
 /// A target that a sink of this process writes into.
-struct Taken(PathBuf);
+pub(super) struct Taken(PathBuf);
 
 static TARGETS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 impl Taken {
     /// `None` if another sink has it.
-    fn new(target: &Path) -> Option<Taken> {
+    pub(super) fn new(target: &Path) -> Option<Taken> {
         // Of what is not there yet, some folder above it is.
         let whole = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
         let there = |folder: &Path| Some(fs::canonicalize(folder).ok()?.join(whole.strip_prefix(folder).ok()?));
@@ -136,10 +136,7 @@ fn sweep(folder: &Path, target_name: &str) {
         else {
             continue;
         };
-        if process != std::process::id()
-            && Path::new("/proc/self").exists()
-            && !Path::new(&format!("/proc/{process}")).exists()
-        {
+        if is_gone(process) {
             // What can't be removed stays hidden.
             let path = entry.path();
             let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
@@ -331,15 +328,8 @@ impl FileSink {
         }
     }
 
-    /// The batch with the columns as declared.
-    fn fitted(&self, batch: &RecordBatch) -> Result<RecordBatch, WriteError> {
-        let columns = batch.columns().iter().zip(self.schema.fields());
-        let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>()?;
-        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
-    }
-
     fn write_rows(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
-        let batch = self.fitted(batch)?;
+        let batch = fitted(batch, &self.schema)?;
         let mut start = 0;
         while start < batch.num_rows() {
             self.ready()?;
@@ -378,20 +368,8 @@ impl FileSink {
     fn reopen(&mut self) -> Result<(), WriteError> {
         if !self.format.is_text() {
             self.stage()?;
-            let file = Arc::new(InputFile::look(self.target.clone())?);
-            let all: Vec<usize> = (0..self.schema.fields().len()).collect();
-            let wanted = Wanted::new(&self.schema, &all, 1 << 16, self.format, self.csv.clone());
-            let mut pieces = formats::open(&file, &Arc::new(wanted))?;
-            while let Some(piece) = pieces.next()? {
-                let decoded = piece.decode();
-                if let Some(error) = decoded.broken {
-                    return Err(error.into());
-                }
-                for batch in decoded.batches {
-                    let batch = self.fitted(&batch.batch)?;
-                    self.part.as_mut().expect("just staged").writer.write(&batch)?;
-                }
-            }
+            let writer = self.part.as_mut().expect("just staged").writer.as_mut();
+            copied(&self.target, self.format, &self.csv, &self.schema, writer)?;
             return Ok(());
         }
         self.stage()?;
@@ -527,13 +505,44 @@ impl Drop for FileSink {
     }
 }
 
-fn finished_already(owner: &str, target: &Path) -> Error {
+/// The batch with the columns as declared.
+pub(super) fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, WriteError> {
+    let columns = batch.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+/// Writes all rows of a file that a sink has written.
+pub(super) fn copied(
+    path: &Path,
+    format: Format,
+    csv: &CsvSyntax,
+    schema: &SchemaRef,
+    writer: &mut dyn RowWriter,
+) -> Result<(), WriteError> {
+    let file = Arc::new(InputFile::look(path.to_path_buf())?);
+    let all: Vec<usize> = (0..schema.fields().len()).collect();
+    let wanted = Wanted::new(schema, &all, 1 << 16, format, csv.clone());
+    let mut pieces = formats::open(&file, &Arc::new(wanted))?;
+    while let Some(piece) = pieces.next()? {
+        let decoded = piece.decode();
+        if let Some(error) = decoded.broken {
+            return Err(error.into());
+        }
+        for batch in decoded.batches {
+            writer.write(&fitted(&batch.batch, schema)?)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn finished_already(owner: &str, target: &Path) -> Error {
     Error::user(format!("{owner}: '{}' already holds finished output", target.display()))
         .hint("remove it, or add 'sink.mode' = 'overwrite' (or 'append', for a directory) to WITH (...)")
 }
 
 /// The directory a path is in.
-fn parent(path: &Path) -> PathBuf {
+pub(super) fn parent(path: &Path) -> PathBuf {
     match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above.to_path_buf(),
         Some(_) => PathBuf::from("."),
@@ -542,7 +551,7 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 /// Names in a directory that readers see.
-fn visible(directory: &Path) -> io::Result<Vec<String>> {
+pub(super) fn visible(directory: &Path) -> io::Result<Vec<String>> {
     let mut names = vec![];
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -555,7 +564,7 @@ fn visible(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 /// The number in `part-00012.parquet`.
-fn part_number(name: &str) -> Option<usize> {
+pub(super) fn part_number(name: &str) -> Option<usize> {
     let (digits, extension) = name.strip_prefix("part-")?.split_once('.')?;
     Format::of_name(extension)?;
     (digits.len() >= 5).then(|| digits.parse().ok())?
