@@ -112,7 +112,7 @@ fn subfolders(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn runs_in(registry: &Registry, folder: &Path) -> Result<Vec<Run>> {
-    let storage: Arc<dyn Storage> = registry.places()?.storage(&folder.to_string_lossy())?;
+    let storage: Arc<dyn Storage> = registry.places()?.directory(&folder.to_string_lossy())?;
     let numbers = runs(storage.as_ref())?;
     let of = |number: u32| {
         let manifest = manifest(storage.as_ref(), number)?;

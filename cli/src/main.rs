@@ -7,6 +7,7 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod bench;
+mod checkpoints;
 mod dead_letters;
 mod doctor;
 mod explain_check;
@@ -58,6 +59,9 @@ enum Command {
     /// Look at the history that sources keep.
     #[command(subcommand)]
     History(history::HistoryCommand),
+    /// Look at what a pipeline can go on from; keep and remove it.
+    #[command(subcommand)]
+    Checkpoints(checkpoints::CheckpointsCommand),
     /// Look at what was refused, and run it again.
     #[command(subcommand)]
     DeadLetters(dead_letters::LettersCommand),
@@ -113,6 +117,7 @@ fn dispatch(command: &Command, json: bool) -> report::Answer {
         Command::Check(args) => explain_check::check(args, json),
         Command::Sql(args) => shell::shell(args, json),
         Command::History(command) => history::history(command, json),
+        Command::Checkpoints(command) => checkpoints::checkpoints(command, json),
         Command::DeadLetters(command) => dead_letters::dead_letters(command, json),
         Command::Devices => doctor::devices(json),
         Command::Doctor => doctor::doctor(json),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pelton_engine::batch::{MARK_MAX, MARK_MIN};
-use pelton_engine::connector::{Connector, Options, Registry, Sink, Table};
+use pelton_engine::connector::{Connector, Options, Registry, Sink, Staged, Table};
 use pelton_engine::error::Result;
 use pelton_engine::operators::show_time;
 use pelton_engine::run::Counters;
@@ -142,6 +142,10 @@ impl Connector for Aside {
     fn sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
         Ok(Box::new(AsideSink { sink: self.print.sink(table)?, screen: self.screen.clone() }))
     }
+
+    fn epoch_sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(AsideSink { sink: self.print.epoch_sink(table)?, screen: self.screen.clone() }))
+    }
 }
 
 struct AsideSink {
@@ -160,5 +164,13 @@ impl Sink for AsideSink {
 
     fn abort(&mut self) {
         self.sink.abort();
+    }
+
+    fn restore(&mut self, from: Option<(u64, &str)>) -> Result<()> {
+        self.sink.restore(from)
+    }
+
+    fn seal(&mut self, epoch: u64) -> Result<Box<dyn Staged>> {
+        self.screen.aside(|| self.sink.seal(epoch))
     }
 }

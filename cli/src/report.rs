@@ -70,16 +70,64 @@ pub fn chain(error: &Error) -> Vec<String> {
     all
 }
 
+/// True for options whose value nobody should see.
+pub fn is_secret(key: &str) -> bool {
+    ["password", "secret", "token", "credential", "access-key", "private-key", "key.pem", "sasl"]
+        .iter()
+        .any(|w| key.to_ascii_lowercase().contains(w))
+}
+
+/// SQL with stars for the values of secret options, every byte where it was.
+fn masked(sql: &str) -> String {
+    let (mut out, mut at, mut key) = (sql.as_bytes().to_vec(), 0, None);
+    while at < out.len() {
+        let rest = &sql.as_bytes()[at..];
+        let length = match rest[0] {
+            b'-' if rest.starts_with(b"--") => rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len()),
+            b'\'' => literal_bytes(rest),
+            _ => 1,
+        };
+        if rest[0] == b'\'' {
+            let inside = at + 1..(at + length).saturating_sub(1).max(at + 1);
+            // Only `=` makes the text behind a key its value.
+            match key.take() {
+                Some((true, true)) => out[inside].fill(b'*'),
+                _ => key = sql.get(inside).map(|text| (is_secret(text), false)),
+            }
+        } else if rest[0] == b'=' {
+            key = key.map(|(secret, _)| (secret, true));
+        } else if length == 1 && !rest[0].is_ascii_whitespace() {
+            key = None;
+        }
+        at += length;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Bytes of the quoted text that `sql` begins with; quotes inside are doubled.
+fn literal_bytes(sql: &[u8]) -> usize {
+    let mut at = 1;
+    while at < sql.len() {
+        match (sql[at], sql.get(at + 1)) {
+            (b'\'', Some(b'\'')) => at += 2,
+            (b'\'', _) => return at + 1,
+            _ => at += 1,
+        }
+    }
+    sql.len()
+}
+
 /// An error as rustc shows it: message, place, source line with carets, causes, help.
 pub fn render(error: &Error, text: Option<&Text>, styled: bool) -> String {
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
+    let shown = text.map(|text| masked(&text.content)).unwrap_or_default();
     let mut messages = chain(error).into_iter();
     let title = Level::ERROR.primary_title(messages.next().unwrap_or_default());
     let mut group = match (error.span(), text) {
         (Some(span), Some(text)) if span.is_known() => match byte_range(&text.content, span) {
-            Some(range) => title.element(
-                Snippet::source(&text.content).path(&text.name).annotation(AnnotationKind::Primary.span(range)),
-            ),
+            Some(range) => {
+                title.element(Snippet::source(&shown).path(&text.name).annotation(AnnotationKind::Primary.span(range)))
+            }
             // The place is not in this text (a value of `${VAR}`): its numbers are better than nothing.
             None => title.element(Origin::path(&text.name).line(span.line as usize).char_column(span.column as usize)),
         },
@@ -182,6 +230,18 @@ mod tests {
 
     fn span(line: u64, column: u64, end_line: u64, end_column: u64) -> Span {
         Span { line, column, end_line, end_column }
+    }
+
+    #[test]
+    fn secrets_are_not_shown_with_their_line() {
+        let sql = "-- don't\nWITH ('sasl.password' = 'it''s ö', 'a' = 'b', 'x.secret'='c', 'sasl' , 'd')";
+        let want = "-- don't\nWITH ('sasl.password' = '**'s ö', 'a' = 'b', 'x.secret'='*', 'sasl' , 'd')";
+        let got = masked(sql);
+        assert_eq!(got.len(), sql.len());
+        assert!(
+            !got.contains("it") && !got.contains("'c'") && got.contains("'b'") && got.contains("'d'"),
+            "{got} {want}"
+        );
     }
 
     #[test]

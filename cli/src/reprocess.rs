@@ -368,6 +368,10 @@ impl Places for Below {
         self.places.storage(&self.path(path))
     }
 
+    fn directory(&self, path: &str) -> Result<Arc<dyn Storage>> {
+        self.places.directory(&self.path(path))
+    }
+
     fn segment_writer(&self, path: &Path, schema: &SchemaRef) -> Result<Box<dyn SegmentWriter>> {
         self.places.segment_writer(path, schema)
     }

@@ -1,6 +1,7 @@
 //! `pelton run`: all queries of a pipeline, over one pass of each source.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pelton_devices::{Cuda, Wgpu};
 use pelton_engine::connector::Registry;
@@ -25,6 +26,12 @@ pub struct RunArgs {
     /// Say at the end where the time went: decode, each step, closing windows, sinks.
     #[arg(long)]
     profile: bool,
+    /// Go on from this savepoint or epoch instead of the newest checkpoint.
+    #[arg(long, value_name = "NAME|EPOCH")]
+    restore: Option<String>,
+    /// Go on from a checkpoint even if it has state that no step of the query takes; that state is lost.
+    #[arg(long)]
+    allow_dropped_state: bool,
 }
 
 /// Runs a pipeline.
@@ -33,6 +40,8 @@ pub fn run(args: &RunArgs, json: bool) -> Answer {
     let registry = pelton_io::registry();
     let mut options = args.how.options();
     options.profile = args.profile;
+    options.restore = args.restore.clone();
+    options.allow_dropped_state = args.allow_dropped_state;
     let mut script = text.script(&registry, &options)?;
     args.how.complete(&mut options, &script);
     if is_blank(&text.content) {
@@ -78,6 +87,8 @@ pub fn drive(script: &Script, registry: Registry, options: &RunOptions) -> Resul
     // Rows of a paced table are shown as they come, too.
     let live = script.tables.iter().any(|t| !t.bounded || t.table.options.get("rows-per-second").is_some());
     let titled = script.jobs.iter().filter(|j| matches!(j.target, Target::Print)).count() > 1;
+    let screen = progress.screen();
+    options.notice = Some(Arc::new(move |text: &str| screen.aside(|| note(text))));
     options.print = Some(printer(progress.screen(), options.stop.clone(), live, titled));
     let _stopping = signals::stops(&options.stop);
     run_script(script, &registry, &options)
@@ -192,6 +203,7 @@ pub fn summary_json(summary: &Summary) -> Value {
         "digests": digests,
         "p50_us": at(0.5),
         "p99_us": at(0.99),
+        "longest_cut_us": summary.longest_cut.as_micros() as u64,
         "profile": summary.profile.iter().map(|part| {
             json!({ "part": part.name, "seconds": part.seconds, "rows": part.rows })
         }).collect::<Vec<_>>(),

@@ -363,16 +363,9 @@ fn describe(def: &TableDef) -> String {
         text += &format!("\nwatermark for {}: {}", def.columns[mark.column].name, mark.expr);
     }
     for (key, value) in def.table.options.iter() {
-        text += &format!("\n'{key}' = '{}'", if is_secret(key) { "***" } else { value });
+        text += &format!("\n'{key}' = '{}'", if crate::report::is_secret(key) { "***" } else { value });
     }
     text
-}
-
-/// True for options whose value nobody should see.
-fn is_secret(key: &str) -> bool {
-    ["password", "secret", "token", "credential", "access-key", "private-key", "sasl"]
-        .iter()
-        .any(|w| key.to_ascii_lowercase().contains(w))
 }
 
 /// Where what was typed is kept between sessions.
@@ -425,6 +418,10 @@ mod tests {
 
     #[test]
     fn secrets_stay_secret() {
-        assert!(is_secret("sasl.password") && is_secret("s3.access-key-id") && !is_secret("path"));
+        assert!(
+            crate::report::is_secret("sasl.password")
+                && crate::report::is_secret("s3.access-key-id")
+                && !crate::report::is_secret("path")
+        );
     }
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pelton_devices::{Cuda, RowCounts, Wgpu, cuda_devices};
@@ -261,6 +261,7 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
         *doing.lock().expect("no panic holds this lock") =
             Some((format!("{} in cell [{cell}]", case.name), Instant::now()));
         let outcome = catch_unwind(AssertUnwindSafe(|| match cell.mode {
+            Mode::Direct if cell.restarts > 0 => run_with_restarts(cell, &text, registry, &mut options, &place),
             Mode::Direct => run_text(&text, registry, &options),
             Mode::Replayed => replay_text(&text, registry, &options, &out),
         }));
@@ -285,6 +286,31 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
         }
     }
     verdict
+}
+
+/// Runs a case with checkpoints, and lets it crash on its way: now and then in the middle of an epoch.
+fn run_with_restarts(
+    cell: &Cell,
+    text: &str,
+    registry: &Registry,
+    options: &mut RunOptions,
+    place: &Path,
+) -> Result<Summary, Error> {
+    let epoch = (2048 / cell.batch_rows as u64).max(2);
+    options.sets.push(("pelton.checkpoint.dir".into(), place.join("checkpoints").to_string_lossy().into_owned()));
+    (options.checkpoint_batches, options.restarts) = (Some(epoch), Some(0));
+    for restart in 0..cell.restarts as u64 {
+        options.crash_after_batches = Some(epoch * (restart + 1) + 1);
+        match run_text(text, registry, options) {
+            Err(error) if error.to_string().contains("as if the process had been killed") => {
+                options.counters = Arc::default();
+            }
+            // It was shorter than that, or can not run at all.
+            ended => return ended,
+        }
+    }
+    options.crash_after_batches = None;
+    run_text(text, registry, options)
 }
 
 fn say_device(name: &str, runs: usize, rows: &RowCounts) {

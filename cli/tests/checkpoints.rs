@@ -1,0 +1,187 @@
+//! Runs that are killed, stopped, and damaged, and go on from their checkpoints.
+
+mod common;
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{Place, Ran};
+
+/// Payments of two partitions with bad and late rows, into every kind of state and of file.
+const PIPELINE: &str = "\
+SET 'pelton.checkpoint.dir' = 'checkpoints';
+SET 'pelton.checkpoint.interval' = '15ms';
+SET 'dead-letters.path' = 'letters';
+CREATE TABLE pay (id BIGINT, card BIGINT, amount DOUBLE, at TIMESTAMP(3), WATERMARK FOR at AS at - INTERVAL '1' SECOND)
+WITH ('connector' = 'datagen', 'number-of-rows' = '400000', 'fields.id.kind' = 'sequence', 'fields.id.start' = '0',
+ 'fields.card.min' = '0', 'fields.card.max' = '500', 'fields.amount.min' = '0', 'fields.amount.max' = '90',
+ 'fields.at.kind' = 'sequence', 'fields.at.step' = '5ms', 'fields.at.max-past' = '3s',
+ 'history.path' = 'history', 'rows-per-second' = '300000');
+CREATE TABLE tumble WITH ('connector' = 'filesystem', 'path' = 'out/tumble', 'format' = 'parquet') AS
+SELECT card, window_end, COUNT(*) AS n, SUM(amount) AS s FROM TUMBLE(pay, at, INTERVAL '1' MINUTE)
+GROUP BY card, window_start, window_end;
+CREATE TABLE hop WITH ('connector' = 'filesystem', 'path' = 'out/hop', 'format' = 'csv') AS
+SELECT card, window_end, MAX(amount) AS m, STDDEV_SAMP(amount) AS d
+FROM HOP(pay, at, INTERVAL '10' SECOND, INTERVAL '1' MINUTE) WHERE card < 40 GROUP BY card, window_start, window_end;
+CREATE TABLE session WITH ('connector' = 'filesystem', 'path' = 'out/session.parquet') AS
+SELECT card, window_end, COUNT(*) AS n FROM SESSION(TABLE pay PARTITION BY card, DESCRIPTOR(at), INTERVAL '5' SECOND)
+GROUP BY card, window_start, window_end;
+CREATE TABLE big WITH ('connector' = 'filesystem', 'path' = 'out/big', 'format' = 'json', 'sink.rolling.rows' = '1000') AS
+SELECT id, amount FROM pay WHERE card = 7;
+";
+
+/// The digests and counts that a run has said.
+fn said(ran: &Ran) -> String {
+    let json = ran.json();
+    let of = |key: &str| json[key].to_string();
+    format!("{} {} {} {} {}", of("digests"), of("rows_in"), of("rows_out"), of("late"), of("dead_letters"))
+}
+
+/// All rows that can be seen in the end, sorted; every part file and no other.
+fn seen(place: &Place) -> Vec<String> {
+    let mut rows = vec![];
+    for file in place.files(&["checkpoints", "history", "q.sql"]) {
+        assert!(!file.contains("/."), "{file} is left");
+        let folder = file.rsplit_once('/').unwrap().0.to_string();
+        if file.ends_with(".parquet") {
+            rows.extend(place.rows(&file).into_iter().map(|row| format!("{folder}: {row}")));
+        } else {
+            let text = fs::read_to_string(place.path(&file)).unwrap();
+            let lines = text.lines().skip(usize::from(file.ends_with(".csv")));
+            rows.extend(lines.map(|line| format!("{folder}: {line}")));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+fn run(place: &Place, more: &[&str]) -> Ran {
+    place.pelton(&[&["run", "--json", "q.sql"], more].concat())
+}
+
+/// Starts the pipeline and kills it after a while. True if it had ended before.
+fn kill_after(place: &Place, pause: Duration, threads: &str, signal: &str) -> bool {
+    let mut command = place.command(&["run", "--json", "--threads", threads, "q.sql"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(pause);
+    let kill = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+    let status = child.wait().unwrap();
+    if signal == "-TERM" {
+        assert!(status.success(), "a run that is asked to stop ends well");
+    }
+    kill.is_ok() && status.success()
+}
+
+fn calm() -> (String, Vec<String>) {
+    let place = Place::new();
+    place.write("q.sql", PIPELINE);
+    let ran = run(&place, &[]);
+    ran.says(0, &[]);
+    let rows = seen(&place);
+    assert!(rows.len() > 50_000 && rows.iter().any(|row| row.starts_with("letters")), "{}", rows.len());
+    (said(&ran), rows)
+}
+
+#[test]
+fn whenever_a_run_is_killed_the_next_one_goes_on() {
+    let (digests, rows) = calm();
+    for seed in 0..2_u64 {
+        let place = Place::new();
+        place.write("q.sql", PIPELINE);
+        let mut dice = seed + 77;
+        let mut ended = false;
+        for kill in 0..12 {
+            dice = dice.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let pause = Duration::from_millis(20 + (dice >> 33) % 160);
+            let threads = if kill % 2 == 0 { "2" } else { "1" };
+            // Now and then politely: it drains, keeps a checkpoint and ends with 0.
+            let signal = if kill % 5 == 4 { "-TERM" } else { "-KILL" };
+            ended |= kill_after(&place, pause, threads, signal) && signal == "-KILL";
+        }
+        let ran = run(&place, &[]);
+        ran.says(0, &[]);
+        assert_eq!(said(&ran), digests, "seed {seed}, ended before: {ended}");
+        assert_eq!(seen(&place), rows, "seed {seed}");
+        // The history is one run, and gives the same once more.
+        place.pelton(&["verify", "q.sql"]).says(0, &[]);
+        // Once more there is nothing to do, and nothing changes.
+        let again = run(&place, &[]);
+        again.says(0, &["nothing is left to do"]);
+        assert_eq!((said(&again), seen(&place)), (digests.clone(), rows.clone()));
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over_loudly() {
+    let (digests, rows) = calm();
+    let place = Place::new();
+    place.write("q.sql", PIPELINE);
+    kill_after(&place, Duration::from_millis(450), "2", "-KILL");
+    let newest = |prefix: &str| {
+        let files = place.files(&[]);
+        let name = files.iter().rfind(|f| f.starts_with(&format!("checkpoints/{prefix}")));
+        place.path(name.expect("there is a checkpoint after half a second"))
+    };
+    let manifest = newest("epoch-");
+    let bytes = fs::read(&manifest).unwrap();
+    fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
+    let ran = run(&place, &[]);
+    ran.says(0, &["can not be used", "going on from checkpoint"]);
+    assert_eq!((said(&ran), seen(&place)), (digests, rows));
+}
+
+#[test]
+fn savepoints_stay_and_can_be_gone_back_to() {
+    let place = Place::new();
+    place.write("q.sql", PIPELINE.replace("'out/session.parquet'", "'out/session'"));
+    kill_after(&place, Duration::from_millis(300), "2", "-TERM");
+    place.pelton(&["checkpoints", "create", "q.sql", "--name", "before"]).says(0, &[]);
+    let first = run(&place, &[]);
+    first.says(0, &[]);
+    let list = place.pelton(&["checkpoints", "ls", "--json", "checkpoints"]).json();
+    let list = list["checkpoints"].as_array().unwrap().clone();
+    assert!(list.iter().any(|one| one["kind"] == "savepoint" && one["name"] == "before"), "{list:?}");
+    assert!(list.iter().any(|one| one["ended"] == true), "{list:?}");
+    place.pelton(&["checkpoints", "verify", "checkpoints"]).says(0, &[]);
+    let rows = seen(&place);
+    let again = run(&place, &["--restore", "before"]);
+    again.says(0, &["as asked"]);
+    assert_eq!((said(&again), seen(&place)), (said(&first), rows));
+    // The parts of a single file go with the end of the input.
+    let file = Place::new();
+    file.write("q.sql", PIPELINE);
+    kill_after(&file, Duration::from_millis(300), "2", "-TERM");
+    file.pelton(&["checkpoints", "create", "q.sql", "--name", "before"]).says(0, &[]);
+    run(&file, &[]).says(0, &[]);
+    run(&file, &["--restore", "before"]).says(2, &["a part of 'out/session.parquet'", "give a directory"]);
+    place.pelton(&["checkpoints", "rm", "q.sql", "--which", "before"]).says(0, &[]);
+    place.pelton(&["run", "--restore", "before", "q.sql"]).says(2, &["there is no checkpoint or savepoint 'before'"]);
+}
+
+#[test]
+fn a_changed_query_keeps_its_state_or_is_refused() {
+    let place = Place::new();
+    place.write("q.sql", PIPELINE);
+    kill_after(&place, Duration::from_millis(300), "2", "-TERM");
+    // Another window is another state.
+    place.write(
+        "q.sql",
+        PIPELINE.replace("TUMBLE(pay, at, INTERVAL '1' MINUTE)", "TUMBLE(pay, at, INTERVAL '2' MINUTE)"),
+    );
+    run(&place, &[]).says(2, &["the checkpoint has state of windows TUMBLE", "--allow-dropped-state"]);
+    // Another aggregate over the same window is another state, too.
+    place.write("q.sql", PIPELINE.replace("COUNT(*) AS n, SUM(amount) AS s", "COUNT(*) AS n, AVG(id) AS s"));
+    run(&place, &[]).says(2, &["the state of windows TUMBLE", "was kept as"]);
+    // What passes a filter behind the state may change.
+    place.write("q.sql", PIPELINE.replace("WHERE card = 7", "WHERE card = 8"));
+    run(&place, &[]).says(0, &[]);
+    // One that runs keeps others away.
+    let other = Place::new();
+    other.write("q.sql", PIPELINE);
+    let mut running = other.command(&["run", "--json", "q.sql"]).stdout(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(250));
+    run(&other, &[]).says(2, &["another process runs a pipeline with its checkpoints in checkpoints"]);
+    running.kill().unwrap();
+    running.wait().unwrap();
+}
