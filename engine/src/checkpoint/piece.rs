@@ -182,7 +182,7 @@ pub fn groups_of(program: &Arc<Program>, batches: &[RecordBatch]) -> Result<Box<
     for batch in batches {
         let (keys, states) = split(program, batch)?;
         let states: Vec<_> = states.iter().map(|state| state.as_binary::<i32>().clone()).collect();
-        let part = Cpu::load(program, batch.num_rows(), keys, &states).map_err(failed)?;
+        let part = Cpu::load(program, batch.num_rows(), &keys, &states).map_err(failed)?;
         match &mut whole {
             None => whole = Some(part),
             Some(whole) => whole.merge(part.as_ref()).map_err(failed)?,
@@ -195,16 +195,30 @@ fn failed(error: ProgramError) -> Error {
     Error::world("cannot save or load the groups of a window").because(error)
 }
 
-/// The columns of keys and of states.
-fn split<'b>(program: &Program, batch: &'b RecordBatch) -> Result<(&'b [ArrayRef], &'b [ArrayRef])> {
+/// The columns of keys, in the types of the program, and of states.
+fn split(program: &Program, batch: &RecordBatch) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>)> {
     let keys = program.keys.len();
-    let fits = batch.num_columns() == keys + program.states().0.len()
-        && batch.columns().iter().zip(&program.keys).all(|(column, (_, key))| column.data_type() == key)
-        && batch.columns()[keys..].iter().all(|column| *column.data_type() == DataType::Binary);
-    if !fits {
-        return Err(misfit(format!("groups of other keys or aggregates than {program}")));
+    let other = || misfit(format!("groups of other keys or aggregates than {program}"));
+    let is_state = |column: &ArrayRef| *column.data_type() == DataType::Binary;
+    if batch.num_columns() != keys + program.states().0.len() || !batch.columns()[keys..].iter().all(is_state) {
+        return Err(other());
     }
-    Ok(batch.columns().split_at(keys))
+    let (saved, states) = batch.columns().split_at(keys);
+    let keys = saved.iter().zip(&program.keys).map(|(column, (_, key))| of_key(column, key).ok_or_else(other));
+    Ok((keys.collect::<Result<_>>()?, states.to_vec()))
+}
+
+/// Saved keys in the type of the key, which may be a dictionary of what was saved; `None` if they are of another.
+pub fn of_key(column: &ArrayRef, key: &DataType) -> Option<ArrayRef> {
+    let plain = |data_type: &DataType| match data_type {
+        DataType::Dictionary(_, values) => values.as_ref().clone(),
+        other => other.clone(),
+    };
+    if column.data_type() == key {
+        return Some(column.clone());
+    }
+    let fits = plain(column.data_type()) == plain(key);
+    fits.then(|| arrow::compute::cast(column, key).ok()).flatten()
 }
 
 /// Rows as they are.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::{Emit, GroupColumn, Operator, closed_rows, order_columns, show_time, times_us, timestamps};
 use crate::batch::{MARK_MAX, MARK_MIN, MicroBatch, internal};
-use crate::checkpoint::piece::{Cut, Encode, PieceId, SavedStep, batch_of, fact, misfit};
+use crate::checkpoint::piece::{Cut, Encode, PieceId, SavedStep, batch_of, fact, misfit, of_key};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::letter;
@@ -158,9 +158,12 @@ impl Encode for Fragments {
 
 impl Fragments {
     /// What [`Encode::encode`] gave, into an empty store.
-    fn decode(mut self, batches: &[RecordBatch]) -> Result<Self> {
-        let intern = |table: &mut GroupTable, batch: &RecordBatch| {
-            table.intern(batch.columns(), Rows::All(batch.num_rows()), &mut vec![]).map_err(misfit)
+    fn decode(mut self, batches: &[RecordBatch], (keys, further): (&[DataType], &[DataType])) -> Result<Self> {
+        let intern = |table: &mut GroupTable, batch: &RecordBatch, types: &[DataType]| {
+            let columns = batch.columns().iter().zip(types).map(|(column, key)| of_key(column, key));
+            let columns = columns.collect::<Option<Vec<_>>>().filter(|all| all.len() == batch.num_columns());
+            let columns = columns.ok_or_else(|| misfit("sessions of other keys"))?;
+            table.intern(&columns, Rows::All(batch.num_rows()), &mut vec![]).map_err(misfit)
         };
         let wanted = 3 + usize::from(self.groups.is_some());
         if batches.len() != wanted
@@ -169,7 +172,7 @@ impl Fragments {
         {
             return Err(misfit("sessions of another form"));
         }
-        intern(&mut self.keys, &batches[0])?;
+        intern(&mut self.keys, &batches[0], keys)?;
         let fragments = &batches[1];
         let key = fragments.column(0).as_primitive::<UInt32Type>().values();
         let time = |column: usize| fragments.column(column).as_primitive::<Int64Type>().values();
@@ -177,7 +180,7 @@ impl Fragments {
             self.add(*key, *start, *last);
         }
         if let Some(groups) = &mut self.groups {
-            intern(groups, &batches[2])?;
+            intern(groups, &batches[2], &[&[DataType::UInt32], further].concat())?;
         }
         for (state, saved) in self.states.iter_mut().zip(batches[wanted - 1].columns()) {
             state.load(saved.as_binary()).map_err(misfit)?;
@@ -518,7 +521,9 @@ impl Operator for SessionAggregate {
         let mut kept = self.kept.lock().expect("no panic holds this lock");
         (kept.looked, kept.size) = (fact(&saved.facts, "looked")?, fact(&saved.facts, "size")?);
         for piece in saved.pieces {
-            let part = Fragments::decode(self.fragments()?, &piece.batches).map_err(|e| self.failed(e))?;
+            let types: Vec<DataType> = self.program.keys.iter().map(|(_, key)| key.clone()).collect();
+            let types = types.split_at(self.sessions.keys);
+            let part = Fragments::decode(self.fragments()?, &piece.batches, types).map_err(|e| self.failed(e))?;
             kept.parts.push((Arc::new(part), Some(piece.id)));
         }
         Ok(())
