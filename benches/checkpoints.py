@@ -20,12 +20,12 @@ import time
 from pathlib import Path
 
 PELTON = os.environ["PELTON"]
-ROWS = 60_000_000
+ROWS = 240_000_000
 
 # All rows of a case are in one window, so that its groups stay until the end.
 CASES = {
     "all touched": ("card % 1000000", 0.15),
-    "a tenth touched": ("card % 100000 + (id / 2500000) * 100000 % 1000000", 0.05),
+    "a tenth touched": ("card % 100000 + (id / 30000000) * 100000 % 1000000", 0.05),
 }
 
 
