@@ -627,7 +627,7 @@ fn a_crash_at_any_step_neither_loses_nor_repeats_a_row() {
 }
 
 #[test]
-#[ignore = "an hour: ./x test --full"]
+#[ignore = "some 25 minutes: ./x test --full"]
 fn a_crash_at_any_step_of_many_worlds() {
     check_all(&seeds(10_000));
 }
