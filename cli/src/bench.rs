@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, TimeUnit};
 use pelton_devices::{Cuda, Figure, Size, measure};
 use pelton_engine::connector::Registry;
 use pelton_engine::error::{Error, Result};
-use pelton_engine::pipeline::{RunOptions, run_text};
+use pelton_engine::pipeline::{RunOptions, read_script, run_text};
 use serde_json::{Map, Value, json};
 
 use crate::mem::{Collector, Mem, MemTable, Probe, map_batches, slices};
@@ -34,12 +34,18 @@ pub struct BenchArgs {
     /// Measure the first NVIDIA GPU: copies, stages of the benchmark, a sweep of groups; every answer is compared.
     #[arg(long, conflicts_with = "worker")]
     gpu: bool,
+    /// Read the Kafka topic of the first table of a text with librdkafka and the decoder alone: the floor of `./x bench kafka`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["worker", "gpu"])]
+    kafka_alone: Option<PathBuf>,
 }
 
 /// Works, or says how it is done.
 pub fn bench(args: &BenchArgs, json: bool) -> Answer {
     if args.gpu {
         return measure_gpu(json).map_err(Into::into);
+    }
+    if let Some(file) = &args.kafka_alone {
+        return kafka_alone(file).map_err(Into::into);
     }
     match &args.queries {
         Some(queries) if args.worker => work(queries).map_err(Into::into),
@@ -51,6 +57,18 @@ pub fn bench(args: &BenchArgs, json: bool) -> Answer {
             Ok(0)
         }
     }
+}
+
+/// Reads a topic without Pelton, as far as that goes.
+fn kafka_alone(file: &Path) -> Result<u8> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::user(format!("'{}' cannot be read", file.display())).because(e))?;
+    let script = read_script(&text, &pelton_io::registry(), &RunOptions::default())?;
+    let table = script.tables.first().ok_or_else(|| Error::user("the text declares no table"))?;
+    let begun = Instant::now();
+    let rows = pelton_io::kafka::measure::read_alone(&table.table)?;
+    crate::report::say_json(&json!({ "rows_in": rows, "seconds": begun.elapsed().as_secs_f64() }));
+    Ok(0)
 }
 
 /// Tells what the first NVIDIA GPU reaches, line by line; as JSON all at once.

@@ -43,7 +43,7 @@ pub struct ShowArgs {
 
 fn kind(word: &str) -> Result<LetterKind, String> {
     pelton_io::dead_letters::kind_of(word)
-        .ok_or_else(|| "wanted undecodable, schema, expression, late or far-future".to_string())
+        .ok_or_else(|| "wanted undecodable, schema, expression, late, far-future or poison".to_string())
 }
 
 /// Lists, shows or runs again.

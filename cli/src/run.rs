@@ -203,6 +203,7 @@ pub fn summary_json(summary: &Summary) -> Value {
         "digests": digests,
         "p50_us": at(0.5),
         "p99_us": at(0.99),
+        "latency_us": summary.latency.map(|l| json!({ "rows": l.rows, "p50": l.p50_us, "p99": l.p99_us, "max": l.max_us })),
         "longest_cut_us": summary.longest_cut.as_micros() as u64,
         "profile": summary.profile.iter().map(|part| {
             json!({ "part": part.name, "seconds": part.seconds, "rows": part.rows })

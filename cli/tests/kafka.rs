@@ -1,6 +1,7 @@
 //! Kafka, with a real broker: `./x setup` fetches it, the tests start it by `./x kafka`.
 
 #[path = "kafka/broker.rs"]
+#[allow(dead_code, reason = "another test uses the rest")]
 mod broker;
 mod common;
 
@@ -465,6 +466,63 @@ fn a_broker_that_is_away_is_waited_for() {
     output.commit().unwrap();
     reading.until(200);
     assert_eq!(ids(&reading.got), (0..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn by_tls_and_with_a_password() {
+    let keys = tempfile::tempdir().unwrap();
+    let file = |name: &str| keys.path().join(name).display().to_string();
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=127.0.0.1"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &file("key.pem"), "-out", &file("cert.pem")])
+        .output();
+    assert!(made.unwrap().status.success(), "openssl makes a key");
+    let both = ["key.pem", "cert.pem"].map(|name| std::fs::read_to_string(file(name)).unwrap());
+    std::fs::write(file("both.pem"), both.concat()).unwrap();
+    let secure = broker::free_ports();
+    let broker = Broker::start_with(|port| {
+        let listeners = format!("PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure}");
+        format!(
+            "listeners={listeners},CONTROLLER://127.0.0.1:{}\nadvertised.listeners={listeners}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL\n\
+             sasl.enabled.mechanisms=PLAIN\nlistener.name.secure.sasl.enabled.mechanisms=PLAIN\n\
+             listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_ann=\"open sesame\";\n\
+             listener.name.secure.ssl.keystore.type=PEM\nlistener.name.secure.ssl.keystore.location={}\n",
+            port + 1,
+            file("both.pem")
+        )
+    });
+    broker.topic("secret", 1);
+    let servers = format!("127.0.0.1:{secure}");
+    let ca = file("cert.pem");
+    let of = |password: &str, ca: Option<&str>| {
+        let mut pairs = vec![
+            ("properties.bootstrap.servers", servers.as_str()),
+            ("properties.security.protocol", "sasl_ssl"),
+            ("properties.sasl.mechanism", "PLAIN"),
+            ("properties.sasl.username", "ann"),
+            ("properties.sasl.password", password),
+            ("connect.timeout", "4s"),
+            ("scan.bounded.mode", "latest-offset"),
+        ];
+        pairs.extend(ca.map(|ca| ("properties.ssl.ca.location", ca)));
+        table_with(&broker, columns(), "secret", &pairs)
+    };
+    let right = of("open sesame", Some(&ca));
+    let mut output = sink(&right);
+    output.write(&rows(0..10)).unwrap();
+    output.commit().unwrap();
+    assert_eq!(ids(&read(&right)), (0..10).collect::<Vec<_>>());
+    for (wrong, why) in
+        [(of("let me in", Some(&ca)), "Authentication failed"), (of("open sesame", None), "certificate verify failed")]
+    {
+        let error = error_of(Reading::open(&wrong, &[]));
+        let all = format!("{error} {:?}", error.advice());
+        assert!(all.contains(why), "{all}");
+        assert!(!all.contains("let me in") && !all.contains("sesame"), "{all}");
+        assert_eq!(error.exit_code(), 1);
+        assert!(error_of(kafka().sink(&wrong)).to_string().contains(why));
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{filter, take_record_batch};
 use pelton_kernels::Rows;
 use pelton_kernels::numbers::range;
 
@@ -100,6 +100,13 @@ impl Watermarks {
     pub fn slice(&self, start: usize, len: usize) -> Self {
         let range = self.range.filter(|_| len == self.times.len());
         Watermarks { times: self.times.slice(start, len), range, ..*self }
+    }
+
+    /// Those of some of the rows.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self> {
+        let times = filter(&self.times, keep).map_err(internal)?;
+        let range = if times.is_empty() { None } else { self.range.and_then(|_| range(operators::ticks(&times))) };
+        Ok(Watermarks { times, range, ..*self })
     }
 
     /// A number of ticks as a watermark in µs.
@@ -409,5 +416,5 @@ pub fn selected(keep: &BooleanArray) -> UInt32Array {
 
 /// An Arrow failure that no input should be able to cause.
 pub(crate) fn internal(error: arrow::error::ArrowError) -> Error {
-    Error::world("internal error in a column operation").because(error)
+    Error::bug("internal error in a column operation").because(error)
 }

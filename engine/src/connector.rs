@@ -17,6 +17,7 @@ use datafusion_common::ScalarValue;
 
 use crate::error::{Error, Result, Span};
 use crate::placement::Machine;
+use crate::run::latency::Arrival;
 
 /// The options of a table, as written in `WITH (...)`. Remembers which were asked for, so that a misspelt one is found.
 #[derive(Debug, Default)]
@@ -221,6 +222,8 @@ pub struct ReadRequest {
     pub kept_only: Vec<usize>,
     /// Rows a decoded batch should hold at most.
     pub batch_rows: usize,
+    /// How long a record should take through the pipeline: a live source waits for others to come with it by far less.
+    pub latency_target: Duration,
     /// Pieces of the input that need not be decoded. A source may ignore it.
     pub skip: Option<SkipRule>,
 }
@@ -328,6 +331,18 @@ pub trait Source: Send {
         None
     }
 
+    /// What is to be told to [`Source::restore`] for the same partitions to come out again: files that were found, ends that
+    /// were looked up. Any text. Asked at each cut of a run with checkpoints; must be quick.
+    fn token(&mut self) -> Option<String> {
+        None
+    }
+
+    /// In a run that goes on, before `partitions`: what `token` has said at the cut.
+    fn restore(&mut self, token: &str) -> Result<()> {
+        let _ = token;
+        Ok(())
+    }
+
     /// Readers of partitions that have come since the last look. Their numbers follow on. Asked now and then, by one
     /// caller at a time; must not block longer than about 50 ms.
     fn discover(&mut self) -> Result<Vec<Box<dyn PartitionReader>>> {
@@ -397,6 +412,8 @@ pub struct Decoded {
     pub metadata: Vec<(String, ScalarValue)>,
     /// The same row by row, for chunks of one batch (history).
     pub metadata_rows: Vec<(String, ArrayRef)>,
+    /// When the outside world had the first of the records, in ms since 1970, where it says so: for measuring latency.
+    pub since_ms: Option<i64>,
 }
 
 /// What must be known of records that were not decoded.
@@ -430,6 +447,13 @@ pub struct BadRecord {
 pub trait Sink: Send {
     /// Takes rows with the columns of [`Table::schema`].
     fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+    /// Rows of the next writes, until the next call, belong to `arrival`: true if the sink holds on to it until they can be seen.
+    /// Otherwise they are taken to be seen when they are written, or with the checkpoint.
+    fn follow(&mut self, arrival: &Arc<Arrival>) -> bool {
+        let _ = arrival;
+        false
+    }
+
     /// Makes everything written so far durable and visible. May be called again after more writes. Not called in a run
     /// with checkpoints.
     fn commit(&mut self) -> Result<()>;
@@ -512,6 +536,8 @@ pub enum LetterKind {
     Late,
     /// Too far ahead of the wall clock.
     FarFuture,
+    /// The run ended whenever it came to it.
+    Poison,
 }
 
 impl LetterKind {
@@ -523,6 +549,7 @@ impl LetterKind {
             LetterKind::Expression => "expression",
             LetterKind::Late => "late",
             LetterKind::FarFuture => "far-future",
+            LetterKind::Poison => "poison",
         }
     }
 }

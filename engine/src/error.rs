@@ -38,6 +38,7 @@ pub struct Error {
     message: String,
     span: Option<Span>,
     hint: Option<String>,
+    is_bug: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -47,12 +48,22 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A mistake in the SQL text, an option or a path.
     pub fn user(message: impl Into<String>) -> Self {
-        Error { blame: Blame::User, message: message.into(), span: None, hint: None, cause: None }
+        Error { blame: Blame::User, message: message.into(), span: None, hint: None, is_bug: false, cause: None }
     }
 
     /// A failure of the world around: disk, file, server.
     pub fn world(message: impl Into<String>) -> Self {
         Error { blame: Blame::World, ..Error::user(message) }
+    }
+
+    /// A mistake of ours, which the same rows would bring about again.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Error { is_bug: true, ..Error::world(message) }
+    }
+
+    /// True for a mistake of ours.
+    pub fn is_bug(&self) -> bool {
+        self.is_bug
     }
 
     /// Adds what to do next.

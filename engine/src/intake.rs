@@ -5,6 +5,7 @@
 //! dead letter; everything else goes on, and advances the watermark.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
@@ -79,6 +80,8 @@ pub struct PreparedChunk {
     pub skipped: Option<(u64, i64)>,
     /// Part of the input could not be read.
     pub broken: Option<Error>,
+    /// When the outside world had the first of the records, in ms since 1970.
+    pub since_ms: Option<i64>,
 }
 
 impl Intake {
@@ -272,6 +275,7 @@ impl Intake {
                 dictionaries,
                 kept_only,
                 batch_rows,
+                latency_target: Duration::ZERO,
                 skip: skip.filter(|_| future_max.is_none()),
             },
             raw,
@@ -300,7 +304,8 @@ impl Intake {
 
     /// Prepares a decoded chunk. `partition` and `base` fill the metadata columns of those names.
     pub fn prepare(&self, decoded: Decoded, partition: u32, base: u64, now_us: i64) -> Result<PreparedChunk> {
-        let mut out = PreparedChunk { records: decoded.records, broken: decoded.broken, ..Default::default() };
+        let (records, broken, since_ms) = (decoded.records, decoded.broken, decoded.since_ms);
+        let mut out = PreparedChunk { records, broken, since_ms, ..Default::default() };
         if let Some(skipped) = decoded.skipped {
             out.skipped = Some((decoded.records, self.watermark_at(skipped.time_max)?));
         }

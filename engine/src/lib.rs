@@ -14,6 +14,7 @@ pub mod expr;
 pub mod graph;
 pub mod history;
 pub mod intake;
+pub mod lineage;
 pub mod operators;
 mod over_dictionary;
 pub mod panes;

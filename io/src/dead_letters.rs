@@ -44,8 +44,14 @@ pub static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 });
 
 /// Every kind, for reading the word back.
-const KINDS: [LetterKind; 5] =
-    [LetterKind::Undecodable, LetterKind::Schema, LetterKind::Expression, LetterKind::Late, LetterKind::FarFuture];
+const KINDS: [LetterKind; 6] = [
+    LetterKind::Undecodable,
+    LetterKind::Schema,
+    LetterKind::Expression,
+    LetterKind::Late,
+    LetterKind::FarFuture,
+    LetterKind::Poison,
+];
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

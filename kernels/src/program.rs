@@ -46,24 +46,24 @@ pub struct Program {
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "keys [")?;
-        for (i, (column, key_type)) in self.keys.iter().enumerate() {
-            write!(f, "{}#{column}: {key_type}", if i > 0 { ", " } else { "" })?;
-        }
-        write!(f, "] aggregates [")?;
-        for (i, call) in self.aggregates.iter().enumerate() {
-            let args: Vec<String> = call.args.iter().map(|a| format!("#{a}")).collect();
-            let distinct = if call.spec.distinct { "DISTINCT " } else { "" };
-            write!(f, "{}{:?}({distinct}{})", if i > 0 { ", " } else { "" }, call.spec.kind, args.join(", "))?;
-            if let Some(filter) = call.filter {
-                write!(f, " WHERE #{filter}")?;
-            }
-        }
-        write!(f, "]")
+        f.write_str(&self.text(&|column| format!("#{column}")))
     }
 }
 
 impl Program {
+    /// Itself as text, with columns called as `column` says.
+    pub fn text(&self, column: &dyn Fn(usize) -> String) -> String {
+        let keys: Vec<String> = self.keys.iter().map(|(at, of)| format!("{}: {of}", column(*at))).collect();
+        let call = |call: &AggregateCall| {
+            let args: Vec<String> = call.args.iter().map(|at| column(*at)).collect();
+            let distinct = if call.spec.distinct { "DISTINCT " } else { "" };
+            let filter = call.filter.map_or(String::new(), |at| format!(" WHERE {}", column(at)));
+            format!("{:?}({distinct}{}){filter}", call.spec.kind, args.join(", "))
+        };
+        let calls: Vec<String> = self.aggregates.iter().map(call).collect();
+        format!("keys [{}] aggregates [{}]", keys.join(", "), calls.join(", "))
+    }
+
     /// Which calls need states of their own, and for each call the place among those of the one that answers it: a call
     /// over the same rows whose states [cover](AggregateSpec::covers) what it wants.
     pub fn states(&self) -> (Vec<usize>, Vec<usize>) {

@@ -24,7 +24,13 @@ pub struct Broker {
 
 impl Broker {
     pub fn start() -> Broker {
+        Broker::start_with(|_| String::new())
+    }
+
+    /// One with further properties, which may name its port.
+    pub fn start_with(properties: impl Fn(u16) -> String) -> Broker {
         let broker = Broker { dir: tempfile::tempdir().unwrap(), port: free_ports() };
+        std::fs::write(broker.dir.path().join("properties"), properties(broker.port)).unwrap();
         broker.up();
         broker
     }
@@ -51,6 +57,7 @@ impl Broker {
         let mut command = Command::new("bash");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../x")).args(["kafka", task, &self.port.to_string()]);
         command.env("PELTON_KAFKA_DIR", self.dir.path()).stdin(Stdio::null());
+        command.env("PELTON_KAFKA_PROPERTIES", self.dir.path().join("properties"));
         let status = command.stdout(Stdio::null()).stderr(into).status().unwrap();
         std::process::Output { status, stdout: vec![], stderr: std::fs::read(said).unwrap() }
     }
@@ -63,6 +70,14 @@ impl Broker {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.servers()).set("allow.auto.create.topics", "false");
         config
+    }
+
+    /// Makes topics of one partition.
+    pub fn topics(&self, names: &[String]) {
+        let new: Vec<_> = names.iter().map(|name| NewTopic::new(name, 1, TopicReplication::Fixed(1))).collect();
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE * 6)).request_timeout(Some(PATIENCE * 6));
+        let made = pollster::block_on(self.admin().create_topics(&new, &options)).unwrap();
+        made.into_iter().for_each(|made| drop(made.unwrap()));
     }
 
     /// Makes a topic.
@@ -173,7 +188,7 @@ impl Sent<'_> {
 }
 
 /// A port that is free, and the one after it too.
-fn free_ports() -> u16 {
+pub fn free_ports() -> u16 {
     let bound = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port));
     loop {
         let first = bound(0).unwrap();

@@ -46,6 +46,9 @@ pub struct SourceState {
     pub mark: i64,
     /// Its partitions in the order of their numbers.
     pub partitions: Vec<Position>,
+    /// What the source itself has to remember.
+    #[serde(default)]
+    pub token: Option<String>,
 }
 
 /// How far a partition was read.

@@ -10,6 +10,7 @@ use crate::batch::MARK_MIN;
 use crate::connector::{Committed, PartitionReader};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::lineage::Lineage;
 
 /// What a run goes on with, read from storage.
 #[derive(Default)]
@@ -85,8 +86,8 @@ fn named(store: &mut Store, found: &[FoundManifest], sinks: &[(String, Committed
 /// State that no step takes is an error that names it, unless it may be `dropped`.
 pub fn load_steps(graph: &Graph, saved: Vec<(StepState, SavedStep)>, dropped: bool) -> Result<BTreeMap<usize, i64>> {
     let mut open: Vec<(usize, String)> = vec![];
-    for (index, node) in graph.nodes.iter().enumerate() {
-        open.extend(node.operator.state_schema().map(|schema| (index, schema)));
+    for (index, (node, input)) in graph.nodes.iter().zip(Lineage::of_inputs(graph)).enumerate() {
+        open.extend(node.operator.state_schema(&input).map(|schema| (index, schema)));
     }
     let (mut marks, mut left) = (BTreeMap::new(), vec![]);
     for (state, step) in saved {
@@ -128,7 +129,7 @@ pub fn seek(
     from: Option<&SourceState>,
 ) -> Result<(Vec<Box<dyn PartitionReader>>, SourceState)> {
     let mut readers: Vec<Option<Box<dyn PartitionReader>>> = readers.into_iter().map(Some).collect();
-    let mut state = SourceState { mark: from.map_or(MARK_MIN, |from| from.mark), partitions: vec![] };
+    let mut state = SourceState { mark: from.map_or(MARK_MIN, |from| from.mark), ..Default::default() };
     let mut placed = vec![];
     for (number, at) in from.iter().flat_map(|from| &from.partitions).enumerate() {
         let place = match &at.name {

@@ -20,6 +20,7 @@ use arrow::util::display::array_value_to_string;
 use crate::connector::*;
 use crate::error::{Error, Result};
 use crate::pipeline::{RunOptions, run_text};
+use crate::run::poison::SIMULATED;
 
 /// Queries of the worlds, one for each kind of state; `src` has columns id, k, v, at.
 const QUERIES: &[&str] = &[
@@ -102,6 +103,10 @@ impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice(seed);
         let query = QUERIES[dice.below(QUERIES.len() as u64) as usize];
+        World::with_query(dice, query)
+    }
+
+    fn with_query(mut dice: Dice, query: &str) -> World {
         let records = (0..1 + dice.below(3)).map(|p| records(&mut dice, p)).collect();
         let inner = Inner {
             steps: 0,
@@ -642,6 +647,46 @@ fn the_same_seed_is_the_same_story() {
             (format!("{shown:?}"), trace)
         });
         assert_eq!(traces[0], traces[1], "seed {seed}");
+    }
+}
+
+/// A bug that one record brings about ends in a world where that record did not decode, but for the letter's kind.
+#[test]
+fn a_record_that_ends_every_run_becomes_a_letter() {
+    for seed in seeds(40) {
+        let mut dice = Dice(seed);
+        let (partition, at) = (0, dice.below(8) as usize);
+        let query = QUERIES[dice.below(QUERIES.len() as u64) as usize];
+        let world = |record: Record| {
+            let world = World::with_query(dice.clone(), query).calm();
+            world.lock().records[partition][at] = record;
+            world
+        };
+        let want = world(Record::Bad);
+        want.run().unwrap();
+        let poisoned = world(Record::Row(SIMULATED, 1, 5, 1_000_000));
+        let options = RunOptions {
+            threads: 1,
+            batch_rows: Some(1 + dice.below(7) as usize),
+            checkpoint_batches: Some(1 + dice.below(5)),
+            sets: vec![("pelton.restart.delay".into(), "1ms".into()), ("pelton.restart.attempts".into(), "2".into())],
+            ..RunOptions::default()
+        };
+        run_text(&poisoned.1, &poisoned.registry(), &options).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let rows = |world: &World| -> BTreeMap<String, Vec<String>> {
+            let mut rows: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for ((sink, _), published) in &world.lock().published {
+                rows.entry(sink.clone()).or_default().extend(published.iter().cloned());
+            }
+            rows.values_mut().for_each(|rows| rows.sort());
+            rows
+        };
+        let letter = |kind: &str| format!("{partition} {at} {kind}");
+        let mut got = rows(&poisoned);
+        for text in got.get_mut("letters").unwrap().iter_mut().filter(|text| **text == letter("poison")) {
+            *text = letter("undecodable");
+        }
+        assert_eq!(got, rows(&want), "seed {seed}: {query}");
     }
 }
 

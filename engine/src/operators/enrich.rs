@@ -23,6 +23,7 @@ use super::{Emit, Operator};
 use crate::batch::{MicroBatch, internal};
 use crate::error::{Error, Result};
 use crate::expr::{Compiled, plan_error};
+use crate::lineage::Lineage;
 
 /// Which rows without a partner are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -362,6 +363,12 @@ impl Operator for Enrich {
     fn describe(&self) -> String {
         let keys: Vec<String> = self.keys.iter().map(|k| k.to_string()).collect();
         format!("Enrich {:?} with {} on [{}]", self.kind, self.text, keys.join(", "))
+    }
+
+    fn lineage(&self, input: &Lineage) -> Lineage {
+        let keys: Vec<String> = self.keys.iter().map(|key| input.expr(key)).collect();
+        let more = self.schema.fields().len().saturating_sub(input.width());
+        input.and(&format!("{} by {}", self.text, keys.join(", ")), more)
     }
 
     fn is_stateless(&self) -> bool {

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use super::{Emit, Operator, times_us, timestamps};
 use crate::batch::{MicroBatch, internal};
 use crate::error::Result;
+use crate::lineage::Lineage;
 use crate::panes::Panes;
 
 /// See the module.
@@ -54,6 +55,10 @@ impl Operator for WindowExpand {
 
     fn describe(&self) -> String {
         format!("WindowExpand {}", self.text)
+    }
+
+    fn lineage(&self, input: &Lineage) -> Lineage {
+        input.and(&format!("{} over {}", self.text, input.column(self.time)), 3)
     }
 
     fn is_stateless(&self) -> bool {

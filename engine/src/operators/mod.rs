@@ -19,6 +19,7 @@ use crate::checkpoint::piece::{Cut, SavedStep};
 use crate::connector::DeadLetter;
 use crate::error::Result;
 use crate::expr::Compiled;
+use crate::lineage::Lineage;
 
 mod enrich;
 mod expand;
@@ -81,9 +82,15 @@ pub trait Operator: Send + Sync {
     }
 
     /// What tells its state from that of other steps, as text: a checkpoint of a step with the same text can be loaded. `None` if it
-    /// has nothing to keep. The first line is what the step is, the others how it keeps it.
-    fn state_schema(&self) -> Option<String> {
+    /// has nothing to keep. The first line is what the step is, the others how it keeps it. `input`: what its rows are made of.
+    fn state_schema(&self, input: &Lineage) -> Option<String> {
+        let _ = input;
         None
+    }
+
+    /// What the columns that it hands on are made of.
+    fn lineage(&self, input: &Lineage) -> Lineage {
+        Lineage::of_step(&self.state_schema(input).unwrap_or_else(|| format!("{} {input:?}", self.describe())))
     }
 
     /// Says what it holds, while no worker pushes and nobody advances. Must be quick: what is large is moved aside, to be

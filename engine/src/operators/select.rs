@@ -4,6 +4,7 @@ use super::{Emit, Operator};
 use crate::batch::MicroBatch;
 use crate::error::Result;
 use crate::expr::{Compiled, Select};
+use crate::lineage::Lineage;
 use crate::predicate::Predicate;
 
 /// A [`Select`] as a step.
@@ -33,6 +34,10 @@ impl Operator for SelectStep {
 
     fn predicate(&self) -> Option<&Compiled> {
         self.0.predicate.as_ref().map(Predicate::whole)
+    }
+
+    fn lineage(&self, input: &Lineage) -> Lineage {
+        input.select(&self.0)
     }
 
     fn is_stateless(&self) -> bool {

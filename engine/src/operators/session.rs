@@ -26,6 +26,7 @@ use crate::checkpoint::piece::{Cut, Encode, PieceId, SavedStep, batch_of, fact, 
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::letter;
+use crate::lineage::Lineage;
 
 /// How rows are put into sessions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -498,10 +499,11 @@ impl Operator for SessionAggregate {
         format!("SessionAggregate {} {}", self.text, self.program)
     }
 
-    fn state_schema(&self) -> Option<String> {
+    fn state_schema(&self, input: &Lineage) -> Option<String> {
         let Sessions { gap, keys, filter, .. } = self.sessions;
         let filter = filter.map_or("", |_| ", counts some rows only");
-        Some(format!("windows {}\n{}, gap {gap} µs, {keys} keys of sessions{filter}", self.text, self.program))
+        let program = self.program.text(&|column| input.column(column));
+        Some(format!("windows {}\n{program}, gap {gap} µs, {keys} keys of sessions{filter}", self.text))
     }
 
     fn save(&self, cut: &mut Cut) -> Result<()> {

@@ -16,6 +16,7 @@ use crate::batch::{MARK_MAX, MicroBatch, internal};
 use crate::checkpoint::piece::{Cut, PieceId, Rows, SavedStep, fact};
 use crate::error::Result;
 use crate::expr::{Compiled, positive_zeros};
+use crate::lineage::Lineage;
 
 /// See the module.
 pub struct Sort {
@@ -132,10 +133,10 @@ impl Operator for Sort {
         format!("Sort [{}]{limit}{}", keys.join(", "), if self.by_window { " by window" } else { "" })
     }
 
-    fn state_schema(&self) -> Option<String> {
-        let keys: Vec<String> = self.keys.iter().map(|(key, _)| key.to_string()).collect();
-        let columns: Vec<String> =
-            self.schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+    fn state_schema(&self, input: &Lineage) -> Option<String> {
+        let keys: Vec<String> = self.keys.iter().map(|(key, _)| input.expr(key)).collect();
+        let fields = self.schema.fields().iter().enumerate();
+        let columns: Vec<String> = fields.map(|(at, f)| format!("{} {}", input.column(at), f.data_type())).collect();
         Some(format!("rows in the order of [{}]\n{}", keys.join(", "), columns.join(", ")))
     }
 

@@ -6,17 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::latency::Arrival;
 use super::serial::Serial;
 use super::{Runner, State, fail};
 use crate::checkpoint::manifest::{Counts, Manifest, Position, SinkState, SourceState};
 use crate::checkpoint::piece::{Cut, StepCut};
 use crate::checkpoint::store::Store;
-use crate::connector::Staged;
+use crate::connector::{Source, Staged};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 
@@ -112,6 +113,8 @@ pub(super) struct Sealed {
     histories: Vec<(String, Box<dyn Staged>)>,
     letters: Option<Box<dyn Staged>>,
     counts: Counts,
+    /// Rows that can be seen once it is written.
+    arrivals: Vec<Arc<Arrival>>,
 }
 
 /// How far everything was read at a cut.
@@ -122,6 +125,7 @@ impl State {
     pub(super) fn positions(&self, marks: &[i64]) -> Positions {
         let of_source = |(source, mark): (usize, &i64)| SourceState {
             mark: *mark,
+            token: None,
             partitions: self
                 .partitions
                 .iter()
@@ -160,14 +164,20 @@ impl Runner<'_> {
         let epoch = checkpoints.epoch;
         let mut next = 0;
         let mut steps = vec![];
-        for (index, node) in self.graph.nodes.iter().enumerate() {
-            if let Some(schema) = node.operator.state_schema() {
+        for (index, (node, input)) in self.graph.nodes.iter().zip(&self.lineages).enumerate() {
+            if let Some(schema) = node.operator.state_schema(input) {
                 let mut cut = Cut::new(epoch, &mut next);
                 node.operator.save(&mut cut)?;
                 steps.push((schema, serial.node_marks[index], cut.done()));
             }
         }
-        let sources: BTreeMap<_, _> = checkpoints.sources.iter().cloned().zip(positions.0).collect();
+        let with_token = |(mut state, opened): (SourceState, &Mutex<Option<Box<dyn Source>>>)| {
+            let mut opened = opened.lock().unwrap_or_else(PoisonError::into_inner);
+            state.token = opened.as_mut().and_then(|source| source.token());
+            state
+        };
+        let states = positions.0.into_iter().zip(&self.opened).map(with_token);
+        let sources: BTreeMap<_, _> = checkpoints.sources.iter().cloned().zip(states).collect();
         let mut sinks = vec![];
         for (index, node) in self.graph.sinks.iter().enumerate() {
             let mut windows = serial.windows[index].clone();
@@ -192,7 +202,9 @@ impl Runner<'_> {
         let names = checkpoints.sources.clone();
         let ended = last == Last::Ended;
         let pipeline = checkpoints.pipeline.clone();
-        Ok(Sealed { pipeline, epoch, ended, names, sources, steps, sinks, histories, letters, counts: self.counts() })
+        let arrivals = std::mem::take(&mut serial.arrivals);
+        let counts = self.counts();
+        Ok(Sealed { pipeline, epoch, ended, names, sources, steps, sinks, histories, letters, counts, arrivals })
     }
 
     fn counts(&self) -> Counts {
@@ -294,6 +306,8 @@ fn write(graph: &Graph, store: &mut Store, mut sealed: Sealed, tries: u32) -> Re
     sealed.sinks.iter_mut().try_for_each(|(_, _, staged, _)| staged.publish())?;
     sealed.histories.iter_mut().try_for_each(|(_, staged)| staged.publish())?;
     sealed.letters.iter_mut().try_for_each(|letters| letters.publish())?;
+    // They can be seen now.
+    sealed.arrivals.clear();
     drop(sealed);
     graph.nodes.iter().try_for_each(|node| node.operator.settle())?;
     again(tries, || store.clear_away(epoch))

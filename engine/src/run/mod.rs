@@ -6,13 +6,15 @@
 //! sink of n-1 overlap, and with one worker everything still happens, one after the other.
 //!
 //! Here are the workers and what they compute; `reading` makes micro-batches, `serial` is the serial part, `checkpoints` makes
-//! cuts in the flow.
+//! cuts in the flow, `poison` finds out which record it is that ends runs, `latency` measures from the outside to the outside.
 //!
 //! Bounds: `chunks_max` chunks decoded or being decoded, `queue_max` micro-batches waiting in a partition. A full queue
 //! stops the reading of its partition (backpressure).
 
 pub mod checkpoints;
 mod constant;
+pub mod latency;
+pub mod poison;
 mod reading;
 mod serial;
 
@@ -28,6 +30,8 @@ use pelton_kernels::digest::Digest;
 
 use self::checkpoints::{Checkpoints, Cutting, Last, Resumed, Sealed, Trigger};
 use self::constant::ConstantRows;
+use self::latency::{Arrival, Latencies, Latency};
+use self::poison::{Records, Suspects};
 use self::serial::Serial;
 use crate::batch::{DERIVED, MARK_MIN, MicroBatch, Offsets};
 use crate::by_window::WindowDigests;
@@ -37,6 +41,7 @@ use crate::connector::{DeadLetter, DeadLetterStore, PartitionReader, Sink, Sourc
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Output};
 use crate::intake::{Intake, PreparedChunk};
+use crate::lineage::Lineage;
 use crate::operators::Emit;
 use crate::profile::{Part, PartTime, Profile};
 
@@ -161,7 +166,14 @@ pub struct Execution {
     pub step_by_step: bool,
     /// The run ends with an error once so many micro-batches were given out.
     pub crash_after_batches: Option<u64>,
+    /// What earlier runs have ended at.
+    pub suspects: Arc<Mutex<Suspects>>,
+    /// Hears what a person should hear when it happens.
+    pub notice: Option<Arc<Notice>>,
 }
+
+/// Says something to a person.
+pub type Notice = dyn Fn(&str) + Send + Sync;
 
 /// What a run left behind.
 #[derive(Debug, Default)]
@@ -180,6 +192,8 @@ pub struct Outcome {
     pub ended: bool,
     /// Time from the release of a micro-batch to the end of its computation, µs, a sample.
     pub latencies_us: Vec<u64>,
+    /// From when the outside world had rows until they could be seen at the other end, where sources tell the first.
+    pub latency: Option<Latencies>,
     /// The longest time that the flow waited for a checkpoint to be cut.
     pub longest_cut: Duration,
     /// Where the time went, if asked for.
@@ -210,6 +224,8 @@ struct Ready {
     letters: Vec<DeadLetter>,
     /// The offset after its last record, good or bad.
     end: u64,
+    /// For measuring how long its rows take.
+    arrival: Option<Arc<Arrival>>,
     release: Instant,
 }
 
@@ -233,6 +249,7 @@ struct SinkRows {
 struct Done {
     rows: Vec<SinkRows>,
     letters: Vec<DeadLetter>,
+    arrival: Option<Arc<Arrival>>,
 }
 
 struct Partition {
@@ -354,6 +371,9 @@ struct Runner<'g> {
     /// Those of them that partitions may come to.
     endless: Vec<usize>,
     profile: Option<Profile>,
+    latency: Arc<Latency>,
+    /// What comes to each step, in a run with checkpoints.
+    lineages: Vec<Lineage>,
 }
 
 /// Runs a graph to its end (or until told to stop). Sinks are committed if it succeeds, and thrown away if not.
@@ -446,6 +466,7 @@ pub fn run_graph(
             cuts,
             histories,
             letters,
+            arrivals: vec![],
         }),
         chunks_max: execution.threads + 1,
         queue_max: 4 * execution.threads,
@@ -456,6 +477,8 @@ pub fn run_graph(
         opened,
         endless,
         profile: execution.profile.then(|| Profile::new(graph)),
+        latency: Arc::default(),
+        lineages: if trigger.is_some() { Lineage::of_inputs(graph) } else { vec![] },
     };
     std::thread::scope(|scope| {
         let runner = &runner;
@@ -498,6 +521,7 @@ pub fn run_graph(
         ended: !state.stopping,
         profile: runner.profile.map(|profile| profile.times()).unwrap_or_default(),
         latencies_us: state.latencies_us,
+        latency: runner.latency.said(),
         longest_cut: state.cutting.longest,
     })
 }
@@ -540,12 +564,11 @@ impl Runner<'_> {
 
     /// A bug in one worker ends the run with an error; the others stop, and nothing half-done becomes visible.
     fn work_or_fail(&self, slot: usize) {
-        let caught = std::panic::catch_unwind(AssertUnwindSafe(|| self.work(slot)));
-        if let Err(panic) = caught {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            let error = Error::world(format!("a bug in Pelton stopped the run: {text}"))
-                .hint("nothing was committed; please report it with the query and the place printed above");
+        let done = catch(|| {
+            self.work(slot);
+            Ok(())
+        });
+        if let Err(error) = done {
             fail(&mut self.lock(), error);
             self.wake.notify_all();
         }
@@ -594,7 +617,9 @@ impl Runner<'_> {
             if let Some((p, number, ready)) = self.next_ready(&mut state, now) {
                 drop(state);
                 let (start, rows) = (Instant::now(), ready.batch.rows());
-                let done = self.compute(slot, ready.batch);
+                let records = (ready.batch.offsets.get(0), ready.batch.offsets.get(rows - 1) + 1);
+                let done = catch(|| self.compute(slot, ready.batch));
+                let done = done.map(|done| Done { arrival: ready.arrival, ..done });
                 let nanos_per_row = start.elapsed().as_nanos() as f64 / rows as f64;
                 let waited = ready.release.elapsed().as_micros() as u64;
                 state = self.lock();
@@ -608,7 +633,14 @@ impl Runner<'_> {
                             state.latencies_us.push(waited);
                         }
                     }
-                    Err(error) => fail(&mut state, error),
+                    Err(error) => {
+                        if error.is_bug() {
+                            let Partition { source, index, .. } = state.partitions[p];
+                            let records = Records { source, partition: index, from: records.0, to: records.1 };
+                            self.execution.suspects.lock().unwrap_or_else(PoisonError::into_inner).end(records);
+                        }
+                        fail(&mut state, error);
+                    }
                 }
                 self.wake.notify_all();
                 continue;
@@ -677,6 +709,8 @@ impl Runner<'_> {
         let mut done = Done::default();
         let source = self.source_of.read().unwrap_or_else(PoisonError::into_inner)[batch.partition as usize];
         self.execution.counters.batches.fetch_add(1, Ordering::Relaxed);
+        #[cfg(test)]
+        poison::simulated_bug(&batch);
         self.push(slot, &self.graph.sources[source].outputs, batch, &mut done)?;
         Ok(done)
     }
@@ -723,6 +757,16 @@ impl Runner<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes an error of a bug.
+fn catch<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(what)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(Error::bug(format!("a bug in Pelton stopped the run: {text}"))
+            .hint("nothing was committed; please report it with the query and the place printed above"))
+    })
 }
 
 /// Whether no chunk is with a worker or waiting, and no micro-batch either.
@@ -804,6 +848,8 @@ mod tests {
             profile: false,
             step_by_step: false,
             crash_after_batches: None,
+            suspects: Arc::default(),
+            notice: None,
         };
         let kept = Collect::default();
         let sources = vec![OpenSource::constant(Some(rows))];

@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::constant::constant_chunk;
+use super::latency::{Arrival, wall_clock_us};
 use super::{Partition, Ready, Runner, State, fail, is_idle};
 use crate::batch::{Marks, MicroBatch, Offsets, Origin};
 use crate::connector::Next;
@@ -136,9 +137,28 @@ impl Runner<'_> {
             let source = state.partitions[p].source;
             let base = state.partitions[p].offset;
             if let Some(error) = chunk.broken {
+                if let (Some(notice), false) = (&self.execution.notice, self.endless.is_empty()) {
+                    // Nobody would hear of it for a long time.
+                    notice(&error.to_string());
+                }
                 state.broken.push(error);
             }
             let mut letters = chunk.letters;
+            let index = state.partitions[p].index;
+            let suspects = self.execution.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+            let cuts = suspects.cuts(source, index);
+            let mut batches = vec![];
+            for rows in chunk.batches {
+                let name = self.intakes[source].as_ref().map_or("", |intake| &intake.name);
+                match suspects.take_out((source, index), (name, base), rows) {
+                    Ok((rows, poison)) => {
+                        letters.extend(poison);
+                        batches.extend(Some(rows).filter(|rows| rows.columns.num_rows() > 0));
+                    }
+                    Err(error) => return fail(state, error),
+                }
+            }
+            drop(suspects);
             for letter in &mut letters {
                 letter.offset += base;
             }
@@ -151,7 +171,7 @@ impl Runner<'_> {
             let partition = &mut state.partitions[p];
             partition.chunks_applied += 1;
             partition.offset = base + chunk.records;
-            if chunk.batches.iter().any(|b| b.columns.num_rows() > 0) {
+            if !batches.is_empty() {
                 partition.last_rows = now;
             }
             if let Some((rows, mark)) = chunk.skipped {
@@ -166,7 +186,6 @@ impl Runner<'_> {
                 }
                 None => self.execution.batch_rows,
             };
-            let batches: Vec<_> = chunk.batches.into_iter().filter(|b| b.columns.num_rows() > 0).collect();
             // Each micro-batch takes along the records before the next one that did not become rows.
             let firsts: Vec<u64> = batches.iter().map(|b| base + b.offsets.get(0)).skip(1).collect();
             let ends: Vec<u64> = firsts.into_iter().chain([partition.offset]).collect();
@@ -209,8 +228,10 @@ impl Runner<'_> {
                         partition.mark = partition.mark.max(floor);
                         partition.floors.push((at, floor));
                     }
-                    if let Some((at, _)) = partition.lent.front() {
-                        len = (1..len).find(|l| whole.offsets.get(start + l) >= *at).unwrap_or(len);
+                    let floor = partition.lent.front().map(|(at, _)| *at);
+                    let cut = cuts.iter().copied().find(|cut| *cut > whole.offsets.get(start));
+                    if let Some(at) = floor.into_iter().chain(cut).min() {
+                        len = (1..len).find(|l| whole.offsets.get(start + l) >= at).unwrap_or(len);
                     }
                     // Rows of one record stay together, since a run goes on from a record.
                     let same = |at: usize| whole.offsets.get(at) == whole.offsets.get(at - 1);
@@ -233,6 +254,7 @@ impl Runner<'_> {
                     partition.queue.push_back(Ready {
                         letters: letters.drain(..with_it).collect(),
                         end: upto,
+                        arrival: chunk.since_ms.map(|since| Arrival::new(since * 1000, self.latency.clone())),
                         batch,
                         raw: prepared.raw.as_ref().filter(|_| self.keeps[source]).map(|r| r.slice(start, len)),
                         mark_after,
@@ -256,8 +278,4 @@ impl Runner<'_> {
             }
         }
     }
-}
-
-fn wall_clock_us() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
 }

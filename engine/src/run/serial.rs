@@ -1,12 +1,13 @@
 //! The serial part: everything that must happen in order, by one worker at a time.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
 use super::checkpoints::{Cuts, Last, Positions};
+use super::latency::Arrival;
 use super::{Done, End, HistorySink, Runner, SinkRows, State};
 use crate::batch::{MARK_MAX, MicroBatch, Offsets};
 use crate::by_window::WindowDigests;
@@ -26,6 +27,8 @@ pub(super) struct Serial {
     pub(super) letters: Option<Box<dyn DeadLetterStore>>,
     /// What cuts are made of, in a run with checkpoints.
     pub(super) cuts: Option<Cuts>,
+    /// Rows that can be seen with the next checkpoint.
+    pub(super) arrivals: Vec<Arc<Arrival>>,
 }
 
 impl Serial {
@@ -182,10 +185,18 @@ impl Runner<'_> {
 
     fn write(&self, serial: &mut Serial, done: Done) -> Result<()> {
         self.keep_letters(serial, &done.letters)?;
+        let arrival = done.arrival;
         for SinkRows { sink, rows, digest, windows } in done.rows {
             self.execution.counters.rows_out.fetch_add(rows.num_rows() as u64, Ordering::Relaxed);
             serial.digests[sink].merge(&digest);
             serial.windows[sink].add(&windows);
+            if let Some(arrival) = &arrival {
+                arrival.add(rows.num_rows() as u64);
+                if !serial.sinks[sink].follow(arrival) && serial.cuts.is_some() {
+                    // They can be seen with the checkpoint.
+                    serial.arrivals.push(arrival.clone());
+                }
+            }
             serial.sinks[sink].write(&rows)?;
         }
         Ok(())

@@ -86,6 +86,12 @@ pub const KNOWN: &[Known] = &[
         doc: "How long a live source waits to fill a micro-batch.",
     },
     Known {
+        key: "pelton.latency-target",
+        shape: Shape::Duration,
+        default: "20 ms",
+        doc: "How long a record of a live source should take through the pipeline when there is no backlog: what waits for other records waits for far less.",
+    },
+    Known {
         key: "pelton.checkpoint.dir",
         shape: Shape::Text,
         default: "none",

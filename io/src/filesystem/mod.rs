@@ -5,6 +5,7 @@
 //! | `path` | needed | file, directory (read with its subdirectories) or pattern (`*`, `?`, `[…]`, `**`); `file://` is fine |
 //! | `format` | by extension | `parquet`, `json` (lines), `csv`, `arrow` (IPC file) |
 //! | `scan.partitions` | `one` | `one` partition over all files in path order, or one for each `file` |
+//! | `source.monitor-interval` | none | the table has no end: new files are looked for so often, and read once ([`watch`]) |
 //! | `csv.header` | `true` | the first record names the columns |
 //! | `csv.field-delimiter` | `,` | one ASCII character; `\t` is a tab |
 //! | `csv.quote-character` | `"` | one ASCII character, or nothing for no quoting |
@@ -18,8 +19,10 @@
 mod epochs;
 mod sink;
 mod source;
+mod watch;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use pelton_engine::connector::{Connector, Options, ReadRequest, Sink, Source, Table};
@@ -42,6 +45,8 @@ struct Settings {
     format: Option<Format>,
     csv: CsvSyntax,
     partition_per_file: bool,
+    /// How often new files are looked for.
+    monitor: Option<Duration>,
     mode: Mode,
     rolling_rows: u64,
 }
@@ -72,6 +77,18 @@ impl Settings {
             _ => Mode::Error,
         };
         let partition_per_file = options.one_of("scan.partitions", &["one", "file"])? == "file";
+        let monitor = match options.get("source.monitor-interval") {
+            None => None,
+            Some(_) => Some(options.duration("source.monitor-interval", Duration::ZERO)?),
+        };
+        if monitor.is_some_and(|every| every.is_zero()) {
+            return Err(options.bad("source.monitor-interval", "a duration above 0"));
+        }
+        if monitor.is_some() && partition_per_file {
+            return Err(options
+                .bad("scan.partitions", "one")
+                .hint("files that are found with 'source.monitor-interval' are one partition, in the order in which they were found"));
+        }
         let path = options.require("path")?;
         let local = path.strip_prefix("file://").unwrap_or(path);
         if local.is_empty() {
@@ -80,7 +97,7 @@ impl Settings {
         if local.contains("://") {
             return Err(options.bad("path", "a local path"));
         }
-        Ok(Settings { path: local.to_string(), format, csv, partition_per_file, mode, rolling_rows })
+        Ok(Settings { path: local.to_string(), format, csv, partition_per_file, monitor, mode, rolling_rows })
     }
 
     /// The files to read, in path order, and what is inside them.
@@ -89,11 +106,17 @@ impl Settings {
         let path = Path::new(&self.path);
         let mut found = vec![];
         let mut named = false;
+        // Files may come yet, if it is known what will be in them.
+        let may_be_empty = self.monitor.is_some() && self.format.is_some();
         if path.is_dir() {
             walk(path, &mut found).map_err(|e| user(format!("directory '{}' cannot be read", self.path)).because(e))?;
         } else if path.exists() {
             if !path.is_file() {
                 return Err(user(format!("'{}' is no regular file", self.path)));
+            }
+            if self.monitor.is_some() {
+                return Err(user(format!("'{}' is a file: no others can come to it", self.path))
+                    .hint("'source.monitor-interval' wants a directory or a pattern"));
             }
             found.push(path.to_path_buf());
             named = true;
@@ -109,7 +132,7 @@ impl Settings {
                     false => found.push(path),
                 }
             }
-            if found.is_empty() {
+            if found.is_empty() && !may_be_empty {
                 let error = user(format!("no file matches '{}'", self.path));
                 return Err(error.hint(relative_hint(path)));
             }
@@ -160,13 +183,17 @@ impl Settings {
                 format
             }
         };
-        if found.is_empty() {
+        if found.is_empty() && !may_be_empty {
             return Err(user(format!("there are no {format} files in '{}'", self.path))
                 .hint("names that start with '.' or '_' are skipped"));
         }
         let mut files = vec![];
         for path in found {
             let shown = path.display().to_string();
+            if self.monitor.is_some() && !path.exists() {
+                // Taken away since it was listed.
+                continue;
+            }
             files.push(InputFile::look(path).map_err(|e| user(format!("file '{shown}' cannot be read")).because(e))?);
         }
         Ok((files, format))
@@ -248,12 +275,16 @@ impl Connector for Filesystem {
     }
 
     fn bounded(&self, options: &Options) -> Result<bool> {
-        Settings::read(options)?;
-        Ok(true)
+        Ok(Settings::read(options)?.monitor.is_none())
     }
 
     fn source(&self, table: &Table, request: &ReadRequest) -> Result<Box<dyn Source>> {
-        Ok(Box::new(source::Files::open(&Settings::read(&table.options)?, table, request)?))
+        let settings = Settings::read(&table.options)?;
+        let files = source::Files::open(&settings, table, request)?;
+        Ok(match settings.monitor {
+            None => Box::new(files),
+            Some(every) => Box::new(watch::Watched::new(files, settings, table.options.clone(), every)),
+        })
     }
 
     fn dictionaries(&self, table: &Table) -> Vec<usize> {

@@ -18,9 +18,9 @@ use crate::formats::{self, Format, InputFile, Piece, PieceReader, Wanted, conver
 
 /// The files of a table, listed.
 pub struct Files {
-    files: Vec<Arc<InputFile>>,
-    wanted: Arc<Wanted>,
-    metadata: Vec<String>,
+    pub(super) files: Vec<Arc<InputFile>>,
+    pub(super) wanted: Arc<Wanted>,
+    pub(super) metadata: Vec<String>,
     partition_per_file: bool,
 }
 
@@ -163,9 +163,50 @@ struct FilesReader {
     files: VecDeque<Arc<InputFile>>,
     wanted: Arc<Wanted>,
     keys: Vec<String>,
-    current: Option<(Box<dyn PieceReader>, Metadata)>,
+    current: Option<FileReader>,
     /// Records to leave out before the first one.
     skip: u64,
+}
+
+/// Reads one file.
+pub(super) struct FileReader {
+    /// `None` behind its end, and where it broke.
+    pieces: Option<Box<dyn PieceReader>>,
+    broken: Option<Error>,
+    metadata: Metadata,
+}
+
+impl FileReader {
+    pub(super) fn open(file: &Arc<InputFile>, wanted: &Arc<Wanted>, keys: &[String]) -> Self {
+        let metadata = metadata_of(file, keys);
+        match formats::open(file, wanted) {
+            Ok(pieces) => FileReader { pieces: Some(pieces), broken: None, metadata },
+            Err(error) => FileReader { pieces: None, broken: Some(error), metadata },
+        }
+    }
+
+    /// The next chunk behind `skip` records, of which those that were passed are taken off. `None` at the end of the file.
+    pub(super) fn next(&mut self, skip: &mut u64) -> Option<Box<dyn Chunk>> {
+        let metadata = self.metadata.clone();
+        while let Some(pieces) = &mut self.pieces {
+            match pieces.next() {
+                Ok(None) => self.pieces = None,
+                Err(error) => (self.pieces, self.broken) = (None, Some(error)),
+                Ok(Some(piece)) => {
+                    if *skip > 0 {
+                        let records = piece.records();
+                        if records <= *skip {
+                            *skip -= records;
+                            continue;
+                        }
+                    }
+                    return Some(Box::new(FileChunk { piece, metadata, skip: std::mem::take(skip) }));
+                }
+            }
+        }
+        let error = self.broken.take()?;
+        Some(Box::new(BrokenChunk { error, metadata }))
+    }
 }
 
 /// Values of the wanted metadata of one file.
@@ -189,37 +230,11 @@ fn metadata_of(file: &InputFile, keys: &[String]) -> Metadata {
 impl PartitionReader for FilesReader {
     fn next(&mut self) -> Result<Next> {
         loop {
-            if self.current.is_none() {
-                let Some(file) = self.files.pop_front() else { return Ok(Next::End) };
-                let metadata = metadata_of(&file, &self.keys);
-                match formats::open(&file, &self.wanted) {
-                    Ok(pieces) => self.current = Some((pieces, metadata)),
-                    Err(error) => return Ok(Next::Chunk(Box::new(BrokenChunk { error, metadata }))),
-                }
+            if let Some(chunk) = self.current.as_mut().and_then(|file| file.next(&mut self.skip)) {
+                return Ok(Next::Chunk(chunk));
             }
-            let (pieces, metadata) = self.current.as_mut().expect("just opened");
-            let metadata = metadata.clone();
-            match pieces.next() {
-                Ok(None) => self.current = None,
-                Err(error) => {
-                    self.current = None;
-                    return Ok(Next::Chunk(Box::new(BrokenChunk { error, metadata })));
-                }
-                Ok(Some(piece)) => {
-                    if self.skip > 0 {
-                        let records = piece.records();
-                        if records <= self.skip {
-                            self.skip -= records;
-                            continue;
-                        }
-                    }
-                    return Ok(Next::Chunk(Box::new(FileChunk {
-                        piece,
-                        metadata,
-                        skip: std::mem::take(&mut self.skip),
-                    })));
-                }
-            }
+            let Some(file) = self.files.pop_front() else { return Ok(Next::End) };
+            self.current = Some(FileReader::open(&file, &self.wanted, &self.keys));
         }
     }
 

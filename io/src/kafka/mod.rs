@@ -1,12 +1,14 @@
 //! `'connector' = 'kafka'`: topics of Apache Kafka, read by partition and written exactly once, at least once or not yet.
 //!
 //! `options` are what a table says, `client` is what all clients of librdkafka have in common, `source` reads, `rows` makes rows of
-//! messages, `messages` holds messages of librdkafka, `sink` writes, `cluster` is the transaction that the sinks of a pipeline share.
+//! messages, `messages` holds messages of librdkafka, `sink` writes, `cluster` is the transaction that the sinks of a pipeline share. `measure` reads
+//! without any of it, for the benchmark.
 //!
 //! Offsets are Kafka's own: a chunk stands for a run of them, with the gaps that compaction and transactions leave.
 
 mod client;
 mod cluster;
+pub mod measure;
 mod messages;
 mod options;
 mod rows;
@@ -72,7 +74,7 @@ impl Connector for Kafka {
     fn source(&self, table: &Table, request: &ReadRequest) -> Result<Box<dyn Source>> {
         let options = SourceOptions::read(table)?;
         let rows = rows::RowReader::new(table, &options.parts, request)?;
-        Ok(Box::new(source::KafkaSource::open(options, rows)?))
+        Ok(Box::new(source::KafkaSource::open(options, rows, request.latency_target)?))
     }
 
     fn sink(&self, table: &Table) -> Result<Box<dyn Sink>> {

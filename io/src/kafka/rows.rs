@@ -108,6 +108,7 @@ impl RowReader {
             Decoded { broken: Some(error.because(cause)), ..Default::default() }
         });
         decoded.records = records;
+        decoded.since_ms = messages.first().and_then(|first| first.timestamp().0);
         if !self.metadata.is_empty()
             && let Some(DecodedBatch { batch, records }) = decoded.batches.first()
         {

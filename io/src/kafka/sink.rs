@@ -13,6 +13,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit, TimestampMillisecondType};
 use pelton_engine::connector::{Committed, Sink, Staged, Table};
 use pelton_engine::error::{Error, Result};
+use pelton_engine::run::latency::Arrival;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
@@ -73,16 +74,23 @@ impl Pending {
     }
 }
 
-impl ProducerContext for Ears {
-    type DeliveryOpaque = Arc<Pending>;
+/// What the messages of a micro-batch carry.
+pub struct Sent {
+    pending: Arc<Pending>,
+    /// Let go of with the last of the messages.
+    _arrival: Option<Arc<Arrival>>,
+}
 
-    fn delivery(&self, result: &DeliveryResult<'_>, pending: Arc<Pending>) {
+impl ProducerContext for Ears {
+    type DeliveryOpaque = Arc<Sent>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: Arc<Sent>) {
         match result {
             Ok(_) => {
                 self.hear();
-                pending.remove(None);
+                sent.pending.remove(None);
             }
-            Err((error, _)) => pending.remove(Some(in_words(error))),
+            Err((error, _)) => sent.pending.remove(Some(in_words(error))),
         }
     }
 }
@@ -214,10 +222,11 @@ impl Encoded {
 }
 
 /// Hands messages to librdkafka, waiting where its queue is full.
-fn send(producer: &Producer, topic: &mut Topic, encoded: &Encoded, pending: &Arc<Pending>) -> Result<(), String> {
+fn send(producer: &Producer, topic: &mut Topic, encoded: &Encoded, sent: Sent) -> Result<(), String> {
+    let (sent, name) = (Arc::new(sent), topic.name.clone());
+    let pending = &sent.pending;
     for row in 0..encoded.value.len() {
-        let name = topic.name.clone();
-        let mut record: BaseRecord<'_, [u8], [u8], Arc<Pending>> = BaseRecord::with_opaque_to(&name, pending.clone());
+        let mut record: BaseRecord<'_, [u8], [u8], Arc<Sent>> = BaseRecord::with_opaque_to(&name, sent.clone());
         if encoded.value.is_valid(row) {
             record = record.payload(encoded.value.value(row));
         }
@@ -263,12 +272,12 @@ impl Writer {
         Ok(Writer { connection: options.connection.clone(), encoders, topic: Topic::look(options)? })
     }
 
-    fn write(&mut self, producer: &Producer, rows: &RecordBatch, pending: &Arc<Pending>) -> Result<()> {
-        if let Some(failed) = pending.failure() {
+    fn write(&mut self, producer: &Producer, rows: &RecordBatch, sent: Sent) -> Result<()> {
+        if let Some(failed) = sent.pending.failure() {
             return Err(self.lost(failed));
         }
         let encoded = self.encoders.encode(rows)?;
-        send(producer, &mut self.topic, &encoded, pending).map_err(|cause| self.lost(cause))
+        send(producer, &mut self.topic, &encoded, sent).map_err(|cause| self.lost(cause))
     }
 
     fn lost(&self, cause: String) -> Error {
@@ -289,6 +298,8 @@ pub struct AtLeastOnce {
     writer: Writer,
     producer: Producer,
     pending: Arc<Pending>,
+    /// Of the rows that are written next.
+    arrival: Option<Arc<Arrival>>,
 }
 
 impl AtLeastOnce {
@@ -300,13 +311,19 @@ impl AtLeastOnce {
             .create_with_context(Ears::new(connection))
             .map_err(|e| not_made(connection, e))?;
         producer.context().speak();
-        Ok(AtLeastOnce { writer, producer, pending: Arc::default() })
+        Ok(AtLeastOnce { writer, producer, pending: Arc::default(), arrival: None })
     }
 }
 
 impl Sink for AtLeastOnce {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(&self.producer, batch, &self.pending)
+        let sent = Sent { pending: self.pending.clone(), _arrival: self.arrival.take() };
+        self.writer.write(&self.producer, batch, sent)
+    }
+
+    fn follow(&mut self, arrival: &Arc<Arrival>) -> bool {
+        self.arrival = Some(arrival.clone());
+        true
     }
 
     fn commit(&mut self) -> Result<()> {
@@ -368,7 +385,8 @@ impl Sink for ExactlyOnce {
         }
         let (cluster, transaction) = self.joined()?.clone();
         let producer = cluster.begin(&transaction)?;
-        self.writer.write(producer, batch, transaction.pending())
+        let sent = Sent { pending: transaction.pending().clone(), _arrival: None };
+        self.writer.write(producer, batch, sent)
     }
 
     fn commit(&mut self) -> Result<()> {

@@ -26,9 +26,11 @@ pub const CHUNK_MESSAGES: usize = 8192;
 /// A chunk of fewer messages than this waits for others, as long as [`LINGER`] after the one before.
 const LINGER_MESSAGES: usize = 1024;
 const LINGER: Duration = Duration::from_millis(2);
-/// How soon to ask again where nothing is: the longer nothing comes, the later.
-const IDLE_MIN: Duration = Duration::from_millis(2);
+/// How soon to ask again where nothing is: the longer nothing came, the later, but within a quarter of what a record may take. Many
+/// partitions are asked less often, so that asking does not become the work.
+const IDLE_MIN: Duration = Duration::from_millis(1);
 const IDLE_MAX: Duration = Duration::from_millis(40);
+const ASKING: Duration = Duration::from_micros(20);
 /// How often the consumer is asked what it has to say.
 const SERVE_INTERVAL: Duration = Duration::from_millis(50);
 /// And for how many things.
@@ -51,6 +53,9 @@ struct Shared {
     connection: Connection,
     rows: RowReader,
     served: Mutex<Instant>,
+    /// The longest pause of a partition to which nothing comes.
+    idle_max: Duration,
+    linger: Duration,
 }
 
 impl Shared {
@@ -177,8 +182,8 @@ fn consumer_config(options: &SourceOptions, partitions: usize) -> rdkafka::Clien
 }
 
 impl KafkaSource {
-    /// Finds the partitions, and where each is to be read from and to.
-    pub fn open(options: SourceOptions, rows: RowReader) -> Result<Self> {
+    /// Finds the partitions, and where each is to be read from and to. Messages are waited for by far less than `latency_target`.
+    pub fn open(options: SourceOptions, rows: RowReader, latency_target: Duration) -> Result<Self> {
         let connection = &options.connection;
         let make = |partitions: usize| -> Result<BaseConsumer<Ears>> {
             let config = consumer_config(&options, partitions);
@@ -193,7 +198,15 @@ impl KafkaSource {
             partitions.extend((0..count).map(|partition| (topic.clone(), partition)));
         }
         let consumer = Arc::new(make(partitions.len())?);
-        let shared = Shared { consumer, connection: connection.clone(), rows, served: Mutex::new(Instant::now()) };
+        let asking = ASKING * partitions.len() as u32;
+        let shared = Shared {
+            consumer,
+            connection: connection.clone(),
+            rows,
+            served: Mutex::new(Instant::now()),
+            idle_max: (latency_target / 4).max(asking).clamp(IDLE_MIN, IDLE_MAX),
+            linger: LINGER.min(latency_target / 8),
+        };
         let ends = Ends {
             first: shared.offsets_at(&partitions, Offset::Beginning)?,
             last: shared.offsets_at(&partitions, Offset::End)?,
@@ -247,6 +260,28 @@ impl Source for KafkaSource {
     fn partitions(&mut self) -> Result<Vec<Box<dyn PartitionReader>>> {
         self.outlook = self.look_out()?;
         Ok(self.stretches.clone().into_iter().map(|stretch| self.reader(stretch)).collect())
+    }
+
+    /// Where a bounded table ends: `latest-offset` and `group-offsets` would be another place when it is opened again.
+    fn token(&mut self) -> Option<String> {
+        self.options.end.as_ref()?;
+        let end = |s: &Stretch| Some((name_of(&s.key), s.end?));
+        let ends: BTreeMap<String, i64> = self.stretches.iter().filter_map(end).collect();
+        serde_json::to_string(&ends).ok()
+    }
+
+    fn restore(&mut self, token: &str) -> Result<()> {
+        if self.options.end.is_none() {
+            return Ok(());
+        }
+        let ends: BTreeMap<String, i64> = serde_json::from_str(token)
+            .map_err(|e| Error::world("the checkpoint does not say where topics end").because(e))?;
+        // A partition that has come since belongs to none of the rows that the run is about.
+        self.stretches.retain_mut(|stretch| {
+            stretch.end = ends.get(&name_of(&stretch.key)).copied();
+            stretch.end.is_some()
+        });
+        Ok(())
     }
 
     fn fingerprint(&self) -> Option<String> {
@@ -421,7 +456,6 @@ struct Reader {
     /// The offset after the last chunk.
     next: i64,
     failed: Option<Error>,
-    idle: Duration,
     last_taken: Option<Instant>,
     shared: Arc<Shared>,
 }
@@ -429,7 +463,7 @@ struct Reader {
 impl Reader {
     fn new(shared: Arc<Shared>, stretch: Stretch) -> Self {
         let next = stretch.start;
-        Reader { held: None, queue: None, stretch, next, failed: None, idle: IDLE_MIN, last_taken: None, shared }
+        Reader { held: None, queue: None, stretch, next, failed: None, last_taken: None, shared }
     }
 
     /// Begins to fetch.
@@ -464,10 +498,11 @@ impl Reader {
             self.assign()?;
         }
         let Some(queue) = &self.queue else { return Ok(()) };
-        let lingers = self.last_taken.is_some_and(|at| at.elapsed() < LINGER) && queue.len() < LINGER_MESSAGES;
+        let lingers =
+            self.last_taken.is_some_and(|at| at.elapsed() < self.shared.linger) && queue.len() < LINGER_MESSAGES;
         self.held = (!lingers).then(|| queue.take(CHUNK_MESSAGES)).filter(|held| !held.is_empty());
         if self.held.is_some() {
-            (self.idle, self.last_taken) = (IDLE_MIN, Some(Instant::now()));
+            self.last_taken = Some(Instant::now());
             self.shared.ears().hear();
         }
         Ok(())
@@ -548,9 +583,8 @@ impl PartitionReader for Reader {
         self.shared.serve();
         self.fill()?;
         let Some((messages, end)) = self.cut() else {
-            let pause = self.idle;
-            self.idle = (pause * 2).min(IDLE_MAX);
-            return Ok(Next::Pending(pause));
+            let quiet = self.last_taken.map_or(IDLE_MAX, |at| at.elapsed() / 8);
+            return Ok(Next::Pending(quiet.clamp(IDLE_MIN, self.shared.idle_max)));
         };
         if end <= self.next {
             // Only word of something: an error, or an end that is known.

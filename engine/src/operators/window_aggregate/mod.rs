@@ -41,6 +41,7 @@ use crate::checkpoint::piece::{Cut, SavedStep};
 use crate::connector::LetterKind;
 use crate::error::{Error, Result};
 use crate::expr::{Compiled, letter};
+use crate::lineage::Lineage;
 use crate::panes::{Panes, Window};
 use crate::predicate::Predicate;
 use crate::window::Length;
@@ -752,8 +753,8 @@ impl Operator for WindowAggregate {
         self.0.before.as_ref()?.predicate().map(Predicate::whole)
     }
 
-    fn state_schema(&self) -> Option<String> {
-        Some(self.0.schema())
+    fn state_schema(&self, input: &Lineage) -> Option<String> {
+        Some(self.0.schema(input))
     }
 
     fn save(&self, cut: &mut Cut) -> Result<()> {
@@ -788,8 +789,8 @@ impl Operator for FoldPanes {
         format!("FoldPanes width={} {}", Length(width), self.0.describe())
     }
 
-    fn state_schema(&self) -> Option<String> {
-        Some(self.0.schema())
+    fn state_schema(&self, input: &Lineage) -> Option<String> {
+        Some(self.0.schema(input))
     }
 
     fn save(&self, cut: &mut Cut) -> Result<()> {

@@ -8,15 +8,18 @@ use super::{Closing, Folding, Shared};
 use crate::batch::MARK_MIN;
 use crate::checkpoint::piece::{Cut, SavedPiece, SavedStep, fact, groups_of, misfit};
 use crate::error::Result;
+use crate::lineage::Lineage;
 use crate::panes::Window;
 
 impl Folding {
     /// See [`super::super::Operator::state_schema`].
-    pub(super) fn schema(&self) -> String {
+    pub(super) fn schema(&self, input: &Lineage) -> String {
+        let selects = self.before.iter().flat_map(|before| &before.selects);
+        let input = selects.fold(input.clone(), |input, select| input.select(select));
         let views: Vec<&str> = self.views.iter().map(|view| view.text.as_str()).collect();
         let views = views.join(", ");
         let width = self.views[0].panes().map_or(String::new(), |panes| format!(" in panes of {} µs", panes.width()));
-        format!("windows {views}\n{}{width}", self.program)
+        format!("windows {views}\n{}{width}", self.program.text(&|column| input.column(column)))
     }
 
     pub(super) fn save(&self, cut: &mut Cut) -> Result<()> {

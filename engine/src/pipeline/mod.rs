@@ -1,32 +1,27 @@
-//! A pipeline from its text: run it, replay it from history, verify it.
+//! A pipeline from its text: run it, replay it from history, verify it. `open` opens what is outside, `resume` goes on from a checkpoint.
+
+mod open;
+mod resume;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use crate::by_window::WindowDigests;
-use crate::checkpoint::manifest::Manifest as Checkpoint;
-use crate::checkpoint::resume::{Chosen, choose, load_steps, seek};
-use crate::checkpoint::store::{RETAINED, Store};
-use crate::connector::{Committed, DeadLetterStore, Options, Registry, Sink, Storage, Table};
+use crate::connector::{DeadLetterStore, Options, Registry, Sink, Storage};
 use crate::error::{Error, Result};
-use crate::expr::plan_error;
 use crate::graph::{Graph, SourceNode};
-use crate::history::{
-    HistoryKeeper, HistorySource, Manifest, PartitionState, SoFar, check_segments, manifest, put_manifest, runs,
-};
-use crate::intake::Intake;
-use crate::operators::LookupTable;
+use crate::history::{Manifest, PartitionState, check_segments, manifest, put_manifest, runs};
 use crate::plan::{StepPlace, TimeRange, places, plan};
 use crate::profile::PartTime;
-use crate::prune::skip_rule;
-use crate::run::checkpoints::{Checkpoints, Cuts, Resumed, Trigger};
-use crate::run::{Collect, Counters, End, Execution, OpenSource, Outcome, run_graph};
+use crate::run::checkpoints::Resumed;
+use crate::run::latency::Latencies;
+use crate::run::poison::Suspects;
+use crate::run::{Counters, Execution, Notice, Outcome, run_graph};
 use crate::sql::{FloatSum, Script, TableDef, Target, parse_script};
 
 /// Makes the sink of a bare `SELECT`, by name and columns.
@@ -72,9 +67,6 @@ pub struct RunOptions {
     /// Hears what a person should hear when it happens.
     pub notice: Option<Arc<Notice>>,
 }
-
-/// Says something to a person.
-pub type Notice = dyn Fn(&str) + Send + Sync;
 
 impl Default for RunOptions {
     fn default() -> Self {
@@ -124,6 +116,8 @@ pub struct Summary {
     pub ended: bool,
     /// Microseconds from release to end of computation of micro-batches, a sample.
     pub latencies_us: Vec<u64>,
+    /// From when the outside world had rows until they could be seen at the other end, where sources tell the first (Kafka).
+    pub latency: Option<Latencies>,
     /// The longest time that the flow waited for a checkpoint to be cut.
     pub longest_cut: Duration,
     /// Where the time went, if it was asked for.
@@ -152,7 +146,10 @@ pub fn run_script(script: &Script, registry: &Registry, options: &RunOptions) ->
     let mut again = options.clone();
     // Whatever it began with, it goes on from what it has come to.
     again.restore = None;
-    let run = |options: &RunOptions| Pipeline { script, registry, options, mode: Mode::Live }.run();
+    let suspects: Arc<Mutex<Suspects>> = Arc::default();
+    let run = |options: &RunOptions| {
+        Pipeline { script, registry, options, mode: Mode::Live, suspects: suspects.clone() }.run()
+    };
     let keeps = script.settings.get("pelton.checkpoint.dir").is_some();
     let set = script.settings.number("pelton.restart.attempts").map(|n| n as u32);
     let attempts = if keeps { options.restarts.or(set).unwrap_or(RESTARTS) } else { 0 };
@@ -165,13 +162,20 @@ pub fn run_script(script: &Script, registry: &Registry, options: &RunOptions) ->
             Err(error) => error,
         };
         let reached = options.counters.epoch.load(Ordering::Relaxed);
-        if reached > furthest {
+        let progress = reached > furthest;
+        if progress {
             (left, furthest) = (attempts, reached);
+        }
+        let learnt = suspects.lock().unwrap_or_else(PoisonError::into_inner).learn(&error.to_string(), progress);
+        if learnt && attempts > 0 {
+            left = attempts;
         }
         if error.exit_code() != 1 || left == 0 || options.stop.load(Ordering::Relaxed) {
             return Err(error);
         }
-        let pause = (delay * 2_u32.saturating_pow(attempts - left)).min(RESTART_PAUSE_MAX);
+        // Where the next run knows more, there is nothing to wait for.
+        let pause = if learnt { Duration::ZERO } else { delay * 2_u32.saturating_pow(attempts - left) };
+        let pause = pause.min(RESTART_PAUSE_MAX);
         left -= 1;
         if let Some(notice) = &options.notice {
             notice(&format!("{error}; going on from the last checkpoint in {pause:?}"));
@@ -193,7 +197,7 @@ const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 pub fn replay_text(text: &str, registry: &Registry, options: &RunOptions, into: &Path) -> Result<Summary> {
     let script = read_script(text, registry, options)?;
     let mode = Mode::Replay { into: Some(into.to_path_buf()) };
-    Pipeline { script: &script, registry, options, mode }.run().map(|ran| ran.summary)
+    Pipeline { script: &script, registry, options, mode, suspects: Arc::default() }.run().map(|ran| ran.summary)
 }
 
 /// What `verify` found.
@@ -224,7 +228,8 @@ impl Verdict {
 /// Replays what the last live run saw and compares digests: of the input segment by segment, of every sink.
 pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Result<Verdict> {
     let script = read_script(text, registry, options)?;
-    let pipeline = Pipeline { script: &script, registry, options, mode: Mode::Replay { into: None } };
+    let pipeline =
+        Pipeline { script: &script, registry, options, mode: Mode::Replay { into: None }, suspects: Arc::default() };
     let mut verdict = Verdict::default();
     let histories = pipeline.histories()?;
     let mut live: BTreeMap<String, String> = BTreeMap::new();
@@ -363,6 +368,8 @@ struct Pipeline<'a> {
     registry: &'a Registry,
     options: &'a RunOptions,
     mode: Mode,
+    /// What runs have ended at before.
+    suspects: Arc<Mutex<Suspects>>,
 }
 
 impl Pipeline<'_> {
@@ -424,6 +431,10 @@ impl Pipeline<'_> {
         self.options.batch_rows.or(set).unwrap_or(65_536).max(1)
     }
 
+    fn latency_target(&self) -> Duration {
+        self.script.settings.duration("pelton.latency-target").unwrap_or(LATENCY_TARGET)
+    }
+
     fn execution(&self) -> Execution {
         Execution {
             threads: self.options.threads.max(1),
@@ -436,6 +447,8 @@ impl Pipeline<'_> {
             profile: self.options.profile,
             step_by_step: self.options.step_by_step,
             crash_after_batches: self.options.crash_after_batches,
+            suspects: self.suspects.clone(),
+            notice: self.options.notice.clone(),
         }
     }
 
@@ -495,267 +508,11 @@ impl Pipeline<'_> {
             broken: outcome.broken,
             ended: outcome.ended,
             latencies_us: outcome.latencies_us,
+            latency: outcome.latency,
             longest_cut: outcome.longest_cut,
             profile: outcome.profile,
         };
         Ok(Ran { summary, tables, windows })
-    }
-
-    #[expect(clippy::type_complexity, reason = "what was opened, and where the histories' manifests are")]
-    fn open_sources(
-        &self,
-        graph: &Graph,
-        histories: &BTreeMap<String, History>,
-        tables: &mut BTreeMap<String, String>,
-        manifest: Option<&Checkpoint>,
-    ) -> Result<(Vec<OpenSource>, Vec<(usize, Arc<dyn Storage>, u32)>)> {
-        let mut sources = vec![];
-        let mut keepers = vec![];
-        for (index, node) in graph.sources.iter().enumerate() {
-            let from = manifest.and_then(|manifest| manifest.sources.get(&source_name(index, node)));
-            let Some(def) = &node.table else {
-                let mut source = OpenSource::constant(node.constant.clone());
-                (source.readers, source.state) = seek("constant rows", source.readers, from)?;
-                sources.push(source);
-                continue;
-            };
-            let options = &def.table.options;
-            for key in crate::sql::ENGINE_TABLE_OPTIONS {
-                options.get(key);
-            }
-            let connector = self.registry.of(options)?;
-            let path = self.history_path(def).filter(|_| matches!(self.mode, Mode::Live));
-            let future = (matches!(self.mode, Mode::Live) && connector.follows_the_clock(options)).then(|| {
-                let skew = self.script.settings.duration("pelton.max-future-skew").unwrap_or(Duration::from_secs(3600));
-                skew.as_micros() as i64
-            });
-            // A letter shows the whole row, so that it can be read again by another text.
-            let whole = path.is_some() || self.letters_path().is_some();
-            // History keeps what no query needs, too.
-            let skip = skip_rule(graph, index).filter(|_| path.is_none());
-            let intake = Arc::new(Intake::new(node, def, self.batch_rows(), whole, future, skip)?);
-            let mut source: Box<dyn crate::connector::Source> = match histories.get(&def.table.name) {
-                Some(history) => {
-                    let raw = intake.raw_schema();
-                    let columns = Schema::new(raw.fields()[..intake.request.columns.len()].to_vec());
-                    Box::new(HistorySource {
-                        places: self.registry.places()?.clone(),
-                        storage: history.storage.clone(),
-                        run: history.run,
-                        manifest: history.manifest.clone(),
-                        columns: Arc::new(columns),
-                        request: intake.request.clone(),
-                    })
-                }
-                None if matches!(self.mode, Mode::Replay { .. })
-                    && histories.values().any(|h| h.manifest.ended != "end-of-input") =>
-                {
-                    return Err(Error::user(format!(
-                        "the last run was stopped, and {} keeps no history: nothing says how far it was read",
-                        def.table.name
-                    ))
-                    .at(def.span)
-                    .hint("add 'history.path' = '...' to its WITH (...)"));
-                }
-                None if matches!(self.mode, Mode::Replay { .. }) && !def.bounded => {
-                    return Err(Error::user(format!(
-                        "{} is not bounded and keeps no history: it cannot be replayed",
-                        def.table.name
-                    ))
-                    .at(def.span)
-                    .hint("add 'history.path' = '...' to its WITH (...)"));
-                }
-                None => connector
-                    .source(&def.table, &intake.request)
-                    .map_err(|e| or_unknown_option(e, options).at(def.span))?,
-            };
-            if def.bounded
-                && self.keeps_history()
-                && !histories.contains_key(&def.table.name)
-                && self.history_path(def).is_none()
-                && let Some(fingerprint) = source.fingerprint()
-            {
-                tables.insert(def.table.name.clone(), fingerprint);
-            }
-            let history: Option<Box<dyn crate::run::HistorySink>> = match path {
-                None => None,
-                Some(path) => {
-                    let interval = options.duration("history.commit-interval", Duration::from_secs(10))?;
-                    let retention = options.duration("history.retention", Duration::ZERO)?;
-                    let places = self.registry.places()?.clone();
-                    let retention = (!retention.is_zero()).then_some(retention);
-                    let raw = intake.raw_schema();
-                    let token = manifest.and_then(|m| Some((m, m.histories.get(&source_name(index, node))?)));
-                    let keeper = match token {
-                        Some((manifest, token)) => {
-                            let at = &manifest.sources[&source_name(index, node)];
-                            let so_far = SoFar::new(at, &manifest.sinks, &self.prefix(), manifest.ended);
-                            HistoryKeeper::resume(places, path, &raw, retention, (manifest.epoch, token), &so_far)
-                        }
-                        None => HistoryKeeper::start(
-                            places,
-                            path,
-                            &def.table.name,
-                            &self.fingerprint(),
-                            &raw,
-                            interval,
-                            retention,
-                        ),
-                    };
-                    let mut keeper = keeper.map_err(|e| e.at(options.span("history.path")))?;
-                    if self.checkpoint_dir().is_some() {
-                        keeper = keeper.with_checkpoints(&self.prefix());
-                    }
-                    let (storage, run) = keeper.location();
-                    keepers.push((index, storage, run));
-                    Some(Box::new(keeper))
-                }
-            };
-            let live = matches!(self.mode, Mode::Live);
-            let rate = options.get("rows-per-second").filter(|_| live);
-            let rate = match rate {
-                None => None,
-                Some(text) => match text.trim().parse::<f64>() {
-                    Ok(rate) if rate > 0.0 => Some(rate),
-                    _ => return Err(options.bad("rows-per-second", "a number above 0")),
-                },
-            };
-            let floors = histories.get(&def.table.name).map_or(vec![], |history| {
-                let mut floors = vec![vec![]; history.manifest.partitions.len()];
-                for p in &history.manifest.partitions {
-                    let at = p.partition as usize;
-                    floors.resize(floors.len().max(at + 1), vec![]);
-                    floors[at] = p.floors.clone();
-                }
-                for (at, floors) in floors.iter_mut().enumerate() {
-                    floors.splice(0..0, history.manifest.mark_after_expired(at as u32));
-                }
-                floors
-            });
-            let idle = options.duration("scan.watermark.idle-timeout", Duration::from_secs(30))?;
-            let idle = (!def.bounded && live && !idle.is_zero()).then_some(idle);
-            let readers = source.partitions().map_err(|e| e.at(def.span))?;
-            let (readers, state) = seek(&def.table.name, readers, from).map_err(|e| e.at(def.span))?;
-            sources.push(OpenSource {
-                is_endless: live && !def.bounded,
-                source: Some(source),
-                readers,
-                state,
-                intake: Some(intake),
-                history,
-                rate,
-                idle,
-                floors,
-                end: match histories.get(&def.table.name) {
-                    Some(history) if history.manifest.ended != "end-of-input" => {
-                        End::Stopped(history.manifest.watermark)
-                    }
-                    _ => End::Input,
-                },
-            });
-        }
-        Ok((sources, keepers))
-    }
-
-    fn open_sinks(&self, graph: &Graph) -> Result<Vec<Box<dyn Sink>>> {
-        let mut sinks: Vec<Box<dyn Sink>> = vec![];
-        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-        for sink in &graph.sinks {
-            *seen.entry(sink.name.clone()).or_default() += 1;
-            sinks.push(match (&sink.target, &self.mode) {
-                (_, Mode::Replay { into: None }) => Box::new(Nowhere),
-                (_, Mode::Replay { into: Some(into) }) => {
-                    let path = into.join(format!("{}.parquet", sink.name));
-                    let mut options = Options::new(format!("replay of {}", sink.name), []);
-                    options.set("connector", "filesystem");
-                    options.set("path", path.to_string_lossy());
-                    options.set("sink.mode", if self.options.overwrite { "overwrite" } else { "error" });
-                    let connector = self.registry.of(&options)?.clone();
-                    connector.sink(&Table {
-                        name: sink.name.clone(),
-                        schema: sink.schema.clone(),
-                        options,
-                        primary_key: vec![],
-                    })?
-                }
-                (Some(Target::Table(def)), Mode::Live) => {
-                    let options = &def.table.options;
-                    for key in crate::sql::ENGINE_TABLE_OPTIONS {
-                        options.get(key);
-                    }
-                    let connector = self.registry.of(options)?;
-                    let opened = match self.checkpoint_dir() {
-                        Some(_) => connector.epoch_sink(&def.table),
-                        None => connector.sink(&def.table),
-                    };
-                    opened.map_err(|e| or_unknown_option(e, options).at(def.span))?
-                }
-                (_, Mode::Live) => match &self.options.print {
-                    Some(print) => print(&sink.name, &sink.schema),
-                    None => Box::new(Nowhere),
-                },
-            });
-        }
-        if let Some((name, _)) = seen.iter().find(|(_, n)| **n > 1) {
-            let place = graph.sinks.iter().rfind(|s| s.name == *name).and_then(|s| match &s.target {
-                Some(Target::Table(def)) => Some(def.span),
-                _ => None,
-            });
-            return Err(Error::user(format!("two INSERTs write into {name}"))
-                .at(place.unwrap_or_default())
-                .hint("use one INSERT with UNION ALL"));
-        }
-        Ok(sinks)
-    }
-
-    /// Loads the tables that streams are joined with.
-    fn load(&self, graph: &Graph, tables: &mut BTreeMap<String, String>) -> Result<()> {
-        for load in &graph.loads {
-            self.load(&load.graph, tables)?;
-            let mut sources = vec![];
-            for (index, node) in load.graph.sources.iter().enumerate() {
-                let Some(def) = &node.table else {
-                    sources.push(OpenSource::constant(node.constant.clone()));
-                    continue;
-                };
-                let intake = Arc::new(Intake::new(node, def, 65_536, false, None, skip_rule(&load.graph, index))?);
-                let mut source = self
-                    .registry
-                    .of(&def.table.options)?
-                    .source(&def.table, &intake.request)
-                    .map_err(|e| e.at(def.span))?;
-                if self.keeps_history()
-                    && let Some(fingerprint) = source.fingerprint()
-                {
-                    tables.insert(def.table.name.clone(), fingerprint);
-                }
-                let readers = source.partitions().map_err(|e| e.at(def.span))?;
-                let (readers, state) = seek(&def.table.name, readers, None)?;
-                sources.push(OpenSource { readers, state, intake: Some(intake), ..Default::default() });
-            }
-            let rows = Collect::default();
-            let mut execution = self.execution();
-            execution.threads = 1;
-            execution.counters = Arc::default();
-            let outcome =
-                run_graph(&load.graph, sources, vec![Box::new(rows.clone())], None, &execution, Resumed::default())?;
-            if let Some(error) = outcome.broken.into_iter().next() {
-                return Err(error.during("loading a table for a join"));
-            }
-            let batches: Vec<RecordBatch> = std::mem::take(&mut *rows.0.lock().expect("no panic holds this lock"));
-            let all = arrow::compute::concat_batches(&load.graph.sinks[0].schema, &batches)
-                .map_err(crate::batch::internal)?;
-            let keys = load
-                .keys
-                .iter()
-                .map(|k| k.evaluate(&all).and_then(|v| v.into_array(all.num_rows())).map_err(plan_error))
-                .collect::<Result<Vec<_>>>()?;
-            let table = LookupTable::build(all, keys)?;
-            if load.slot.set(table).is_err() {
-                unreachable!("a table is loaded once");
-            }
-        }
-        Ok(())
     }
 
     /// Where letters go; a replay keeps none.
@@ -778,94 +535,6 @@ impl Pipeline<'_> {
     /// Where checkpoints go; a replay takes none.
     fn checkpoint_dir(&self) -> Option<&str> {
         self.script.settings.get("pelton.checkpoint.dir").filter(|_| matches!(self.mode, Mode::Live))
-    }
-
-    /// Opens the checkpoints and the sinks, and decides what to go on with; gives the steps their state. Changes nothing outside.
-    fn checkpoints(&self, graph: &Graph) -> Result<Option<GoingOn>> {
-        let Some(dir) = self.checkpoint_dir() else { return Ok(None) };
-        let retained = self.script.settings.number("pelton.checkpoint.retained").map_or(RETAINED, |n| n as usize);
-        let mut store = Store::new(self.registry.places()?.storage(dir)?, retained);
-        let lock = store.lock(dir)?;
-        let pipeline = store.identity(fresh_identity)?;
-        let mut sinks = self.open_sinks(graph)?;
-        let names = graph.sinks.iter().map(|sink| sink.name.clone());
-        let committed = names
-            .zip(&mut sinks)
-            .map(|(name, sink)| Ok((name, sink.committed(&pipeline)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let mut chosen = choose(&mut store, &committed, self.options.restore.as_deref())?;
-        if let (Some(notice), warnings) = (&self.options.notice, &chosen.warnings) {
-            warnings.iter().for_each(|warning| notice(warning));
-        }
-        let marks = load_steps(graph, std::mem::take(&mut chosen.steps), self.options.allow_dropped_state)?;
-        let first = committed.iter().map(|(_, committed)| matches!(committed, Committed::Until(_))).collect();
-        Ok(Some(GoingOn { store, lock, pipeline, sinks, chosen, marks, first }))
-    }
-
-    /// Brings everything outside to where the checkpoint left it. `Err` holds what there is to say of a run that had ended.
-    #[expect(clippy::type_complexity, reason = "what a run is given, or what there is left to say")]
-    fn go_on(
-        &self,
-        graph: &Graph,
-        going_on: GoingOn,
-        mut sinks: Vec<Box<dyn Sink>>,
-        mut letters: Option<Box<dyn DeadLetterStore>>,
-    ) -> Result<Result<(Vec<Box<dyn Sink>>, Option<Box<dyn DeadLetterStore>>, Resumed), Ran>> {
-        let GoingOn { store, lock, pipeline, chosen, marks, first, .. } = going_on;
-        store.drop_manifests(&chosen.drop)?;
-        let manifest = chosen.manifest.unwrap_or_default();
-        let at = |token: Option<String>| token.filter(|_| manifest.epoch > 0).map(|token| (manifest.epoch, token));
-        for (node, sink) in graph.sinks.iter().zip(&mut sinks) {
-            let from = at(manifest.sinks.get(&node.name).map(|sink| sink.token.clone()));
-            sink.restore(from.as_ref().map(|(epoch, token)| (*epoch, token.as_str())))?;
-        }
-        if let Some(letters) = &mut letters {
-            let from = at(manifest.letters.clone());
-            letters.restore(&pipeline, from.as_ref().map(|(epoch, token)| (*epoch, token.as_str())))?;
-        }
-        if manifest.ended {
-            return Ok(Err(self.had_ended(&manifest)));
-        }
-        let settings = &self.script.settings;
-        let interval = settings.duration("pelton.checkpoint.interval").unwrap_or(Duration::from_secs(10));
-        let pause_min = settings.duration("pelton.checkpoint.min-pause").unwrap_or_default();
-        let checkpoints = Checkpoints {
-            store,
-            lock,
-            tries: if self.options.checkpoint_batches.is_some() { 1 } else { TRIES },
-            trigger: match self.options.checkpoint_batches {
-                Some(batches) => Trigger::Batches(batches),
-                None => Trigger::Every { interval, pause_min },
-            },
-            cuts: Cuts {
-                pipeline,
-                epoch: manifest.epoch,
-                sources: graph.sources.iter().enumerate().map(|(i, node)| source_name(i, node)).collect(),
-                first,
-            },
-        };
-        let resumed = Resumed { checkpoints: Some(checkpoints), sinks: manifest.sinks, marks, counts: manifest.counts };
-        Ok(Ok((sinks, letters, resumed)))
-    }
-
-    /// What there is to say of a pipeline whose input had ended.
-    fn had_ended(&self, manifest: &Checkpoint) -> Ran {
-        if let Some(notice) = &self.options.notice {
-            notice("the input of this pipeline has ended, and all its results are there: nothing is left to do");
-        }
-        let prefix = self.prefix();
-        let digests = manifest.sinks.iter().map(|(name, sink)| (name.clone(), format!("{prefix}{}", sink.digest)));
-        let summary = Summary {
-            rows_in: manifest.counts.rows_in,
-            rows_out: manifest.counts.rows_out,
-            late: manifest.counts.late,
-            dead_letters: manifest.counts.letters,
-            batches: manifest.counts.batches,
-            digests: digests.collect(),
-            ended: true,
-            ..Default::default()
-        };
-        Ran { summary, ..Default::default() }
     }
 
     fn digests(&self, graph: &Graph, outcome: &Outcome, computed: bool) -> BTreeMap<String, String> {
@@ -908,30 +577,12 @@ impl Pipeline<'_> {
     }
 }
 
-/// How often the writing of a checkpoint is tried.
-const TRIES: u32 = 6;
-
-/// The checkpoints of a pipeline, and what its run goes on with.
-struct GoingOn {
-    store: Store,
-    lock: Box<dyn Send>,
-    pipeline: String,
-    sinks: Vec<Box<dyn Sink>>,
-    chosen: Chosen,
-    marks: BTreeMap<usize, i64>,
-    first: Vec<bool>,
-}
+/// How long a record should take, where nobody says.
+const LATENCY_TARGET: Duration = Duration::from_millis(20);
 
 /// What checkpoints know a source by.
 fn source_name(index: usize, node: &SourceNode) -> String {
     node.table.as_ref().map_or_else(|| format!("constant rows {index}"), |table| table.table.name.clone())
-}
-
-/// A name that no other pipeline has.
-fn fresh_identity() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seed = format!("{} {}", std::process::id(), now.as_nanos());
-    format!("pelton-{:016x}", pelton_kernels::digest::hash_text(&seed) as u64)
 }
 
 /// A misspelt option is the better explanation of whatever else went wrong. Connectors ask for all their keys first.
@@ -940,19 +591,4 @@ fn or_unknown_option(error: Error, options: &Options) -> Error {
         Err(unknown) => unknown,
         Ok(()) => error,
     }
-}
-
-/// Takes rows and forgets them; their digest is what counts.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn write(&mut self, _batch: &RecordBatch) -> Result<()> {
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn abort(&mut self) {}
 }
