@@ -125,7 +125,13 @@ pub fn full() -> Vec<Cell> {
 /// Cells on a GPU, or what plays one: a launch a batch, so not batches of one row.
 pub fn on_device(device: Device, full: bool) -> Vec<Cell> {
     let cell = |batch_rows, threads| Cell { batch_rows, threads, device, ..self::full()[0] };
-    if full { vec![cell(8192, 1), cell(8192, 2), cell(64, 2), cell(1 << 20, 1)] } else { vec![cell(8192, 2)] }
+    // Its lives take turns with the processor.
+    let restarts = Cell { restarts: 2, ..cell(512, 2) };
+    if full {
+        vec![cell(8192, 1), cell(8192, 2), cell(64, 2), cell(1 << 20, 1), restarts]
+    } else {
+        vec![cell(8192, 2), restarts]
+    }
 }
 
 /// Cells in which every two values of different dimensions meet at least once: greedily the one with most new pairs.

@@ -288,7 +288,8 @@ fn run_case(case: &Case, cells: &[Cell], arguments: &Arguments, registry: &Regis
     verdict
 }
 
-/// Runs a case with checkpoints, and lets it crash on its way: now and then in the middle of an epoch.
+/// Runs a case with checkpoints, and lets it crash on its way: now and then in the middle of an epoch. What a device has begun the
+/// processor goes on with, and then the device again.
 fn run_with_restarts(
     cell: &Cell,
     text: &str,
@@ -299,8 +300,13 @@ fn run_with_restarts(
     let epoch = (2048 / cell.batch_rows as u64).max(2);
     options.sets.push(("pelton.checkpoint.dir".into(), place.join("checkpoints").to_string_lossy().into_owned()));
     (options.checkpoint_batches, options.restarts) = (Some(epoch), Some(0));
+    let on_device = options.sets.clone();
     for restart in 0..cell.restarts as u64 {
         options.crash_after_batches = Some(epoch * (restart + 1) + 1);
+        options.sets.clone_from(&on_device);
+        if restart % 2 == 1 {
+            options.sets.retain(|(key, _)| key != "pelton.device");
+        }
         match run_text(text, registry, options) {
             Err(error) if error.to_string().contains("as if the process had been killed") => {
                 options.counters = Arc::default();
@@ -310,6 +316,7 @@ fn run_with_restarts(
         }
     }
     options.crash_after_batches = None;
+    options.sets = on_device;
     run_text(text, registry, options)
 }
 
