@@ -1,3 +1,5 @@
+//! What records mean, what is bad about bad ones, and that both ways of reading agree.
+
 use super::super::dice::{Dice, all, no_file};
 use super::super::tests_of_formats::Case;
 use super::*;
