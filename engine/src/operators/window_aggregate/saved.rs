@@ -38,11 +38,9 @@ impl Folding {
         for slot in &self.state.slots {
             let mut slot = slot.lock().expect("no panic holds this lock");
             for (pane, state) in std::mem::take(&mut slot.panes) {
-                if state.groups() > 0 {
-                    // About as many will be touched until the next checkpoint.
-                    slot.groups = state.groups();
-                    self.state.sealed.add(pane, state, cut);
-                }
+                // About as many will be touched until the next checkpoint. A device may not have told of any yet.
+                slot.groups = state.groups().max(slot.groups / 2);
+                self.state.sealed.add(pane, state, cut);
             }
             for ((window, index), state) in std::mem::take(&mut slot.sides) {
                 self.keep_side(&mut views[index], (window, index), state)?;
@@ -51,9 +49,7 @@ impl Folding {
         let on_device = self.on_device.as_ref().map(|table| table.take(crate::batch::MARK_MAX, |_| true));
         let on_device = on_device.transpose().map_err(|e| self.failed(e))?.unwrap_or_default();
         for (pane, state) in self.take_wide(|_| true).into_iter().chain(on_device) {
-            if state.groups() > 0 {
-                self.state.sealed.add(pane, state, cut);
-            }
+            self.state.sealed.add(pane, state, cut);
         }
         Ok(())
     }
