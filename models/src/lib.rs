@@ -1,0 +1,22 @@
+//! Tree ensembles as XGBoost and LightGBM train them, read from their files and computed with their own bits.
+//!
+//! Bytes in, numbers out: there is no SQL, Arrow, file or clock in here. A file becomes a [`Model`] ([`xgboost`], [`lightgbm`]),
+//! which is checked whole, so that computing cannot fail: every child is there, no node has two parents, every feature is one of
+//! the model's. [`Model::raw`] is the sum of the leaves as the library adds them (`f32` in XGBoost, `f64` in LightGBM, in the order
+//! of the trees), [`Model::predict`] what its `predict` answers, [`Model::leaves`] where each row ends in each tree,
+//! [`Model::contributions`] what each feature did to a row's score.
+//!
+//! A missing value is NaN. What becomes of it is each node's own matter, as it was trained.
+
+mod contributions;
+mod document;
+mod error;
+mod exp;
+mod lightgbm;
+mod link;
+mod model;
+mod ubjson;
+mod xgboost;
+
+pub use error::ModelError;
+pub use model::{Format, Model, Scores};

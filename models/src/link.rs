@@ -1,0 +1,84 @@
+//! From the sum of leaves to what `predict` answers, in the arithmetic of each library.
+
+use crate::exp::exp;
+
+/// What is done to a row's sums.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Link {
+    /// Nothing.
+    Identity,
+    /// `1 / (1 + exp(-slope · x))`, each by itself.
+    Logistic {
+        /// LightGBM's `sigmoid`; 1 in XGBoost.
+        slope: f64,
+    },
+    /// `exp(x)`.
+    Exp,
+    /// Shares of `exp` that make one.
+    Softmax,
+    /// The number of the greatest, the first of equal ones.
+    Greatest,
+    /// 1 above 0, else 0.
+    Step,
+    /// `ln(1 + exp(x))`.
+    Softplus,
+    /// `x · |x|`.
+    SignedSquare,
+}
+
+impl Link {
+    /// How many answers come out of so many sums.
+    pub fn outputs(self, sums: usize) -> usize {
+        if self == Link::Greatest { 1 } else { sums }
+    }
+
+    /// In XGBoost's single precision. `exp` is rounded correctly, but for one in half a billion.
+    pub fn single(self, sums: &mut [f32], into: &mut Vec<f32>) {
+        let exp = |x: f32| libm::exp(f64::from(x)) as f32;
+        match self {
+            Link::Identity => into.extend_from_slice(sums),
+            // The greatest exponent whose power is finite: common/math.h.
+            Link::Logistic { .. } => into.extend(sums.iter().map(|x| 1.0 / (exp((-x).min(88.7)) + 1.0))),
+            Link::Exp => into.extend(sums.iter().map(|x| exp(*x))),
+            Link::Softmax => {
+                let most = sums.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let mut all = 0.0f64;
+                for sum in sums.iter_mut() {
+                    *sum = exp(*sum - most);
+                    all += f64::from(*sum);
+                }
+                into.extend(sums.iter().map(|x| x / all as f32));
+            }
+            Link::Greatest => into.push(greatest(sums) as f32),
+            Link::Step => into.extend(sums.iter().map(|x| if *x > 0.0 { 1.0 } else { 0.0 })),
+            Link::Softplus => into.extend(sums.iter().map(|x| libm::log1p(libm::exp(f64::from(*x))) as f32)),
+            Link::SignedSquare => into.extend(sums.iter().map(|x| x * x.abs())),
+        }
+    }
+
+    /// In LightGBM's double precision.
+    pub fn double(self, sums: &mut [f64], into: &mut Vec<f64>) {
+        match self {
+            Link::Identity => into.extend_from_slice(sums),
+            Link::Logistic { slope } => into.extend(sums.iter().map(|x| 1.0 / (1.0 + exp(-slope * x)))),
+            Link::Exp => into.extend(sums.iter().map(|x| exp(*x))),
+            Link::Softmax => {
+                let most = sums.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let mut all = 0.0;
+                for sum in sums.iter_mut() {
+                    *sum = exp(*sum - most);
+                    all += *sum;
+                }
+                into.extend(sums.iter().map(|x| x / all));
+            }
+            Link::Greatest => into.push(greatest(sums) as f64),
+            Link::Step => into.extend(sums.iter().map(|x| if *x > 0.0 { 1.0 } else { 0.0 })),
+            Link::Softplus => into.extend(sums.iter().map(|x| libm::log1p(exp(*x)))),
+            Link::SignedSquare => into.extend(sums.iter().map(|x| x * x.abs())),
+        }
+    }
+}
+
+fn greatest<T: PartialOrd>(sums: &[T]) -> usize {
+    (1..sums.len()).fold(0, |best, at| if sums[at] > sums[best] { at } else { best })
+}

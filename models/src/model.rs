@@ -1,0 +1,391 @@
+//! The one form of all ensembles, and what is computed with it.
+
+use crate::contributions::Shap;
+use crate::error::{ModelError, Result};
+use crate::link::Link;
+use crate::{lightgbm, xgboost};
+
+/// How a model's file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `Booster.save_model('m.json')` of XGBoost, from 1.6 on.
+    XgboostJson,
+    /// `Booster.save_model('m.ubj')`.
+    XgboostUbj,
+    /// `Booster.save_model('m.txt')` of LightGBM, from version 3 of the form on.
+    Lightgbm,
+}
+
+impl Format {
+    /// What a file's first bytes say it is.
+    pub fn of_bytes(bytes: &[u8]) -> Option<Format> {
+        let start = bytes.trim_ascii_start();
+        match start {
+            [b'{', rest @ ..] => match rest.trim_ascii_start().first() {
+                Some(b'"' | b'}') => Some(Format::XgboostJson),
+                _ => Some(Format::XgboostUbj),
+            },
+            _ if start.starts_with(b"tree") => Some(Format::Lightgbm),
+            _ => None,
+        }
+    }
+}
+
+/// Numbers of rows, one after the other: in the precision of the library that trained the model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scores {
+    /// XGBoost's.
+    Single(Vec<f32>),
+    /// LightGBM's.
+    Double(Vec<f64>),
+}
+
+/// A trained ensemble.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Names of the features, in the order of the columns; empty if the file has none.
+    pub feature_names: Vec<String>,
+    /// How many features there are.
+    pub features: usize,
+    /// What it was trained for, as its library calls it.
+    pub objective: String,
+    pub(crate) link: Link,
+    pub(crate) forest: Forest,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Forest {
+    Single(Trees<f32>),
+    Double(Trees<f64>),
+}
+
+/// Trees whose leaves are added.
+#[derive(Clone, Debug)]
+pub(crate) struct Trees<T> {
+    /// All nodes; those of a tree lie together, its root first.
+    pub nodes: Vec<Node<T>>,
+    /// Where each tree begins, and which sum its leaves go to.
+    pub roots: Vec<(u32, u32)>,
+    /// The first value of each sum.
+    pub start: Vec<T>,
+    /// What the sums are divided by for `predict`: the number of trees for each, where trees are averaged.
+    pub divisor: Option<T>,
+    /// Bits of the categories of categorical nodes.
+    pub categories: Vec<Vec<u32>>,
+    /// A value on the threshold goes to the left.
+    pub left_on_equal: bool,
+}
+
+/// A node, or a leaf if `left` is [`LEAF`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<T> {
+    pub left: u32,
+    pub right: u32,
+    pub feature: u32,
+    pub test: Test,
+    /// What a value is held against; of a leaf what it adds.
+    pub value: T,
+    /// How much of the training data came here; for contributions.
+    pub cover: f64,
+    /// What the library calls it: the node's number in XGBoost, the leaf's in LightGBM.
+    pub id: u32,
+}
+
+pub(crate) const LEAF: u32 = u32::MAX;
+
+/// What a node asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Test {
+    /// Below the threshold? A missing value goes `left` or not.
+    Number { missing: Missing, left: bool },
+    /// Is the category one of these (an index)? If so to the side that is said.
+    Category {
+        set: u32,
+        left_if_in: bool,
+        /// Where a missing value goes.
+        missing_left: bool,
+    },
+}
+
+/// What a missing value is to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// NaN.
+    Nan,
+    /// 0, and NaN is read as that.
+    Zero,
+    /// Nothing: NaN is read as 0, which is a number as any other.
+    None,
+}
+
+/// What both precisions do.
+pub(crate) trait Number: Copy + PartialOrd + std::ops::AddAssign + std::ops::DivAssign {
+    fn of(value: f64) -> Self;
+    fn to_f64(self) -> f64;
+}
+
+impl Number for f32 {
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Number for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// Values this near to 0 are 0 where 0 is missing (LightGBM's `kZeroThreshold`).
+const ZERO: f64 = 1e-35f32 as f64;
+
+impl<T: Number> Trees<T> {
+    /// Whether a row goes to the left at a node.
+    pub fn goes_left(&self, node: &Node<T>, value: T) -> bool {
+        match node.test {
+            Test::Number { missing, left } => {
+                let wide = value.to_f64();
+                let is_missing = match missing {
+                    Missing::Nan => wide.is_nan(),
+                    Missing::Zero => wide.is_nan() || wide.abs() <= ZERO,
+                    Missing::None => false,
+                };
+                if is_missing {
+                    return left;
+                }
+                let value = if wide.is_nan() { T::of(0.0) } else { value };
+                value < node.value || (self.left_on_equal && value == node.value)
+            }
+            Test::Category { set, left_if_in, missing_left } => {
+                let wide = value.to_f64();
+                if wide.is_nan() {
+                    return missing_left;
+                }
+                // LightGBM cuts fractions off; to XGBoost nothing below 0 is a category.
+                let is_negative = if left_if_in { wide <= -1.0 } else { wide < 0.0 };
+                if is_negative || wide >= f64::from(1 << 24) {
+                    return !left_if_in;
+                }
+                let category = wide as u32;
+                let words = &self.categories[set as usize];
+                let is_in = words.get(category as usize / 32).is_some_and(|word| word >> (category % 32) & 1 == 1);
+                is_in == left_if_in
+            }
+        }
+    }
+
+    /// The leaf of a row in the tree at `root`.
+    fn leaf(&self, root: u32, row: &[T]) -> &Node<T> {
+        let mut node = &self.nodes[root as usize];
+        while node.left != LEAF {
+            let left = self.goes_left(node, row[node.feature as usize]);
+            node = &self.nodes[if left { node.left } else { node.right } as usize];
+        }
+        node
+    }
+
+    /// Adds up the leaves of a row, in the order of the trees.
+    fn sum(&self, row: &[T], sums: &mut Vec<T>) {
+        sums.clear();
+        sums.extend_from_slice(&self.start);
+        for (root, of) in &self.roots {
+            sums[*of as usize] += self.leaf(*root, row).value;
+        }
+    }
+
+    /// What `predict` goes on with: means, where trees are averaged (`raw_score` are sums all the same).
+    fn average(&self, sums: &mut [T]) {
+        if let Some(divisor) = self.divisor {
+            sums.iter_mut().for_each(|sum| *sum /= divisor);
+        }
+    }
+
+    /// Fails unless every node can be come to by one way only, and every feature is there.
+    pub fn check(&self, features: usize) -> Result<()> {
+        let mut seen = vec![false; self.nodes.len()];
+        for (tree, (root, of)) in self.roots.iter().enumerate() {
+            let error = |what: String| Err(ModelError::new(format!("tree {tree}: {what}")));
+            if *of as usize >= self.start.len() {
+                return error(format!("it adds to class {of}, of {}", self.start.len()));
+            }
+            let mut open = vec![*root];
+            while let Some(at) = open.pop() {
+                let Some(node) = self.nodes.get(at as usize) else {
+                    return error(format!("a child is missing ({at})"));
+                };
+                if std::mem::replace(&mut seen[at as usize], true) {
+                    return error(format!("node {} has two parents", node.id));
+                }
+                if node.left == LEAF {
+                    continue;
+                }
+                if node.feature as usize >= features {
+                    return error(format!("node {} asks for feature {}, of {features}", node.id, node.feature));
+                }
+                if let Test::Category { set, .. } = node.test
+                    && set as usize >= self.categories.len()
+                {
+                    return error(format!("the categories of node {} are missing", node.id));
+                }
+                open.extend([node.left, node.right]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    /// Reads a model's file.
+    ///
+    /// Errors: what is no such file, is cut off, or contradicts itself; boosters that are no trees, trees with linear leaves or
+    /// several values a leaf.
+    pub fn read(bytes: &[u8], format: Format) -> Result<Model> {
+        let model = match format {
+            Format::XgboostJson => xgboost::read_json(bytes),
+            Format::XgboostUbj => xgboost::read_ubj(bytes),
+            Format::Lightgbm => lightgbm::read(bytes),
+        }?;
+        match &model.forest {
+            Forest::Single(trees) => trees.check(model.features)?,
+            Forest::Double(trees) => trees.check(model.features)?,
+        }
+        if !model.feature_names.is_empty() && model.feature_names.len() != model.features {
+            let (names, features) = (model.feature_names.len(), model.features);
+            return Err(ModelError::new(format!("it has {features} features, and names of {names}")));
+        }
+        Ok(model)
+    }
+
+    /// Trees.
+    pub fn trees(&self) -> usize {
+        match &self.forest {
+            Forest::Single(trees) => trees.roots.len(),
+            Forest::Double(trees) => trees.roots.len(),
+        }
+    }
+
+    /// Sums a row: one, or one for each class.
+    pub fn sums(&self) -> usize {
+        match &self.forest {
+            Forest::Single(trees) => trees.start.len(),
+            Forest::Double(trees) => trees.start.len(),
+        }
+    }
+
+    /// Answers a row of [`Model::predict`].
+    pub fn outputs(&self) -> usize {
+        self.link.outputs(self.sums())
+    }
+
+    /// The sums of leaves: XGBoost's `predict(output_margin=True)`, LightGBM's `predict(raw_score=True)`. `columns` has one of
+    /// equal length for each feature; NaN is missing. Sums of a row lie together.
+    ///
+    /// # Panics
+    /// If there are not as many columns as features, or not all of one length.
+    pub fn raw(&self, columns: &[&[f64]]) -> Scores {
+        match &self.forest {
+            Forest::Single(trees) => {
+                let mut all = vec![];
+                each_row(trees, columns, self.features, |sums: &mut Vec<f32>| all.extend_from_slice(sums));
+                Scores::Single(all)
+            }
+            Forest::Double(trees) => {
+                let mut all = vec![];
+                each_row(trees, columns, self.features, |sums: &mut Vec<f64>| all.extend_from_slice(sums));
+                Scores::Double(all)
+            }
+        }
+    }
+
+    /// What the library's `predict` answers, as [`Model::raw`] takes and gives it.
+    ///
+    /// # Panics
+    /// As [`Model::raw`].
+    pub fn predict(&self, columns: &[&[f64]]) -> Scores {
+        match &self.forest {
+            Forest::Single(trees) => {
+                let mut all = vec![];
+                each_row(trees, columns, self.features, |sums: &mut Vec<f32>| {
+                    trees.average(sums);
+                    self.link.single(sums, &mut all);
+                });
+                Scores::Single(all)
+            }
+            Forest::Double(trees) => {
+                let mut all = vec![];
+                each_row(trees, columns, self.features, |sums: &mut Vec<f64>| {
+                    trees.average(sums);
+                    self.link.double(sums, &mut all);
+                });
+                Scores::Double(all)
+            }
+        }
+    }
+
+    /// Where each row ends in each tree: `predict(pred_leaf=True)`, the trees of a row together.
+    ///
+    /// # Panics
+    /// As [`Model::raw`].
+    pub fn leaves(&self, columns: &[&[f64]]) -> Vec<u32> {
+        fn of<T: Number>(trees: &Trees<T>, columns: &[&[f64]], features: usize) -> Vec<u32> {
+            let mut all = vec![];
+            rows(columns, features, |row: &[T]| {
+                all.extend(trees.roots.iter().map(|(root, _)| trees.leaf(*root, row).id))
+            });
+            all
+        }
+        match &self.forest {
+            Forest::Single(trees) => of(trees, columns, self.features),
+            Forest::Double(trees) => of(trees, columns, self.features),
+        }
+    }
+
+    /// What each feature did to each sum of a row, and at last what the sum is without any: `predict(pred_contribs=True)`. Exact
+    /// Shapley values by the paths of trees (Lundberg, Erion, Lee: *Consistent Individualized Feature Attribution for Tree
+    /// Ensembles*, 2018); together they are the raw sum, up to rounding.
+    ///
+    /// # Panics
+    /// As [`Model::raw`].
+    pub fn contributions(&self, columns: &[&[f64]]) -> Vec<f64> {
+        fn of<T: Number>(trees: &Trees<T>, columns: &[&[f64]], features: usize) -> Vec<f64> {
+            let mut shap = Shap::new(trees, features);
+            let mut all = vec![];
+            rows(columns, features, |row: &[T]| shap.add(row, &mut all));
+            all
+        }
+        match &self.forest {
+            Forest::Single(trees) => of(trees, columns, self.features),
+            Forest::Double(trees) => of(trees, columns, self.features),
+        }
+    }
+}
+
+/// Calls with the values of each row.
+fn rows<T: Number>(columns: &[&[f64]], features: usize, mut call: impl FnMut(&[T])) {
+    assert_eq!(columns.len(), features, "a column for each feature");
+    let count = columns.first().map_or(0, |column| column.len());
+    assert!(columns.iter().all(|column| column.len() == count), "columns of one length");
+    let mut row = vec![T::of(0.0); features];
+    for at in 0..count {
+        for (value, column) in row.iter_mut().zip(columns) {
+            *value = T::of(column[at]);
+        }
+        call(&row);
+    }
+}
+
+fn each_row<T: Number>(trees: &Trees<T>, columns: &[&[f64]], features: usize, mut call: impl FnMut(&mut Vec<T>)) {
+    let mut sums = vec![];
+    rows(columns, features, |row| {
+        trees.sum(row, &mut sums);
+        call(&mut sums);
+    });
+}
