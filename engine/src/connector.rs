@@ -605,6 +605,10 @@ pub trait Storage: Send + Sync {
 
 /// Opens the places that are named by settings rather than by a table.
 pub trait Places: Send + Sync {
+    /// The whole of a file at this local path.
+    fn file(&self, path: &str) -> Result<Vec<u8>> {
+        Err(Error::world(format!("this build reads no files, and '{path}' is one")))
+    }
     /// A dead letter table at this path. Letters committed longer ago than `retention` are removed now.
     fn dead_letters(&self, path: &str, retention: Option<Duration>) -> Result<Box<dyn DeadLetterStore>>;
     /// A storage at this path or URL: a folder is made if it is not there, a bucket must be.

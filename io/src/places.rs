@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use pelton_engine::connector::{DeadLetterStore, Places, SegmentWriter, Storage};
-use pelton_engine::error::Result;
+use pelton_engine::error::{Error, Result};
 
 use crate::dead_letters::ParquetDeadLetters;
 use crate::segments::{self, ParquetSegment};
@@ -18,6 +18,19 @@ use crate::storage::{self, LocalStorage};
 pub struct NamedPlaces;
 
 impl Places for NamedPlaces {
+    fn file(&self, path: &str) -> Result<Vec<u8>> {
+        let local = storage::local(path)?;
+        std::fs::read(&local).map_err(|e| {
+            let error = Error::user(format!("file '{path}' cannot be read")).because(e);
+            match std::env::current_dir() {
+                Ok(here) if local.is_relative() => {
+                    error.hint(format!("relative paths start at the working directory, {}", here.display()))
+                }
+                _ => error,
+            }
+        })
+    }
+
     fn dead_letters(&self, path: &str, retention: Option<Duration>) -> Result<Box<dyn DeadLetterStore>> {
         Ok(Box::new(ParquetDeadLetters::open(storage::local(path)?, retention)?))
     }

@@ -15,6 +15,7 @@ mod exp;
 mod lightgbm;
 mod link;
 mod model;
+mod tiles;
 mod ubjson;
 mod xgboost;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{ModelError, Result};
 use crate::link::Link;
-use crate::model::{Forest, LEAF, Missing, Model, Node, Test, Trees};
+use crate::model::{Forest, LEAF, Missing, Node, Parts, Test, Trees};
 
 /// Lines of `key=value`, with the number of the first.
 struct Section<'t> {
@@ -41,7 +41,7 @@ impl<'t> Section<'t> {
     }
 }
 
-pub fn read(bytes: &[u8]) -> Result<Model> {
+pub fn read(bytes: &[u8]) -> Result<Parts> {
     let text = std::str::from_utf8(bytes).map_err(|_| ModelError::new("a LightGBM file is text, and this is none"))?;
     if text.lines().next().map(str::trim) != Some("tree") {
         return Err(ModelError::new("line 1: a LightGBM file begins with 'tree'")
@@ -74,7 +74,7 @@ fn section<'t>(name: String) -> Section<'t> {
     Section { name, values: BTreeMap::new(), flags: vec![] }
 }
 
-fn model(header: &Section<'_>, sections: &[Section<'_>]) -> Result<Model> {
+fn model(header: &Section<'_>, sections: &[Section<'_>]) -> Result<Parts> {
     let features = header.number::<usize>("max_feature_idx")?.saturating_add(1);
     let sums = header.number::<usize>("num_tree_per_iteration")?;
     if sums == 0 || sums > 100_000 || features > 1 << 24 {
@@ -98,7 +98,7 @@ fn model(header: &Section<'_>, sections: &[Section<'_>]) -> Result<Model> {
     }
     let names = header.values.get("feature_names").copied().unwrap_or_default();
     let feature_names = names.split_ascii_whitespace().map(str::to_string).collect();
-    Ok(Model { feature_names, features, objective: objective.to_string(), link, forest: Forest::Double(trees) })
+    Ok(Parts { feature_names, features, objective: objective.to_string(), link, forest: Forest::Double(trees) })
 }
 
 /// What its objective does to sums; its line has a name and parameters: `binary sigmoid:1`.

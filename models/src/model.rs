@@ -1,8 +1,11 @@
 //! The one form of all ensembles, and what is computed with it.
 
+use std::fmt;
+
 use crate::contributions::Shap;
 use crate::error::{ModelError, Result};
 use crate::link::Link;
+use crate::tiles::Tiles;
 use crate::{lightgbm, xgboost};
 
 /// How a model's file is written.
@@ -41,7 +44,7 @@ pub enum Scores {
 }
 
 /// A trained ensemble.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Model {
     /// Names of the features, in the order of the columns; empty if the file has none.
     pub feature_names: Vec<String>,
@@ -49,14 +52,36 @@ pub struct Model {
     pub features: usize,
     /// What it was trained for, as its library calls it.
     pub objective: String,
-    pub(crate) link: Link,
-    pub(crate) forest: Forest,
+    link: Link,
+    forest: Forest,
+    layout: Layout,
+}
+
+/// What a file says.
+pub(crate) struct Parts {
+    pub feature_names: Vec<String>,
+    pub features: usize,
+    pub objective: String,
+    pub link: Link,
+    pub forest: Forest,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Forest {
     Single(Trees<f32>),
     Double(Trees<f64>),
+}
+
+/// The same, as many rows are computed.
+enum Layout {
+    Single(Tiles<f32>),
+    Double(Tiles<f64>),
+}
+
+impl fmt::Debug for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Layout")
+    }
 }
 
 /// Trees whose leaves are added.
@@ -183,7 +208,7 @@ impl<T: Number> Trees<T> {
     }
 
     /// The leaf of a row in the tree at `root`.
-    fn leaf(&self, root: u32, row: &[T]) -> &Node<T> {
+    pub fn leaf(&self, root: u32, row: &[T]) -> &Node<T> {
         let mut node = &self.nodes[root as usize];
         while node.left != LEAF {
             let left = self.goes_left(node, row[node.feature as usize]);
@@ -192,7 +217,8 @@ impl<T: Number> Trees<T> {
         node
     }
 
-    /// Adds up the leaves of a row, in the order of the trees.
+    /// Adds up the leaves of a row, in the order of the trees: what everything else is held against.
+    #[cfg(test)]
     fn sum(&self, row: &[T], sums: &mut Vec<T>) {
         sums.clear();
         sums.extend_from_slice(&self.start);
@@ -248,20 +274,27 @@ impl Model {
     /// Errors: what is no such file, is cut off, or contradicts itself; boosters that are no trees, trees with linear leaves or
     /// several values a leaf.
     pub fn read(bytes: &[u8], format: Format) -> Result<Model> {
-        let model = match format {
+        let parts = match format {
             Format::XgboostJson => xgboost::read_json(bytes),
             Format::XgboostUbj => xgboost::read_ubj(bytes),
             Format::Lightgbm => lightgbm::read(bytes),
         }?;
-        match &model.forest {
-            Forest::Single(trees) => trees.check(model.features)?,
-            Forest::Double(trees) => trees.check(model.features)?,
-        }
-        if !model.feature_names.is_empty() && model.feature_names.len() != model.features {
-            let (names, features) = (model.feature_names.len(), model.features);
+        let Parts { feature_names, features, objective, link, forest } = parts;
+        let layout = match &forest {
+            Forest::Single(trees) => {
+                trees.check(features)?;
+                Layout::Single(Tiles::new(trees))
+            }
+            Forest::Double(trees) => {
+                trees.check(features)?;
+                Layout::Double(Tiles::new(trees))
+            }
+        };
+        if !feature_names.is_empty() && feature_names.len() != features {
+            let names = feature_names.len();
             return Err(ModelError::new(format!("it has {features} features, and names of {names}")));
         }
-        Ok(model)
+        Ok(Model { feature_names, features, objective, link, forest, layout })
     }
 
     /// Trees.
@@ -270,6 +303,11 @@ impl Model {
             Forest::Single(trees) => trees.roots.len(),
             Forest::Double(trees) => trees.roots.len(),
         }
+    }
+
+    /// True if it computes in single precision, as XGBoost does.
+    pub fn is_single(&self) -> bool {
+        matches!(self.forest, Forest::Single(_))
     }
 
     /// Sums a row: one, or one for each class.
@@ -291,17 +329,19 @@ impl Model {
     /// # Panics
     /// If there are not as many columns as features, or not all of one length.
     pub fn raw(&self, columns: &[&[f64]]) -> Scores {
-        match &self.forest {
-            Forest::Single(trees) => {
-                let mut all = vec![];
-                each_row(trees, columns, self.features, |sums: &mut Vec<f32>| all.extend_from_slice(sums));
+        let rows = self.rows_of(columns);
+        match (&self.forest, &self.layout) {
+            (Forest::Single(trees), Layout::Single(tiles)) => {
+                let mut all = Vec::with_capacity(rows * self.sums());
+                tiles.each_row(trees, columns, rows, |sums| all.extend_from_slice(sums));
                 Scores::Single(all)
             }
-            Forest::Double(trees) => {
-                let mut all = vec![];
-                each_row(trees, columns, self.features, |sums: &mut Vec<f64>| all.extend_from_slice(sums));
+            (Forest::Double(trees), Layout::Double(tiles)) => {
+                let mut all = Vec::with_capacity(rows * self.sums());
+                tiles.each_row(trees, columns, rows, |sums| all.extend_from_slice(sums));
                 Scores::Double(all)
             }
+            _ => unreachable!("the layout is that of the forest"),
         }
     }
 
@@ -310,24 +350,34 @@ impl Model {
     /// # Panics
     /// As [`Model::raw`].
     pub fn predict(&self, columns: &[&[f64]]) -> Scores {
-        match &self.forest {
-            Forest::Single(trees) => {
-                let mut all = vec![];
-                each_row(trees, columns, self.features, |sums: &mut Vec<f32>| {
+        let rows = self.rows_of(columns);
+        match (&self.forest, &self.layout) {
+            (Forest::Single(trees), Layout::Single(tiles)) => {
+                let mut all = Vec::with_capacity(rows * self.outputs());
+                tiles.each_row(trees, columns, rows, |sums| {
                     trees.average(sums);
                     self.link.single(sums, &mut all);
                 });
                 Scores::Single(all)
             }
-            Forest::Double(trees) => {
-                let mut all = vec![];
-                each_row(trees, columns, self.features, |sums: &mut Vec<f64>| {
+            (Forest::Double(trees), Layout::Double(tiles)) => {
+                let mut all = Vec::with_capacity(rows * self.outputs());
+                tiles.each_row(trees, columns, rows, |sums| {
                     trees.average(sums);
                     self.link.double(sums, &mut all);
                 });
                 Scores::Double(all)
             }
+            _ => unreachable!("the layout is that of the forest"),
         }
+    }
+
+    /// How many rows these columns have.
+    fn rows_of(&self, columns: &[&[f64]]) -> usize {
+        assert_eq!(columns.len(), self.features, "a column for each feature");
+        let count = columns.first().map_or(0, |column| column.len());
+        assert!(columns.iter().all(|column| column.len() == count), "columns of one length");
+        count
     }
 
     /// Where each row ends in each tree: `predict(pred_leaf=True)`, the trees of a row together.
@@ -335,16 +385,14 @@ impl Model {
     /// # Panics
     /// As [`Model::raw`].
     pub fn leaves(&self, columns: &[&[f64]]) -> Vec<u32> {
-        fn of<T: Number>(trees: &Trees<T>, columns: &[&[f64]], features: usize) -> Vec<u32> {
+        fn of<T: Number>(trees: &Trees<T>, columns: &[&[f64]], count: usize) -> Vec<u32> {
             let mut all = vec![];
-            rows(columns, features, |row: &[T]| {
-                all.extend(trees.roots.iter().map(|(root, _)| trees.leaf(*root, row).id))
-            });
+            rows(columns, count, |row: &[T]| all.extend(trees.roots.iter().map(|(root, _)| trees.leaf(*root, row).id)));
             all
         }
         match &self.forest {
-            Forest::Single(trees) => of(trees, columns, self.features),
-            Forest::Double(trees) => of(trees, columns, self.features),
+            Forest::Single(trees) => of(trees, columns, self.rows_of(columns)),
+            Forest::Double(trees) => of(trees, columns, self.rows_of(columns)),
         }
     }
 
@@ -355,25 +403,22 @@ impl Model {
     /// # Panics
     /// As [`Model::raw`].
     pub fn contributions(&self, columns: &[&[f64]]) -> Vec<f64> {
-        fn of<T: Number>(trees: &Trees<T>, columns: &[&[f64]], features: usize) -> Vec<f64> {
-            let mut shap = Shap::new(trees, features);
+        fn of<T: Number>(trees: &Trees<T>, columns: &[&[f64]], count: usize) -> Vec<f64> {
+            let mut shap = Shap::new(trees, columns.len());
             let mut all = vec![];
-            rows(columns, features, |row: &[T]| shap.add(row, &mut all));
+            rows(columns, count, |row: &[T]| shap.add(row, &mut all));
             all
         }
         match &self.forest {
-            Forest::Single(trees) => of(trees, columns, self.features),
-            Forest::Double(trees) => of(trees, columns, self.features),
+            Forest::Single(trees) => of(trees, columns, self.rows_of(columns)),
+            Forest::Double(trees) => of(trees, columns, self.rows_of(columns)),
         }
     }
 }
 
 /// Calls with the values of each row.
-fn rows<T: Number>(columns: &[&[f64]], features: usize, mut call: impl FnMut(&[T])) {
-    assert_eq!(columns.len(), features, "a column for each feature");
-    let count = columns.first().map_or(0, |column| column.len());
-    assert!(columns.iter().all(|column| column.len() == count), "columns of one length");
-    let mut row = vec![T::of(0.0); features];
+fn rows<T: Number>(columns: &[&[f64]], count: usize, mut call: impl FnMut(&[T])) {
+    let mut row = vec![T::of(0.0); columns.len()];
     for at in 0..count {
         for (value, column) in row.iter_mut().zip(columns) {
             *value = T::of(column[at]);
@@ -382,10 +427,58 @@ fn rows<T: Number>(columns: &[&[f64]], features: usize, mut call: impl FnMut(&[T
     }
 }
 
-fn each_row<T: Number>(trees: &Trees<T>, columns: &[&[f64]], features: usize, mut call: impl FnMut(&mut Vec<T>)) {
-    let mut sums = vec![];
-    rows(columns, features, |row| {
-        trees.sum(row, &mut sums);
-        call(&mut sums);
-    });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same<T: Number + std::fmt::Debug>(trees: &Trees<T>, columns: &[&[f64]], got: &[T], what: &str) {
+        let (mut sums, mut at) = (vec![], 0);
+        rows(columns, columns[0].len(), |row: &[T]| {
+            trees.sum(row, &mut sums);
+            for sum in &sums {
+                assert_eq!(got[at].to_f64().to_bits(), sum.to_f64().to_bits(), "{what}: {at}");
+                at += 1;
+            }
+        });
+        assert_eq!(at, got.len());
+    }
+
+    /// Tiles give the sums of the walk, for any number of rows, and for values at and beside every threshold.
+    #[test]
+    fn tiles_are_the_walk() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut models = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.display().to_string();
+            if !name.contains(".model.") {
+                continue;
+            }
+            models += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            let model = Model::read(&bytes, Format::of_bytes(&bytes).unwrap()).unwrap();
+            let mut values: Vec<f64> =
+                vec![f64::NAN, 0.0, -0.0, 1e-36, f64::INFINITY, f64::NEG_INFINITY, 1e30, 3.0, 64.0];
+            let near = |value: f64| [value, value.next_up(), value.next_down()];
+            match &model.forest {
+                Forest::Single(trees) => {
+                    let beside = |value: f32| [value, value.next_up(), value.next_down()].map(f64::from);
+                    values.extend(trees.nodes.iter().flat_map(|node| beside(node.value)));
+                }
+                Forest::Double(trees) => values.extend(trees.nodes.iter().flat_map(|node| near(node.value))),
+            }
+            for rows in [1, 63, 64, 65, 700] {
+                let column =
+                    |c: usize| (0..rows).map(|row| values[(row * (2 * c + 1) + c * 17) % values.len()]).collect();
+                let columns: Vec<Vec<f64>> = (0..model.features).map(column).collect();
+                let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+                match (&model.forest, model.raw(&columns)) {
+                    (Forest::Single(trees), Scores::Single(got)) => same(trees, &columns, &got, &name),
+                    (Forest::Double(trees), Scores::Double(got)) => same(trees, &columns, &got, &name),
+                    _ => panic!("{name}"),
+                }
+            }
+        }
+        assert!(models >= 35, "{models}");
+    }
 }

@@ -6,14 +6,14 @@
 use crate::document::{At, Document};
 use crate::error::Result;
 use crate::link::Link;
-use crate::model::{Forest, LEAF, Missing, Model, Node, Test, Trees};
+use crate::model::{Forest, LEAF, Missing, Node, Parts, Test, Trees};
 use crate::ubjson;
 
-pub fn read_json(bytes: &[u8]) -> Result<Model> {
+pub fn read_json(bytes: &[u8]) -> Result<Parts> {
     model(&Document::of_json(bytes)?)
 }
 
-pub fn read_ubj(bytes: &[u8]) -> Result<Model> {
+pub fn read_ubj(bytes: &[u8]) -> Result<Parts> {
     model(&ubjson::read(bytes)?)
 }
 
@@ -47,7 +47,7 @@ fn objective(name: &str, at: &At<'_>) -> Result<(Link, fn(f32) -> f32)> {
     })
 }
 
-fn model(document: &Document) -> Result<Model> {
+fn model(document: &Document) -> Result<Parts> {
     let root = document.at();
     let learner = root.get("learner").map_err(|e| e.hint("is this a file of XGBoost's `save_model`?"))?;
     let parameters = learner.get("learner_model_param")?;
@@ -96,7 +96,7 @@ fn model(document: &Document) -> Result<Model> {
         None => vec![],
         Some(names) => names.list()?.iter().map(|name| name.text().map(str::to_string)).collect::<Result<_>>()?,
     };
-    Ok(Model { feature_names, features, objective: name.to_string(), link, forest: Forest::Single(trees) })
+    Ok(Parts { feature_names, features, objective: name.to_string(), link, forest: Forest::Single(trees) })
 }
 
 fn count(at: &At<'_>) -> Result<usize> {

@@ -13,6 +13,7 @@ use super::dialect::{call, call_args, call_name};
 use super::functions::pattern::Pattern;
 use super::interval;
 use super::like::{escape_of, like_pattern, similar_pattern};
+use super::models::Call;
 use super::text::span_of;
 use crate::error::{Error, Result};
 
@@ -218,6 +219,10 @@ fn rewrite_one(expr: &Expr) -> Result<Option<Expr>> {
                 new.args = made.args;
                 Some(Expr::Function(new))
             };
+            if let (Some(model_call), [Expr::Identifier(model), features @ ..]) = (Call::of(&name), args.as_slice()) {
+                let features = features.iter().map(|a| (*a).clone()).collect();
+                return Ok(again(&model_call.function(&model.value), features));
+            }
             match (name.as_str(), args.as_slice()) {
                 ("mod", [a, b]) => Some(Expr::Nested(Box::new(Expr::BinaryOp {
                     left: Box::new(Expr::Nested(Box::new((*a).clone()))),

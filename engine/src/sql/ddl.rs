@@ -124,6 +124,35 @@ pub fn create_table(tokens: &[TokenWithSpan]) -> Result<CreateTable> {
     })
 }
 
+/// A parsed `CREATE MODEL`.
+#[derive(Debug)]
+pub struct CreateModel {
+    /// Its name.
+    pub name: Ident,
+    /// `IF NOT EXISTS`.
+    pub if_not_exists: bool,
+    /// `WITH (…)`.
+    pub options: Vec<(String, String, Span)>,
+}
+
+/// Reads `CREATE MODEL name WITH (…)`.
+pub fn create_model(tokens: &[TokenWithSpan]) -> Result<CreateModel> {
+    if let Some(at) = tokens.iter().find(|t| is_word(t, "INPUT") || is_word(t, "OUTPUT")) {
+        return Err(Error::user(format!("{} of a model is not supported yet", at.token))
+            .at(span_of(at.span))
+            .hint("leave it out: the file says what the model takes and answers"));
+    }
+    parse_all(tokens, |p| {
+        p.expect_keyword(Keyword::CREATE)?;
+        let _ = p.parse_one_of_keywords(&[Keyword::TEMPORARY, Keyword::TEMP]);
+        p.next_token();
+        let if_not_exists = p.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        let name = p.parse_identifier()?;
+        p.expect_keyword(Keyword::WITH)?;
+        Ok(CreateModel { name, if_not_exists, options: options(p)? })
+    })
+}
+
 /// Clauses of Flink that would be dropped silently otherwise.
 fn refuse_clauses(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut depth = 0;

@@ -20,6 +20,7 @@ mod functions;
 pub(crate) mod interval;
 mod legacy;
 mod like;
+mod models;
 mod names;
 mod plan;
 mod refuse;

@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::tokenizer;
 
 use super::dialect::{call_args, call_name};
 use super::functions::Functions;
+use super::models::Call;
 use super::text::span_of;
 use super::window::WINDOW_FUNCTIONS;
 use crate::error::{Error, Result, Span};
@@ -281,6 +282,12 @@ impl Visitor for Walk<'_> {
                     let hint = format!("if it is the name of a column, quote it: `{name}`");
                     return ControlFlow::Break(Box::new(error.hint(hint)));
                 }
+                if let Some(model_call) = Call::of(&name) {
+                    return match self.model_call(model_call, function) {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(error) => ControlFlow::Break(Box::new(error.at(span_of(place)))),
+                    };
+                }
                 self.known_function(&name, place)
             }
             _ => ControlFlow::Continue(()),
@@ -293,6 +300,24 @@ fn takes_nulls(name: &str) -> bool {
 }
 
 impl Walk<'_> {
+    /// A call of a model has its name first, and then its features.
+    fn model_call(&self, call: Call, function: &Function) -> Result<()> {
+        let args = call_args(function).unwrap_or_default();
+        let Some((Expr::Identifier(model), features)) = args.split_first() else {
+            let name = call.name().to_uppercase();
+            return Err(Error::user(format!("{name} wants the name of a model first"))
+                .hint(format!("{name}(fraud, amount, …) after CREATE MODEL fraud WITH ('path' = '…')")));
+        };
+        let def = self.functions.model(&model.value);
+        let def = def.ok_or_else(|| self.functions.no_model(&model.value).at(span_of(model.span)))?;
+        let name = |feature: &&Expr| match feature {
+            Expr::Identifier(column) => Some(column.value.clone()),
+            Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()),
+            _ => None,
+        };
+        def.check(call, &features.iter().map(name).collect::<Vec<_>>())
+    }
+
     fn known_function(&self, name: &str, place: tokenizer::Span) -> Flow {
         let (kind, bound) = name.rsplit_once('_').unwrap_or((name, ""));
         if name.starts_with('$') || name == "descriptor" || self.functions.knows(name) {
@@ -305,7 +330,7 @@ impl Walk<'_> {
             }
             "current_watermark" => Error::user("CURRENT_WATERMARK is not supported yet")
                 .hint("late rows are dead letters; see `pelton dead-letters ls`"),
-            "predict" | "ml_predict" => Error::user("PREDICT is not supported yet"),
+            "ml_predict" => Error::user("ML_PREDICT is not supported yet").hint("PREDICT(model, feature, …) is"),
             _ if WINDOW_FUNCTIONS.contains(&name) => {
                 Error::user(format!("{} belongs in FROM or in GROUP BY", name.to_uppercase()))
                     .hint(format!("FROM TABLE({}(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))", name.to_uppercase()))

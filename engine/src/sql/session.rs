@@ -16,6 +16,7 @@ use super::ddl::{self, parse_all};
 use super::define::unknown_column;
 use super::errors::from_datafusion;
 use super::functions::Functions;
+use super::models::ModelDef;
 use super::names::{self, Spelling};
 use super::settings::{Settings, Volatile};
 use super::text::{self, RawStatement, Source, is_word, span_of, span_of_tokens, starts_with};
@@ -152,7 +153,7 @@ impl Session {
             "RESET" => {
                 let key = self.key_text(&tokens[1..]);
                 self.settings.reset(key.as_deref())?;
-                self.functions = Functions::new(self.settings.time_zone());
+                self.functions = self.functions.in_zone(self.settings.time_zone());
                 outcomes.push(Outcome::Set { key: key.unwrap_or_default(), value: None });
             }
             "UPDATE" | "DELETE" | "MERGE" | "ALTER" | "USE" | "SHOW" | "CALL" | "ANALYZE" | "TRUNCATE" | "LOAD"
@@ -184,20 +185,20 @@ impl Session {
         match word(at).as_str() {
             "TABLE" => self.create_table(tokens, source, outcomes),
             "VIEW" => self.create_view(tokens, outcomes),
+            "MODEL" => self.create_model(&tokens, outcomes),
             "OR" => Err(Error::user("CREATE OR REPLACE is not supported")
                 .at(span_of(tokens[at].span))
                 .hint("DROP it first")),
             what => {
                 let place = tokens.get(at).map_or(Span::default(), |t| span_of(t.span));
                 Err(match what {
-                    "MODEL" => Error::user("CREATE MODEL is not supported yet"),
                     "FUNCTION" => Error::user("CREATE FUNCTION is not supported yet")
                         .hint("docs/sql.md lists the functions there are; COUNT_CHAR is one"),
                     "CATALOG" | "DATABASE" => Error::user(format!("CREATE {what} is not supported"))
                         .hint("there is one catalog; leave the statement out"),
                     "MATERIALIZED" => Error::user("CREATE MATERIALIZED is not supported")
                         .hint("CREATE TABLE … AS SELECT writes a result to a table"),
-                    _ => Error::user("expected TABLE or VIEW after CREATE"),
+                    _ => Error::user("expected TABLE, VIEW or MODEL after CREATE"),
                 }
                 .at(place))
             }
@@ -281,7 +282,37 @@ impl Session {
         Ok(())
     }
 
+    fn create_model(&mut self, tokens: &[TokenWithSpan], outcomes: &mut Vec<Outcome>) -> Result<()> {
+        let head = ddl::create_model(tokens)?;
+        let name = head.name.value;
+        if self.functions.model(&name).is_some() {
+            if head.if_not_exists {
+                outcomes.push(Outcome::Nothing);
+                return Ok(());
+            }
+            return Err(Error::user(format!("there is a model `{name}` already")).at(span_of(head.name.span)));
+        }
+        let def = ModelDef::open(&name, head.options, &self.registry).map_err(|e| e.at(span_of(head.name.span)))?;
+        self.functions.add_model(Arc::new(def));
+        outcomes.push(Outcome::Created(name));
+        Ok(())
+    }
+
     fn drop(&mut self, tokens: &[TokenWithSpan]) -> Result<Outcome> {
+        if tokens.iter().take(3).any(|t| is_word(t, "MODEL")) {
+            let (name, if_exists) = parse_all(tokens, |p: &mut Parser| {
+                p.expect_keyword(Keyword::DROP)?;
+                let _ = p.parse_one_of_keywords(&[Keyword::TEMPORARY, Keyword::TEMP]);
+                p.next_token();
+                let if_exists = p.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
+                Ok((p.parse_identifier()?, if_exists))
+            })?;
+            return match self.functions.remove_model(&name.value) {
+                Some(_) => Ok(Outcome::Dropped(name.value)),
+                None if if_exists => Ok(Outcome::Nothing),
+                None => Err(self.functions.no_model(&name.value).at(span_of(name.span))),
+            };
+        }
         let (name, view, if_exists) = parse_all(tokens, |p: &mut Parser| {
             p.expect_keyword(Keyword::DROP)?;
             let _ = p.parse_one_of_keywords(&[Keyword::TEMPORARY, Keyword::TEMP]);
@@ -340,7 +371,7 @@ impl Session {
         };
         self.settings.set(&key, &value).map_err(|e| e.at(place))?;
         if self.functions.zone != self.settings.time_zone() {
-            self.functions = Functions::new(self.settings.time_zone());
+            self.functions = self.functions.in_zone(self.settings.time_zone());
         }
         Ok(Outcome::Set { key, value: Some(value) })
     }

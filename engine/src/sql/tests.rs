@@ -469,7 +469,7 @@ fn not_yet() {
             "GROUPING SETS, ROLLUP and CUBE are not supported yet",
             43,
         ),
-        ("CREATE MODEL m WITH ('path' = 'x')", "CREATE MODEL is not supported yet", 8),
+        ("CREATE MODEL m INPUT (a INT) WITH ('path' = 'x')", "INPUT of a model is not supported yet", 16),
         ("CREATE FUNCTION f AS 'x'", "CREATE FUNCTION is not supported yet", 8),
         (
             "SELECT PROCTIME() FROM bid",

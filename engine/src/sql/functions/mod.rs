@@ -12,7 +12,7 @@ pub mod pattern;
 mod strings;
 pub mod times;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use datafusion_expr::{
 
 use super::aggregates;
 use super::errors::carry;
+use super::models::{Call, ModelDef};
 use super::types;
 use crate::error::Error;
 
@@ -37,6 +38,8 @@ pub struct Functions {
     aggregate: HashMap<&'static str, Arc<AggregateUDF>>,
     /// Functions on which `pelton.time-zone` acts are made for this zone.
     pub zone: Tz,
+    /// Models by name, in lower case.
+    models: BTreeMap<String, Arc<ModelDef>>,
 }
 
 /// Names under which functions of DataFusion are known in Flink.
@@ -50,7 +53,21 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// Words that the parser and `calls` turn into something else, so that they are known here too.
-const SYNTAX: &[&str] = &["mod", "if", "ifnull", "row", "unnest", "floor", "ceil", "grouping"];
+const SYNTAX: &[&str] = &[
+    "mod",
+    "if",
+    "ifnull",
+    "row",
+    "unnest",
+    "floor",
+    "ceil",
+    "grouping",
+    "predict",
+    "predict_raw",
+    "predict_leaves",
+    "explain_predict",
+    "model_version",
+];
 
 impl Functions {
     /// The functions for a time zone.
@@ -79,7 +96,45 @@ impl Functions {
         for name in ["file_row_index", "input_file_name", "version"] {
             scalar.remove(name);
         }
-        Functions { scalar, aggregate: aggregates::functions().into_iter().collect(), zone }
+        Functions { scalar, aggregate: aggregates::functions().into_iter().collect(), zone, models: BTreeMap::new() }
+    }
+
+    /// The same functions for another zone, with the models that there are.
+    pub fn in_zone(&self, zone: Tz) -> Self {
+        let mut functions = Functions::new(zone);
+        self.models.values().for_each(|def| functions.add_model(def.clone()));
+        functions
+    }
+
+    /// Adds a model, and the functions that compute with it.
+    pub fn add_model(&mut self, def: Arc<ModelDef>) {
+        for (call, function) in Call::ALL.into_iter().zip(def.functions()) {
+            self.scalar.insert(call.function(&def.name), Arc::new(function));
+        }
+        self.models.insert(def.name.to_lowercase(), def);
+    }
+
+    /// Takes a model out.
+    pub fn remove_model(&mut self, name: &str) -> Option<Arc<ModelDef>> {
+        let def = self.models.remove(&name.to_lowercase())?;
+        Call::ALL.into_iter().for_each(|call| drop(self.scalar.remove(&call.function(name))));
+        Some(def)
+    }
+
+    /// A model.
+    pub fn model(&self, name: &str) -> Option<&Arc<ModelDef>> {
+        self.models.get(&name.to_lowercase())
+    }
+
+    /// The error for a model that is not there.
+    pub fn no_model(&self, name: &str) -> Error {
+        let error = Error::user(format!("unknown model `{name}`"));
+        let names: Vec<&str> = self.models.values().map(|def| def.name.as_str()).collect();
+        match Error::suggest(name, names.iter().copied()) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None if names.is_empty() => error.hint("create it first: CREATE MODEL name WITH ('path' = '…')"),
+            None => error.hint(format!("there are: {}", names.join(", "))),
+        }
     }
 
     /// A scalar function.

@@ -1,0 +1,149 @@
+//! `CREATE MODEL` and `PREDICT`: models of XGBoost and LightGBM in queries, with the bits that their libraries answer.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::Place;
+use serde_json::Value;
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/fixtures").join(name)).unwrap()
+}
+
+/// A place with a model, and its rows as `rows.json`: `id`, then the features; missing values are NULL.
+fn place(case: &str) -> (Place, Value) {
+    let place = Place::new();
+    let case: Value = serde_json::from_slice(&fixture(case)).unwrap();
+    place.write("model", fixture(case["model"].as_str().unwrap()));
+    let row = |(id, row): (usize, &Value)| {
+        let mut fields = serde_json::Map::from_iter([("id".to_string(), id.into())]);
+        fields.extend(
+            ["a", "b", "c", "d", "e"].iter().zip(row.as_array().unwrap()).map(|(n, v)| (n.to_string(), v.clone())),
+        );
+        format!("{}\n", Value::from(fields))
+    };
+    let rows: String = case["rows"].as_array().unwrap().iter().enumerate().map(row).collect();
+    place.write("rows.json", rows);
+    (place, case)
+}
+
+const TABLES: &str = "
+CREATE MODEL m WITH ('path' = 'model');
+CREATE TABLE rows_ (id BIGINT, a DOUBLE, b DOUBLE, c DOUBLE, d DOUBLE, e DOUBLE) WITH ('connector' = 'filesystem', 'path' = 'rows.json');
+";
+
+/// The answers of a query that has `id` first, in the order of `id`.
+fn answers(place: &Place, query: &str) -> Vec<Value> {
+    let sql = format!(
+        "{TABLES} CREATE TABLE out_ WITH ('connector' = 'filesystem', 'path' = 'out.json', 'sink.mode' = 'overwrite') AS {query};"
+    );
+    place.sql(&sql).says(0, &[]);
+    let text = fs::read_to_string(place.path("out.json")).unwrap();
+    let mut rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    rows.sort_by_key(|row| row["id"].as_i64());
+    rows
+}
+
+#[test]
+fn answers_are_those_of_the_libraries() {
+    for case in ["xgb_binary_json.json", "xgb_categories_ubj.json", "lgb_binary.json", "lgb_zero.json"] {
+        let (place, case_) = place(case);
+        let query = "SELECT id, PREDICT(m, a, b, c, d, e) AS p, PREDICT_RAW(m, a, b, c, d, e) AS r, PREDICT_LEAVES(m, a, b, c, d, e) AS l,
+                     EXPLAIN_PREDICT(m, a, b, c, d, e) AS x FROM rows_";
+        let rows = answers(&place, query);
+        let single = case.starts_with("xgb");
+        let same = |got: &Value, want: &Value| match single {
+            true => got.as_f64().unwrap() as f32 == want.as_f64().unwrap() as f32,
+            false => got.as_f64().unwrap() == want.as_f64().unwrap(),
+        };
+        assert_eq!(rows.len(), 40);
+        for (at, row) in rows.iter().enumerate() {
+            assert!(same(&row["p"], &case_["predict"][at]) && same(&row["r"], &case_["raw"][at]), "{case}: {row}");
+            let trees = row["l"].as_array().unwrap().len();
+            let leaves = &case_["leaves"].as_array().unwrap()[at * trees..(at + 1) * trees];
+            assert!(
+                row["l"].as_array().unwrap().iter().zip(leaves).all(|(a, b)| a.as_f64() == b.as_f64()),
+                "{case}: {row}"
+            );
+            for (feature, name) in ["a", "b", "c", "d", "e", "bias"].iter().enumerate() {
+                let want = case_["contributions"][at * 6 + feature].as_f64().unwrap();
+                assert!((row["x"][name].as_f64().unwrap() - want).abs() < 1e-5 * want.abs().max(1.0), "{case}: {row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn several_classes_are_arrays() {
+    let (place, case) = place("xgb_softprob_json.json");
+    let rows =
+        answers(&place, "SELECT id, PREDICT(m, a, b, c, d, e) AS p, PREDICT(m, a, b, c, d, e)[2] AS q FROM rows_");
+    for (at, row) in rows.iter().enumerate() {
+        for class in 0..3 {
+            let want = case["predict"][at * 3 + class].as_f64().unwrap() as f32;
+            assert_eq!(row["p"][class].as_f64().unwrap() as f32, want);
+        }
+        assert_eq!(row["q"], row["p"][1]);
+    }
+    let refused = format!("{TABLES} SELECT EXPLAIN_PREDICT(m, a, b, c, d, e) FROM rows_;");
+    place.sql(&refused).says(2, &["a model of several classes has no contributions to one score"]);
+}
+
+#[test]
+fn scores_are_columns_like_others() {
+    let (place, _) = place("xgb_binary_json.json");
+    let whole = answers(&place, "SELECT id, PREDICT(m, a, b, c, d, e) AS p FROM rows_");
+    let above: Vec<&Value> = whole.iter().filter(|row| row["p"].as_f64().unwrap() > 0.5).collect();
+    assert!(above.len() > 5 && above.len() < 35);
+    let filtered =
+        answers(&place, "SELECT id, PREDICT(m, a, b, c, d, e) AS p FROM rows_ WHERE PREDICT(m, a, b, c, d, e) > 0.5");
+    assert!(filtered.iter().eq(above.iter().copied()));
+    let counted = answers(
+        &place,
+        "SELECT 0 AS id, COUNT(*) AS n, MAX(PREDICT_RAW(m, a, b, c, d, e)) AS most FROM rows_ WHERE PREDICT(M, a, b, c, d, e) > 0.5",
+    );
+    assert_eq!(counted[0]["n"].as_u64(), Some(above.len() as u64));
+    // By a view, with numbers of other types, and without a row.
+    let view =
+        "SELECT 0 AS id, PREDICT(m, 1, 2.5, CAST(3 AS REAL), CAST(NULL AS INT), TRUE) AS p, MODEL_VERSION(m) AS v";
+    let one = answers(&place, view);
+    let again = answers(
+        &place,
+        "SELECT id, PREDICT(m, x, y, z, CAST(NULL AS DOUBLE), 1) AS p, MODEL_VERSION(m) AS v FROM (SELECT 0 AS id, 1.0 AS x, 2.5 AS y, 3 AS z)",
+    );
+    assert_eq!(one, again);
+    assert_eq!(one[0]["v"].as_str().map(str::len), Some(32));
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let (place, _) = place("xgb_binary_json.json");
+    place.write("text.txt", "hello");
+    let json = String::from_utf8(fixture("xgb_binary.model.json")).unwrap();
+    place.write("cut.json", &json[..json.len() / 2]);
+    let refused = |sql: &str, want: &[&str]| {
+        place.sql(&format!("{TABLES} {sql}")).says(2, want);
+    };
+    refused("SELECT PREDICT(m, a, b) FROM rows_;", &["model `m` has 5 features, given 2", "a, b, c, d, e"]);
+    refused("SELECT PREDICT(m, a, c, b, d, e) FROM rows_;", &["feature 2 of model `m` is b, given c"]);
+    refused("SELECT PREDICT(n, a, b, c, d, e) FROM rows_;", &["unknown model `n`", "did you mean `m`?"]);
+    refused("SELECT PREDICT(1, 2) FROM rows_;", &["PREDICT wants the name of a model first"]);
+    refused("SELECT PREDICT() FROM rows_;", &["PREDICT wants the name of a model first"]);
+    refused("SELECT PREDICT(m, a, b, c, d, 'x') FROM rows_;", &["feature 5 (e) is STRING, wanted a number"]);
+    refused("SELECT PREDCT(m, a, b, c, d, e) FROM rows_;", &["unknown function `predct`", "PREDICT"]);
+    refused("CREATE MODEL m WITH ('path' = 'model');", &["there is a model `m` already"]);
+    refused("CREATE MODEL n WITH ('path' = 'nowhere.json');", &["file 'nowhere.json' cannot be read"]);
+    refused("CREATE MODEL n WITH ('path' = 'text.txt');", &["'text.txt' is no file of XGBoost or LightGBM"]);
+    refused("CREATE MODEL n WITH ('path' = 'model', 'format' = 'lightgbm');", &["'model' is no file of LightGBM"]);
+    refused("CREATE MODEL n WITH ('path' = 'cut.json');", &["'cut.json' cannot be used: no JSON"]);
+    refused("CREATE MODEL n WITH ('paht' = 'model');", &["model `n` needs the option 'path'"]);
+    refused("CREATE MODEL n INPUT (a DOUBLE) WITH ('path' = 'model');", &["INPUT of a model is not supported yet"]);
+    refused("DROP MODEL n;", &["unknown model `n`"]);
+    place
+        .sql(&format!(
+            "{TABLES} CREATE MODEL IF NOT EXISTS m WITH ('path' = 'x'); DROP MODEL m; DROP MODEL IF EXISTS m;"
+        ))
+        .says(0, &[]);
+}
