@@ -20,10 +20,10 @@ pub struct NamedPlaces;
 impl Places for NamedPlaces {
     fn file(&self, path: &str) -> Result<Vec<u8>> {
         let local = storage::local(path)?;
-        std::fs::read(&local).map_err(|e| {
+        std::fs::read(local).map_err(|e| {
             let error = Error::user(format!("file '{path}' cannot be read")).because(e);
             match std::env::current_dir() {
-                Ok(here) if local.is_relative() => {
+                Ok(here) if Path::new(local).is_relative() => {
                     error.hint(format!("relative paths start at the working directory, {}", here.display()))
                 }
                 _ => error,

@@ -283,11 +283,11 @@ impl Model {
         let layout = match &forest {
             Forest::Single(trees) => {
                 trees.check(features)?;
-                Layout::Single(Tiles::new(trees))
+                Layout::Single(Tiles::new(trees, features))
             }
             Forest::Double(trees) => {
                 trees.check(features)?;
-                Layout::Double(Tiles::new(trees))
+                Layout::Double(Tiles::new(trees, features))
             }
         };
         if !feature_names.is_empty() && feature_names.len() != features {

@@ -17,8 +17,11 @@ pub fn read_ubj(bytes: &[u8]) -> Result<Parts> {
     model(&ubjson::read(bytes)?)
 }
 
+/// From `base_score` to the first value of a sum.
+type Margin = fn(f32) -> f32;
+
 /// What its objective does to sums, and to `base_score` before.
-fn objective(name: &str, at: &At<'_>) -> Result<(Link, fn(f32) -> f32)> {
+fn objective(name: &str, at: &At<'_>) -> Result<(Link, Margin)> {
     let same = |x: f32| x;
     let logit = |p: f32| -(libm::log(f64::from(1.0 / p - 1.0)) as f32);
     let log = |x: f32| libm::log(f64::from(x)) as f32;
