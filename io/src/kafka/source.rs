@@ -29,8 +29,8 @@ const LINGER: Duration = Duration::from_millis(2);
 /// How soon to ask again where nothing is: the longer nothing came, the later, but within a quarter of what a record may take. Many
 /// partitions are asked less often, so that asking does not become the work.
 const IDLE_MIN: Duration = Duration::from_millis(1);
-const IDLE_MAX: Duration = Duration::from_millis(40);
-const ASKING: Duration = Duration::from_micros(20);
+const IDLE_MAX: Duration = Duration::from_millis(100);
+const ASKING: Duration = Duration::from_micros(100);
 /// How often the consumer is asked what it has to say.
 const SERVE_INTERVAL: Duration = Duration::from_millis(50);
 /// And for how many things.
