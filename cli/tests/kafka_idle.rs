@@ -24,7 +24,7 @@ fn resident(pid: u32) -> u64 {
 #[ignore = "30 minutes: ./x test --full"]
 fn memory_is_flat() {
     let minutes = std::env::var("PELTON_IDLE_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(30.0);
-    let (broker, place) = (Broker::start(), Place::new());
+    let (broker, place) = (Broker::start_large(), Place::new());
     let idle: Vec<String> = (0..1000).map(|n| format!("idle-{n:03}")).collect();
     broker.topics(&idle);
     broker.topic("busy", 1);

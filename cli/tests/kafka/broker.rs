@@ -20,6 +20,8 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Broker {
     dir: TempDir,
     port: u16,
+    /// Java's options instead of those of `./x kafka`.
+    java: &'static str,
 }
 
 impl Broker {
@@ -27,9 +29,22 @@ impl Broker {
         Broker::start_with(|_| String::new())
     }
 
+    /// One with room for many topics and a long time.
+    pub fn start_large() -> Broker {
+        let broker =
+            Broker { dir: tempfile::tempdir().unwrap(), port: free_ports(), java: "-Xmx1500m -XX:+UseSerialGC" };
+        std::fs::write(
+            broker.dir.path().join("properties"),
+            "log.retention.bytes=67108864\nlog.segment.bytes=16777216\n",
+        )
+        .unwrap();
+        broker.up();
+        broker
+    }
+
     /// One with further properties, which may name its port.
     pub fn start_with(properties: impl Fn(u16) -> String) -> Broker {
-        let broker = Broker { dir: tempfile::tempdir().unwrap(), port: free_ports() };
+        let broker = Broker { dir: tempfile::tempdir().unwrap(), port: free_ports(), java: "" };
         std::fs::write(broker.dir.path().join("properties"), properties(broker.port)).unwrap();
         broker.up();
         broker
@@ -57,6 +72,7 @@ impl Broker {
         let mut command = Command::new("bash");
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../x")).args(["kafka", task, &self.port.to_string()]);
         command.env("PELTON_KAFKA_DIR", self.dir.path()).stdin(Stdio::null());
+        command.env("PELTON_KAFKA_OPTS", self.java);
         command.env("PELTON_KAFKA_PROPERTIES", self.dir.path().join("properties"));
         let status = command.stdout(Stdio::null()).stderr(into).status().unwrap();
         std::process::Output { status, stdout: vec![], stderr: std::fs::read(said).unwrap() }

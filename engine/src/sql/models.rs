@@ -269,7 +269,7 @@ impl Predict {
             Call::Explain => {
                 let named = |at: usize| model.feature_names.get(at).cloned().unwrap_or_else(|| format!("f{at}"));
                 let names: Vec<String> = (0..model.features).map(named).chain(["bias".to_string()]).collect();
-                let keys = StringArray::from_iter_values((0..rows).flat_map(|_| names.iter()));
+                let keys = StringArray::from_iter_values(names.iter().cycle().take(rows * names.len()));
                 let values = Float64Array::from(model.contributions(columns));
                 let entries = StructArray::new(contributions(), vec![Arc::new(keys), Arc::new(values)], None);
                 let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(names.len(), rows));
