@@ -225,7 +225,7 @@ impl<T: Tiled> Tiles<T> {
     }
 }
 
-/// Sixteen rows at once. Down to the fifth level a value is picked from the columns of all nodes of the level, which costs no more than
+/// Sixteen rows at once. Down to the fourth level a value is picked from the columns of all nodes of the level, which costs less than
 /// fetching sixteen values from sixteen places; below, it is fetched. Thresholds and leaves are picked from registers.
 #[cfg(target_arch = "x86_64")]
 mod wide {
@@ -235,26 +235,6 @@ mod wide {
 
     /// Rows of a register.
     const LANES: usize = 16;
-
-    /// The values that the nodes of a level ask for; `right` has the ways down to it.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn picked<const N: usize>(columns: &[u32], tile: &[f32], group: usize, right: &[__mmask16]) -> __m512 {
-        let mut values = [_mm512_setzero_ps(); N];
-        for (value, column) in values.iter_mut().zip(columns) {
-            let lanes = &tile[*column as usize + group * LANES..][..LANES];
-            // SAFETY: there are as many values.
-            *value = unsafe { _mm512_loadu_ps(lanes.as_ptr()) };
-        }
-        let mut left = N;
-        for right in right.iter().rev() {
-            left /= 2;
-            for at in 0..left {
-                values[at] = _mm512_mask_blend_ps(*right, values[2 * at], values[2 * at + 1]);
-            }
-        }
-        values[0]
-    }
 
     /// See [`super::Tiled::descend_wide`]. The columns of the tree must end within the tile.
     #[target_feature(enable = "avx512f")]
@@ -306,25 +286,36 @@ mod wide {
                 _mm512_mask_add_epi32(place, right, place, one)
             };
             let over = |value: __m512, threshold: __m512| _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(value, threshold);
-            let mut place = _mm512_setzero_si512();
-            let mut right = [0; 4];
-            right[0] = over(picked::<1>(columns, tile, group, &[]), _mm512_set1_ps(thresholds[0]));
-            place = down(place, right[0]);
+            // The values that a node asks for, and of nodes beside each other by the ways that led to their level.
+            let one_of = |node: usize| {
+                // SAFETY: every column ends within the tile, as the layout has seen to.
+                unsafe { _mm512_loadu_ps(tile.as_ptr().add(columns[node] as usize + group * LANES)) }
+            };
+            let two =
+                |first: usize, ways: &[__mmask16]| _mm512_mask_blend_ps(ways[0], one_of(first), one_of(first + 1));
+            let four = |first: usize, ways: &[__mmask16]| {
+                _mm512_mask_blend_ps(ways[0], two(first, &ways[1..]), two(first + 2, &ways[1..]))
+            };
+            let eight = |first: usize, ways: &[__mmask16]| {
+                _mm512_mask_blend_ps(ways[0], four(first, &ways[1..]), four(first + 4, &ways[1..]))
+            };
+            let first = over(one_of(0), _mm512_set1_ps(thresholds[0]));
+            let mut place = down(_mm512_setzero_si512(), first);
+            let (mut second, mut third) = (0, 0);
             if DEPTH > 1 {
-                right[1] = over(picked::<2>(&columns[1..], tile, group, &[right[0]]), pick(1, place));
-                place = down(place, right[1]);
+                second = over(two(1, &[first]), pick(1, place));
+                place = down(place, second);
             }
             if DEPTH > 2 {
-                right[2] = over(picked::<4>(&columns[3..], tile, group, &[right[0], right[1]]), pick(3, place));
-                place = down(place, right[2]);
+                third = over(four(3, &[first, second]), pick(3, place));
+                place = down(place, third);
             }
             if DEPTH > 3 {
-                right[3] =
-                    over(picked::<8>(&columns[7..], tile, group, &[right[0], right[1], right[2]]), pick(7, place));
-                place = down(place, right[3]);
+                let fourth = over(eight(7, &[first, second, third]), pick(7, place));
+                place = down(place, fourth);
             }
             if DEPTH > 4 {
-                let value = picked::<16>(&columns[15..], tile, group, &right);
+                let value = fetched(_mm512_permutexvar_epi32(place, words(&columns[15..])));
                 place = down(place, over(value, _mm512_permutexvar_ps(place, fifth)));
             }
             if DEPTH > 5 {
