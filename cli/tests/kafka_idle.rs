@@ -19,7 +19,8 @@ fn resident(pid: u32) -> u64 {
 }
 
 /// With a checkpoint a second and results in transactions. `PELTON_IDLE_MINUTES` for another time; the first fifth is for
-/// getting to where it stays, and the greatest of the last fifth may be a tenth above the greatest of the second.
+/// getting to where it stays. Memory goes up and down with batches and checkpoints: the middle of the last fifth may be a tenth (and
+/// 4 MiB) above that of the second, and its greatest a quarter above all before.
 #[test]
 #[ignore = "30 minutes: ./x test --full"]
 fn memory_is_flat() {
@@ -72,9 +73,14 @@ fn memory_is_flat() {
     std::process::Command::new("kill").args(["-TERM", &reading.id().to_string()]).status().unwrap();
     assert!(reading.wait().unwrap().success());
     let fifth = seen.len() / 5;
-    let most = |part: usize| seen[part * fifth..(part + 1) * fifth].iter().max().copied().unwrap_or(0) >> 20;
-    let parts: Vec<u64> = (0..5).map(most).collect();
-    println!("resident at most, in MiB, by fifths of {minutes} minutes: {parts:?}");
+    let part = |part: usize| {
+        let mut seen = seen[part * fifth..(part + 1) * fifth].to_vec();
+        seen.sort_unstable();
+        (seen[fifth / 2] >> 20, seen[fifth - 1] >> 20)
+    };
+    let parts: Vec<(u64, u64)> = (0..5).map(part).collect();
+    println!("resident by fifths of {minutes} minutes, in MiB: (half of the time below, most) {parts:?}");
     assert!(broker.end("out", 0) > 1000 * (seconds as i64 / 20), "results come");
-    assert!(parts[4] * 10 <= parts[1] * 11, "memory grows: {parts:?} MiB");
+    let before = parts[..4].iter().map(|(_, most)| *most).max().unwrap_or(0);
+    assert!(parts[4].0 * 10 <= parts[1].0 * 11 + 40 && parts[4].1 * 4 <= before * 5, "memory grows: {parts:?} MiB");
 }
