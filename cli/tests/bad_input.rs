@@ -279,6 +279,44 @@ fn sum_overflow() {
 }
 
 #[test]
+fn sum_overflow_over() {
+    let place = Place::new();
+    let line = |i: i64| format!("{{\"id\":{},\"shop\":\"corner\",\"at\":\"2024-01-01 00:00:0{i}\"}}\n", i64::MAX / 2);
+    place.write("a.json", (1..=3).map(line).collect::<String>());
+    let ran = place.sql(
+        "CREATE TABLE payments (id BIGINT, shop STRING, at TIMESTAMP(3), WATERMARK FOR at AS at)\n\
+         WITH ('connector' = 'filesystem', 'path' = 'a.json');\n\
+         CREATE TABLE result WITH ('connector' = 'filesystem', 'path' = 'out.parquet') AS\n\
+         SELECT shop, SUM(id) OVER (PARTITION BY shop ORDER BY at) AS s FROM payments;",
+    );
+    // Two of them fit, the third row has no answer.
+    ran.says(0, &[]);
+    let half = i64::MAX / 2;
+    assert_eq!(place.rows("out.parquet"), vec![format!("corner|{half}"), format!("corner|{}", 2 * half)]);
+    let letters = place.letters();
+    assert!(letters.len() == 1 && letters[0].contains("|expression|the sum does not fit Int64"), "{letters:?}");
+}
+
+#[test]
+fn over_in_another_order_than_that_of_time() {
+    for (by, message) in [
+        ("id", "OVER is ordered by the event time, and payments.id is none"),
+        ("at DESC", "OVER … ORDER BY … DESC would begin with rows that have not come yet"),
+        ("at, id", "OVER is ordered by one column, the event time"),
+        ("at RANGE BETWEEN INTERVAL '1' MONTH PRECEDING AND CURRENT ROW", "RANGE wants an interval of days and less"),
+        ("at ROWS BETWEEN 2 PRECEDING AND 5 PRECEDING", "it ends before it begins"),
+    ] {
+        let place = Place::new();
+        place.write("a.json", "");
+        let ran = place.sql(&format!(
+            "CREATE TABLE payments (id BIGINT, at TIMESTAMP(3), WATERMARK FOR at AS at) WITH ('connector' = 'filesystem', 'path' = 'a.json');\n\
+             SELECT COUNT(*) OVER (PARTITION BY id ORDER BY {by}) AS n FROM payments;"
+        ));
+        ran.says(2, &[message, "--> q.sql:2:17"]);
+    }
+}
+
+#[test]
 fn sink_directory_not_writable() {
     let place = Place::new();
     place.write("in.parquet", parquet(&payments(0, 10)));

@@ -84,6 +84,11 @@ impl Lineage {
         }
     }
 
+    /// The first of these columns.
+    pub fn first(&self, width: usize) -> Self {
+        Lineage { columns: self.columns.iter().take(width).cloned().collect(), step: self.step.clone() }
+    }
+
     /// With further columns behind these, which `text` makes.
     pub fn and(&self, text: &str, more: usize) -> Self {
         match self.step {

@@ -32,6 +32,8 @@ const QUERIES: &[&str] = &[
     "SELECT k, window_end, COUNT(*) AS n, SUM(v) AS s FROM SESSION(TABLE src PARTITION BY k, DESCRIPTOR(at), INTERVAL '1' SECOND) GROUP BY k, window_start, window_end",
     "SELECT k, COUNT(DISTINCT v) AS n, MIN(v) AS s FROM src GROUP BY k",
     "SELECT id, v FROM src ORDER BY v DESC, id LIMIT 5",
+    "SELECT id, k, COUNT(*) OVER w AS n, SUM(v) OVER w AS s FROM src WINDOW w AS (PARTITION BY k ORDER BY at RANGE BETWEEN INTERVAL '3' SECOND PRECEDING AND CURRENT ROW)",
+    "SELECT id, k, ROW_NUMBER() OVER (PARTITION BY k ORDER BY at) AS n, MAX(v) OVER (PARTITION BY k ORDER BY at) AS s FROM src",
     "SELECT w AS k, COUNT(*) AS n, SUM(s) AS s FROM (SELECT window_time AS wt, k AS w, SUM(v) AS s FROM TUMBLE(src, at, INTERVAL '1' SECOND) GROUP BY k, window_start, window_end, window_time) GROUP BY w",
 ];
 

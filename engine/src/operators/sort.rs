@@ -75,7 +75,7 @@ impl Sort {
 }
 
 /// Types that Arrow can put in order.
-fn sortable(data_type: &DataType) -> bool {
+pub(super) fn sortable(data_type: &DataType) -> bool {
     !data_type.is_nested() && !matches!(data_type, DataType::Interval(_) | DataType::Null)
 }
 

@@ -19,8 +19,8 @@ use crate::panes::Panes;
 use crate::sql::{AggregateKind, FloatSum, PeltonAggregate};
 use crate::window::WindowSpec;
 
-/// The columns that an aggregate reads (time or window, keys, arguments, filters), each once.
-struct Columns {
+/// The columns that a step reads (time or window, keys, arguments, filters), each once.
+pub(super) struct Columns {
     input: DFSchema,
     exprs: Vec<Compiled>,
     fields: Vec<Field>,
@@ -28,25 +28,40 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(input: DFSchema) -> Self {
+    pub(super) fn new(input: DFSchema) -> Self {
         Columns { input, exprs: vec![], fields: vec![], seen: vec![] }
     }
 
+    /// Those that are there already.
+    pub(super) fn of(input: DFSchema, exprs: Vec<Compiled>, fields: Vec<Field>) -> Self {
+        let seen = exprs.iter().map(ToString::to_string).collect();
+        Columns { input, exprs, fields, seen }
+    }
+
+    /// The expressions, and their names and types.
+    pub(super) fn taken(self) -> (Vec<Compiled>, Vec<Field>) {
+        (self.exprs, self.fields)
+    }
+
     /// The place of an expression, and its type.
-    fn add(&mut self, expr: Compiled) -> Result<(usize, DataType)> {
-        let text = expr.to_string();
-        if let Some(at) = self.seen.iter().position(|s| *s == text) {
-            return Ok((at, self.fields[at].data_type().clone()));
-        }
+    pub(super) fn add(&mut self, expr: Compiled) -> Result<(usize, DataType)> {
         let data_type = expr.data_type(self.input.as_arrow()).map_err(plan_error)?;
-        self.fields.push(Field::new(format!("c{}", self.exprs.len()), data_type.clone(), true));
-        self.exprs.push(expr);
-        self.seen.push(text);
-        Ok((self.exprs.len() - 1, data_type))
+        Ok((self.add_typed(expr, &data_type), data_type))
+    }
+
+    /// The place of an expression of this type.
+    pub(super) fn add_typed(&mut self, expr: Compiled, data_type: &DataType) -> usize {
+        let text = expr.to_string();
+        self.seen.iter().position(|s| *s == text).unwrap_or_else(|| {
+            self.fields.push(Field::new(format!("c{}", self.exprs.len()), data_type.clone(), true));
+            self.exprs.push(expr);
+            self.seen.push(text);
+            self.exprs.len() - 1
+        })
     }
 
     /// The place of a physical column of the input, and its type.
-    fn add_column(&mut self, index: usize) -> Result<(usize, DataType)> {
+    pub(super) fn add_column(&mut self, index: usize) -> Result<(usize, DataType)> {
         self.add(Arc::new(Column::new(self.input.field(index).name(), index)))
     }
 }
@@ -342,7 +357,7 @@ fn taken_apart(expr: &Expr) -> Result<Call<'_>> {
     Ok(Call { kind, args, distinct: params.distinct, filter: params.filter.as_deref(), percentile, respect_nulls })
 }
 
-fn kernel_kind(kind: AggregateKind) -> Kernel {
+pub(super) fn kernel_kind(kind: AggregateKind) -> Kernel {
     match kind {
         AggregateKind::Count => Kernel::Count,
         AggregateKind::Sum => Kernel::Sum,

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod join;
+mod over;
 mod placement;
 mod places;
 mod relation;
@@ -81,6 +82,7 @@ fn planned<'a>(
         planner.joins = job.joins.clone();
         planner.group_by = job.group_by_span.unwrap_or(job.span);
         planner.order_by = job.order_by_span.unwrap_or(job.span);
+        planner.over = job.over_span.unwrap_or(job.span);
         let relation = planner.relation(&job.plan).map_err(|e| e.at(job.span))?;
         let name = match &job.target {
             Target::Table(def) => def.table.name.clone(),
@@ -108,6 +110,7 @@ struct Planner<'a> {
     joins: Vec<(Span, String)>,
     group_by: Span,
     order_by: Span,
+    over: Span,
     /// Rows to skip and to fetch, on the way from a `LIMIT` down to its `ORDER BY`.
     limit: Option<(usize, Option<usize>)>,
     range: TimeRange,
@@ -130,6 +133,7 @@ impl<'a> Planner<'a> {
             joins: vec![],
             group_by: Span::default(),
             order_by: Span::default(),
+            over: Span::default(),
             limit: None,
             range: TimeRange::default(),
             coded: true,
@@ -281,7 +285,7 @@ impl<'a> Planner<'a> {
                 self.constant(batch, &values.schema)
             }
             LogicalPlan::Distinct(_) => Err(Error::user("DISTINCT ON is not supported").at(self.group_by)),
-            LogicalPlan::Window(_) => Err(Error::user("OVER windows are not supported yet")),
+            LogicalPlan::Window(window) => self.over(window),
             other => Err(Error::user(format!("not supported yet in a pipeline: {}", other.display()))),
         }
     }

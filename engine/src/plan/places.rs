@@ -87,6 +87,10 @@ impl Planner<'_> {
                     step(format!("{} {calls}", stage.text), "sessions grow and merge by the row, on the CPU")
                 }
                 (None, Step::Select(select)) => step(SelectStep(select.clone()).describe(), NO_PATH),
+                (None, Step::Over(over)) => {
+                    let text = over.stage.text(&|at| column(&over.columns, at));
+                    step(format!("Over {text}"), "rows are kept and answered by key, on the CPU")
+                }
                 (None, Step::Expand(expand)) => step(expand.describe(), NO_PATH),
                 (None, Step::Join(join)) => step(join.describe(), NO_PATH),
                 (None, Step::Sort { keys, fetch, .. }) => {

@@ -90,7 +90,7 @@ pub(super) fn as_column(e: &Compiled) -> Option<usize> {
 }
 
 /// The expression with other columns in the place of its own.
-fn over(expr: &Compiled, columns: &dyn Fn(usize) -> Compiled) -> Result<Compiled> {
+pub(super) fn over(expr: &Compiled, columns: &dyn Fn(usize) -> Compiled) -> Result<Compiled> {
     let replaced = expr.clone().transform_up(|e| {
         Ok(match as_column(&e) {
             Some(index) => Transformed::yes(columns(index)),

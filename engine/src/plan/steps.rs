@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::expr::{Compiled, Select};
 use crate::graph::{Graph, Input, SinkNode};
 use crate::operators::{
-    Assign, Before, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, Runs, SelectStep, SessionAggregate,
-    Sessions, Sort, View, WindowAggregate, WindowExpand,
+    Assign, Before, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, OverStage, OverWindows, Runs, SelectStep,
+    SessionAggregate, Sessions, Sort, View, WindowAggregate, WindowExpand,
 };
 
 /// What a step does.
@@ -31,12 +31,22 @@ pub(super) enum Step {
     Join(Enrich),
     Sort { keys: Vec<(Compiled, SortOptions)>, skip: usize, fetch: Option<usize>, by_window: bool, schema: SchemaRef },
     Aggregate(Stage),
+    Over(OverPlan),
 }
 
 /// A step, and where its rows come from.
 pub(super) struct Planned {
     pub(super) step: Step,
     pub(super) inputs: Vec<Input>,
+}
+
+/// An `OVER`.
+#[derive(Clone)]
+pub(super) struct OverPlan {
+    /// The columns that it reads, of those of its input; the first go on as they are.
+    pub(super) columns: Vec<Compiled>,
+    pub(super) fields: Vec<Field>,
+    pub(super) stage: OverStage,
 }
 
 /// A `GROUP BY`.
@@ -96,6 +106,7 @@ impl Step {
                     && are_same(a.iter().map(|(key, _)| key), b.iter().map(|(key, _)| key))
             }
             (Step::Aggregate(a), Step::Aggregate(b)) => a.is_same(b),
+            (Step::Over(a), Step::Over(b)) => a.stage == b.stage && are_same(&a.columns, &b.columns),
             _ => false,
         }
     }
@@ -110,6 +121,7 @@ impl Step {
             Step::Join(join) => join.keys.iter().chain(&join.filter).any(is_volatile),
             Step::Sort { keys, .. } => keys.iter().any(|(key, _)| is_volatile(key)),
             Step::Aggregate(stage) => stage.columns.iter().any(is_volatile),
+            Step::Over(over) => over.columns.iter().any(is_volatile),
             Step::Expand(_) => false,
         }
     }
@@ -166,14 +178,15 @@ impl Planner<'_> {
 
     /// The graph of all that was planned.
     pub(super) fn finish(self) -> Result<Graph> {
-        let Planner { graph, steps, sinks, slots, placement, registry, .. } = self;
+        let Planner { graph, steps, sinks, slots, placement, registry, script, .. } = self;
+        let checkpoints = script.settings.get("pelton.checkpoint.dir").is_some();
         let families = families(&steps)?;
         let mut used = used(&steps, &sinks, &families);
         let device = placement.device();
         let mut before = filtered_there(&steps, &sinks, &used, device.as_ref());
         before.iter().flatten().flat_map(|(there, _)| there).for_each(|step| used[*step] = false);
         let (made, stages) = (vec![], vec![vec![]; families.len()]);
-        let mut wiring = Wiring { graph, slots, placement, registry, made, stages };
+        let mut wiring = Wiring { graph, slots, checkpoints, placement, registry, made, stages };
         for (at, (Planned { step, inputs }, used)) in steps.into_iter().zip(used).enumerate() {
             let shared = families.iter().enumerate().find_map(|(f, family)| Some((f, family, family.member(at)?)));
             let made = match (shared, used) {
@@ -267,6 +280,8 @@ fn wired(inputs: &[Input], made: &[Input]) -> Vec<Input> {
 struct Wiring<'a> {
     graph: Graph,
     slots: usize,
+    /// Checkpoints are taken.
+    checkpoints: bool,
     placement: Placement,
     registry: &'a Registry,
     /// Where the rows of each planned step come from.
@@ -292,6 +307,12 @@ impl Wiring<'_> {
                 Box::new(Sort::new(keys, skip, fetch, by_window, schema))
             }
             Step::Aggregate(stage) => return self.stage(&stage, inputs, before),
+            Step::Over(OverPlan { columns, fields, stage }) => {
+                let reads = Select { operator: "OVER".to_string(), ..reads_of(&columns, &fields) };
+                let inputs = vec![self.graph.add(Box::new(SelectStep(reads)), inputs)];
+                let over = OverWindows::new(stage, self.slots, self.checkpoints)?;
+                return Ok(self.graph.add(Box::new(over), inputs));
+            }
         };
         Ok(self.graph.add(operator, inputs))
     }

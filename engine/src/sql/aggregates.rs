@@ -7,8 +7,10 @@ use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::{Result, ScalarValue, not_impl_err};
 use datafusion_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr};
-use datafusion_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility, lit};
+use datafusion_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawWindowExpr};
+use datafusion_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility, WindowFunctionDefinition, lit,
+};
 
 use super::errors::carry;
 use super::types;
@@ -223,52 +225,58 @@ impl AggregateUDFImpl for PeltonAggregate {
 #[derive(Debug)]
 pub struct AggregatePlanner;
 
+/// Makes the second argument of `APPROX_PERCENTILE` a DOUBLE from 0 to 1.
+fn check_percentile(args: &mut [Expr]) -> Result<()> {
+    let p = match args.get(1) {
+        Some(Expr::Literal(value, _)) => value.cast_to(&DataType::Float64).ok(),
+        _ => None,
+    };
+    match p {
+        Some(ScalarValue::Float64(Some(p))) if (0.0..=1.0).contains(&p) && args.len() == 2 => {
+            args[1] = lit(p);
+            Ok(())
+        }
+        _ => Err(carry(
+            Error::user("APPROX_PERCENTILE wants a number and a literal from 0 to 1")
+                .hint("for example APPROX_PERCENTILE(latency, 0.99)"),
+        )),
+    }
+}
+
+/// True if `COUNT` of these counts rows.
+fn is_star(args: &[Expr]) -> bool {
+    #[expect(deprecated, reason = "the parser's `*` arrives as this")]
+    match args {
+        [] | [Expr::Wildcard { .. }] => true,
+        [Expr::Literal(value, _)] => !value.is_null(),
+        _ => false,
+    }
+}
+
 impl ExprPlanner for AggregatePlanner {
+    fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        if let WindowFunctionDefinition::AggregateUDF(function) = &raw.func_def {
+            match PeltonAggregate::of(function).map(|ours| ours.kind) {
+                Some(ApproxPercentile) => check_percentile(&mut raw.args)?,
+                Some(Count) if !raw.distinct && is_star(&raw.args) => raw.args = vec![lit(1i64)],
+                _ => {}
+            }
+        }
+        Ok(PlannerResult::Original(raw))
+    }
+
     fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
         let Some(ours) = PeltonAggregate::of(&raw.func) else { return Ok(PlannerResult::Original(raw)) };
         match ours.kind {
-            ApproxPercentile => {
-                let p = match raw.args.get(1) {
-                    Some(Expr::Literal(value, _)) => value.cast_to(&DataType::Float64).ok(),
-                    _ => None,
-                };
-                match p {
-                    Some(ScalarValue::Float64(Some(p))) if (0.0..=1.0).contains(&p) && raw.args.len() == 2 => {
-                        raw.args[1] = lit(p)
-                    }
-                    _ => {
-                        return Err(carry(
-                            Error::user("APPROX_PERCENTILE wants a number and a literal from 0 to 1")
-                                .hint("for example APPROX_PERCENTILE(latency, 0.99)"),
-                        ));
-                    }
+            ApproxPercentile => check_percentile(&mut raw.args)?,
+            Count if !raw.distinct && is_star(&raw.args) => {
+                let RawAggregateExpr { func, filter, order_by, null_treatment, .. } = raw;
+                let mut name = "count(*)".to_string();
+                if let Some(filter) = &filter {
+                    name = format!("{name} FILTER (WHERE {filter})");
                 }
-            }
-            Count if !raw.distinct => {
-                #[expect(deprecated, reason = "the parser's `*` arrives as this")]
-                let star = match raw.args.as_slice() {
-                    [] | [Expr::Wildcard { .. }] => true,
-                    [Expr::Literal(value, _)] => !value.is_null(),
-                    _ => false,
-                };
-                if star {
-                    let RawAggregateExpr { func, filter, order_by, null_treatment, .. } = raw;
-                    let count = |args| {
-                        Expr::AggregateFunction(AggregateFunction::new_udf(
-                            func.clone(),
-                            args,
-                            false,
-                            filter.clone(),
-                            order_by.clone(),
-                            null_treatment,
-                        ))
-                    };
-                    let mut name = "count(*)".to_string();
-                    if let Some(filter) = &filter {
-                        name = format!("{name} FILTER (WHERE {filter})");
-                    }
-                    return Ok(PlannerResult::Planned(count(vec![lit(1i64)]).alias(name)));
-                }
+                let count = AggregateFunction::new_udf(func, vec![lit(1i64)], false, filter, order_by, null_treatment);
+                return Ok(PlannerResult::Planned(Expr::AggregateFunction(count).alias(name)));
             }
             _ => {}
         }

@@ -24,6 +24,7 @@ use super::aggregates::AggregatePlanner;
 use super::errors::{carry, from_datafusion};
 use super::functions::Functions;
 use super::names::Spelling;
+use super::over::WindowKind;
 use super::types::{Types, time_digits};
 use super::window::{WINDOW_COLUMNS, WindowPlanner};
 use super::{PeltonTable, TableDef};
@@ -264,8 +265,8 @@ impl ContextProvider for Provider<'_> {
         self.functions.aggregate(name)
     }
 
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        WindowKind::of(name).map(WindowKind::function)
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {

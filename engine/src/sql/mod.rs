@@ -22,6 +22,7 @@ mod legacy;
 mod like;
 mod models;
 mod names;
+mod over;
 mod plan;
 mod refuse;
 mod session;
@@ -43,6 +44,7 @@ use crate::error::{Error, Span};
 
 pub use aggregates::{AggregateKind, PeltonAggregate};
 pub(crate) use errors::without_plea;
+pub use over::{PeltonWindow, WindowKind};
 pub(crate) use plan::is_volatile;
 pub use session::Session;
 pub use settings::{
@@ -100,6 +102,8 @@ pub struct Job {
     pub group_by_span: Option<Span>,
     /// Place of the outermost `ORDER BY`.
     pub order_by_span: Option<Span>,
+    /// Place of the first `OVER`.
+    pub over_span: Option<Span>,
 }
 
 /// Where rows go.

@@ -13,6 +13,7 @@ use datafusion_sql::sqlparser::tokenizer;
 use super::dialect::{call_args, call_name};
 use super::functions::Functions;
 use super::models::Call;
+use super::over::{self, WindowKind};
 use super::text::span_of;
 use super::window::WINDOW_FUNCTIONS;
 use crate::error::{Error, Result, Span};
@@ -97,8 +98,10 @@ impl Visitor for Walk<'_> {
         if let Some(qualify) = &select.qualify {
             return not_yet("QUALIFY is", qualify.span());
         }
-        if let Some(window) = select.named_window.first() {
-            return not_yet("WINDOW … AS (OVER windows) is", window.0.span);
+        for window in &select.named_window {
+            if let Err(error) = over::check_definition(window) {
+                return ControlFlow::Break(Box::new(error));
+            }
         }
         if let Some(Distinct::On(exprs)) = &select.distinct {
             return not_yet_but(
@@ -248,8 +251,8 @@ impl Visitor for Walk<'_> {
                 if self.windows.contains(&(function as *const Function)) {
                     return ControlFlow::Continue(());
                 }
-                if function.over.is_some() {
-                    return not_yet_but("OVER (…) is", place, "group by a window: GROUP BY window_start, window_end");
+                if let Err(error) = over::check_call(function, &name, self.functions) {
+                    return ControlFlow::Break(Box::new(error));
                 }
                 if !matches!(function.parameters, FunctionArguments::None) {
                     return not_yet("a second list of arguments is", place);
@@ -287,6 +290,9 @@ impl Visitor for Walk<'_> {
                         Ok(()) => ControlFlow::Continue(()),
                         Err(error) => ControlFlow::Break(Box::new(error.at(span_of(place)))),
                     };
+                }
+                if WindowKind::of(&name).is_some_and(WindowKind::needs_over) {
+                    return ControlFlow::Continue(());
                 }
                 self.known_function(&name, place)
             }

@@ -486,6 +486,7 @@ impl Session {
             joins,
             group_by_span: text::clause(tokens, Keyword::GROUP, Keyword::BY),
             order_by_span: text::clause(tokens, Keyword::ORDER, Keyword::BY),
+            over_span: tokens.iter().find(|t| is_word(t, "OVER")).map(|t| span_of(t.span)),
         })
     }
 

@@ -446,7 +446,24 @@ fn mistakes_of_syntax() {
 #[test]
 fn not_yet() {
     for (text, message, column) in [
-        ("SELECT ROW_NUMBER() OVER (ORDER BY price) FROM bid", "OVER (…) is not supported yet", 8),
+        ("SELECT LEAD(price) OVER (ORDER BY dateTime) FROM bid", "LEAD is not supported with OVER", 8),
+        ("SELECT UPPER(channel) OVER (ORDER BY dateTime) FROM bid", "UPPER is no aggregate", 8),
+        ("SELECT ROW_NUMBER() FROM bid", "ROW_NUMBER needs OVER (…)", 8),
+        (
+            "SELECT SUM(price) OVER (PARTITION BY auction) FROM bid",
+            "OVER needs ORDER BY the event time: without it the last row would decide about the first",
+            8,
+        ),
+        (
+            "SELECT SUM(price) OVER w FROM bid WINDOW w AS (ORDER BY dateTime ROWS BETWEEN CURRENT ROW AND 1 FOLLOWING)",
+            "FOLLOWING looks at rows that have not come yet",
+            42,
+        ),
+        (
+            "SELECT SUM(price) OVER (ORDER BY dateTime GROUPS 3 PRECEDING) FROM bid",
+            "GROUPS frames are not supported yet",
+            8,
+        ),
         ("SELECT price FROM bid QUALIFY 1 = 1", "QUALIFY is not supported yet", 31),
         ("SELECT 1 FROM bid RIGHT JOIN side ON auction = key", "RIGHT JOIN is not supported yet", 30),
         ("SELECT 1 FROM bid FULL JOIN side ON auction = key", "FULL JOIN is not supported yet", 29),

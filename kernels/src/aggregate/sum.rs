@@ -3,11 +3,9 @@
 use super::arguments::{feed, numbers, plain_type};
 use super::{Aggregate, AggregateError, AggregateKind, AggregateSpec, assert_rows, same};
 use crate::Rows;
-use crate::exact::{Cell, ExactColumn, SumCell};
+use crate::exact::{Cell, ExactColumn, SumCell, big_decimal_mean, decimal_mean};
 use arrow::array::{ArrayRef, BinaryArray, Decimal128Array, Float64Array, Int64Array};
 use arrow::datatypes::DataType;
-use num_bigint::BigInt;
-use num_traits::ToPrimitive;
 use std::any::Any;
 use std::sync::Arc;
 
@@ -56,19 +54,13 @@ impl<C: Cell> Answers<'_, C> {
         self.column.number(group, 0, |sum| sum.to_i128()).ok_or_else(overflow)
     }
 
-    /// A decimal mean: the sum in units of the result, divided by the count, half away from zero.
+    /// A decimal mean, in units of the result.
     fn decimal_mean(&self, group: usize, digits: u32) -> Option<i128> {
         let count = self.column.count(group);
-        let fast = self.column.number(group, 0, |sum| sum.to_i128());
-        let scaled = fast.and_then(|sum| sum.checked_mul(10i128.checked_pow(digits)?)?.checked_mul(2));
-        if let Some(twice) = scaled.filter(|twice| twice.unsigned_abs() < 1 << 126) {
-            let half_away = if twice < 0 { twice - count as i128 } else { twice + count as i128 };
-            return Some(half_away / (2 * count as i128));
-        }
-        let twice = self.column.number(group, 0, |sum| sum.big() << sum.exponent) * BigInt::from(10).pow(digits) * 2;
-        let half_away: BigInt = if twice < BigInt::ZERO { twice - count } else { twice + count };
-        let mean: BigInt = half_away / (2 * count as i128);
-        mean.to_i128()
+        self.column.number(group, 0, |sum| match sum.to_i128() {
+            Some(sum) => decimal_mean(sum, count, digits),
+            None => big_decimal_mean(&(sum.big() << sum.exponent), count, digits),
+        })
     }
 
     fn array(&self, arg_type: &DataType) -> Result<ArrayRef, AggregateError> {

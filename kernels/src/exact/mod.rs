@@ -18,5 +18,5 @@ mod wide;
 
 pub use cells::{Cell, ExtremeCell, MomentCell, SumCell};
 pub use column::{ExactColumn, Specials};
-pub use number::{Number, OwnedNumber};
+pub use number::{Number, OwnedNumber, big_decimal_mean, decimal_mean};
 pub use scan::{Exponents, scan};

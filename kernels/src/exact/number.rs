@@ -1,6 +1,7 @@
 //! `Number`: an integer times a power of two, on its way to a double or to saved bytes.
 
 use num_bigint::{BigInt, BigUint, Sign};
+use num_traits::ToPrimitive;
 
 /// `±limbs · 2^exponent`, limbs lowest first. Zero has all limbs zero; its sign means nothing.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +208,29 @@ fn round_u128(negative: bool, magnitude: u128, exponent: i32, tail: bool) -> f64
     // from the largest double it carries into infinity.
     let bits = ((unit + 1074) as u64) << 52;
     f64::from_bits((bits + kept) | (negative as u64) << 63)
+}
+
+/// A sum of unscaled decimals divided by their count, with so many more digits, half away from zero; `None` if that does not fit.
+///
+/// # Panics
+/// If `count` is 0.
+pub fn decimal_mean(sum: i128, count: u64, digits: u32) -> Option<i128> {
+    let scaled = 10i128.checked_pow(digits).and_then(|ten| sum.checked_mul(ten)?.checked_mul(2));
+    match scaled.filter(|twice| twice.unsigned_abs() < 1 << 126) {
+        Some(twice) => {
+            let half_away = if twice < 0 { twice - count as i128 } else { twice + count as i128 };
+            Some(half_away / (2 * count as i128))
+        }
+        None => big_decimal_mean(&sum.into(), count, digits),
+    }
+}
+
+/// The same of any sum.
+pub fn big_decimal_mean(sum: &BigInt, count: u64, digits: u32) -> Option<i128> {
+    let twice = sum * BigInt::from(10).pow(digits) * 2;
+    let half_away: BigInt = if twice < BigInt::ZERO { twice - count } else { twice + count };
+    let mean: BigInt = half_away / (2 * count as i128);
+    mean.to_i128()
 }
 
 #[cfg(test)]

@@ -1,0 +1,451 @@
+//! One `PARTITION BY`: the rows of each key in the order of time, as long as a frame may look at them, and the answers of all
+//! calls for new ones.
+//!
+//! The rows of a key lie side by side in a block of an arena; all frames share them. A frame is two places in the block, and
+//! both only move forward. Rows that no frame of a key looks at any more are overwritten when the block is full; keys that no
+//! frame can look at any more are let go now and then.
+
+use arrow::array::ArrayRef;
+use arrow::compute::take;
+use arrow::datatypes::DataType;
+use pelton_kernels::Rows;
+use pelton_kernels::aggregate::Aggregate;
+use pelton_kernels::group_table::GroupTable;
+
+use super::answers::{Answers, Counted, Failed};
+use super::lanes::{Appended, Lane, Needs, Run};
+use super::spec::{Call, Frame, Keys};
+use crate::batch::internal;
+use crate::error::{Error, Result};
+
+/// Rows of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Block {
+    /// Its first place in the arena.
+    pub(super) start: u32,
+    /// It has room for `SMALLEST << class` sums, so for one row less.
+    class: u8,
+    /// Rows in it.
+    pub(super) len: u32,
+    /// Rows of the key before the first in it.
+    pub(super) base: u64,
+}
+
+const SMALLEST: u32 = 4;
+
+/// What a call keeps of a key, where its frame has no beginning: rows need not be kept for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    pub(super) state: Seen,
+    pub(super) word: i128,
+}
+
+/// What rows there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// None that counts.
+    #[default]
+    Nothing,
+    Null,
+    Value,
+}
+
+/// What a call keeps besides its lane.
+pub(super) enum Extra {
+    Nothing,
+    /// Per key, where the frame has no beginning.
+    Kept(Vec<Kept>),
+    /// Per key, where the frame has no beginning: the different values, and how many.
+    Set {
+        values: hashbrown::HashSet<(u32, i128)>,
+        counts: Vec<u64>,
+    },
+    /// Per key, where the frame has no beginning: the aggregate of all its rows so far.
+    States(Vec<Option<Box<dyn Aggregate>>>),
+}
+
+/// See the module.
+pub(super) struct Keyed {
+    pub(super) spec: Keys,
+    /// How far back a frame looks, µs; `None` if that is not bounded by time.
+    lookback: Option<i64>,
+    pub(super) key_types: Vec<DataType>,
+    pub(super) table: GroupTable,
+    pub(super) blocks: Vec<Block>,
+    /// Of each row in the arena, µs.
+    pub(super) times: Vec<i64>,
+    /// Places of the arena that blocks have.
+    used: usize,
+    pub(super) lanes: Vec<Lane>,
+    /// For each key: head and tail of each frame, then a place for each call that follows links; from the block's start.
+    pub(super) positions: Vec<u32>,
+    pub(super) stride: usize,
+    /// For each key a number for each call that counts different values.
+    pub(super) counts: Vec<u32>,
+    pub(super) counters: usize,
+    pub(super) extras: Vec<Extra>,
+    /// The rows back that `LAG` looks.
+    back: u32,
+    free: Vec<Vec<u32>>,
+    sweep_at: usize,
+}
+
+/// The rows of all frames of one kind, for new rows in the order of keys.
+pub(super) struct Spans {
+    /// The first place, and the one behind the last.
+    pub(super) heads: Vec<u32>,
+    pub(super) tails: Vec<u32>,
+    /// For each run: both before its first row.
+    pub(super) before: Vec<(u32, u32)>,
+}
+
+/// Where a call keeps its places and numbers.
+#[derive(Clone, Copy)]
+pub(super) enum Slot {
+    None,
+    Position(usize),
+    Counter(usize),
+}
+
+impl Keyed {
+    /// For a spec over columns of these types.
+    pub(super) fn new(spec: Keys, types: &[DataType]) -> Result<Self> {
+        let mut needs = vec![Needs::default(); spec.args.len()];
+        for call in &spec.calls {
+            if let Some(arg) = call.arg {
+                call.function.ask(spec.frames[call.frame].is_open(), &mut needs[arg]);
+            }
+        }
+        let lane = |(arg, needs): (&usize, Needs)| {
+            Lane::new(&types[*arg], needs).ok_or_else(|| Error::bug(format!("OVER cannot keep {}", types[*arg])))
+        };
+        let lanes = spec.args.iter().zip(needs).map(lane).collect::<Result<Vec<_>>>()?;
+        let key_types: Vec<DataType> = spec.keys.iter().map(|key| types[*key].clone()).collect();
+        let (mut stride, mut counters) = (2 * spec.frames.len(), 0);
+        let mut extras = vec![];
+        for call in &spec.calls {
+            let open = spec.frames[call.frame].is_open();
+            match call.function.slot(open) {
+                Slot::Position(_) => stride += 1,
+                Slot::Counter(_) => counters += 1,
+                Slot::None => {}
+            }
+            extras.push(call.function.extra(open));
+        }
+        let back = spec.calls.iter().map(|call| call.function.back()).max().unwrap_or(0);
+        let lookback = spec.lookback();
+        Ok(Keyed {
+            spec,
+            lookback,
+            table: GroupTable::new(&key_types),
+            key_types,
+            blocks: vec![],
+            times: vec![],
+            used: 0,
+            lanes,
+            positions: vec![],
+            stride,
+            counts: vec![],
+            counters,
+            extras,
+            back,
+            free: vec![],
+            sweep_at: 1024,
+        })
+    }
+
+    /// Takes rows, ascending in time within each key, and answers all calls for each. Rows that a call has no answer for are named
+    /// in `failed`.
+    pub(super) fn push(
+        &mut self,
+        times: &[i64],
+        columns: &[ArrayRef],
+        failed: &mut Vec<Failed>,
+    ) -> Result<Vec<ArrayRef>> {
+        let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|key| columns[*key].clone()).collect();
+        let mut ids = vec![];
+        match keys.is_empty() {
+            true => ids.resize(times.len(), 0),
+            false => self
+                .table
+                .intern(&keys, Rows::All(times.len()), &mut ids)
+                .map_err(|e| Error::user("cannot tell the keys of PARTITION BY apart").because(e))?,
+        }
+        let known = if keys.is_empty() { 1 } else { self.table.len() };
+        self.know(known);
+        let order = by_key(&ids, known);
+        let (at, runs) = self.place(times, &ids, &order);
+        let rows = Appended { order: &order, at: &at, runs: &runs };
+        let places = self.times.len();
+        for (lane, arg) in self.lanes.iter_mut().zip(&self.spec.args) {
+            lane.append(&rows, &columns[*arg], places).map_err(internal)?;
+        }
+        let spans: Vec<Spans> = (0..self.spec.frames.len()).map(|frame| self.move_frame(frame, times, &rows)).collect();
+        let mut answers = Vec::with_capacity(self.spec.calls.len());
+        let mut counted = Counted::new();
+        let (mut position, mut counter) = (2 * self.spec.frames.len(), 0);
+        for call in 0..self.spec.calls.len() {
+            let Call { frame, function, .. } = &self.spec.calls[call];
+            let slot = match function.slot(self.spec.frames[*frame].is_open()) {
+                Slot::Position(_) => {
+                    position += 1;
+                    Slot::Position(position - 1)
+                }
+                Slot::Counter(_) => {
+                    counter += 1;
+                    Slot::Counter(counter - 1)
+                }
+                Slot::None => Slot::None,
+            };
+            let mut answers_of = Answers {
+                lanes: &mut self.lanes,
+                extra: &mut self.extras[call],
+                positions: &mut self.positions,
+                stride: self.stride,
+                counts: &mut self.counts,
+                counters: self.counters,
+                rows: &rows,
+                spans: &spans[*frame],
+                counted: &mut counted,
+                failed,
+            };
+            answers.push(answers_of.of(&self.spec.calls[call], self.spec.frames[*frame], slot)?);
+        }
+        Ok(answers)
+    }
+
+    /// Makes room for the keys there are.
+    pub(super) fn know(&mut self, keys: usize) {
+        self.blocks.resize(keys, Block { class: u8::MAX, ..Block::default() });
+        self.positions.resize(keys * self.stride, 0);
+        self.counts.resize(keys * self.counters, 0);
+        for extra in &mut self.extras {
+            match extra {
+                Extra::Nothing => {}
+                Extra::Kept(kept) => kept.resize(keys, Kept::default()),
+                Extra::Set { counts, .. } => counts.resize(keys, 0),
+                Extra::States(states) => states.resize_with(keys, || None),
+            }
+        }
+    }
+
+    /// Gives each row, in order, its place.
+    pub(super) fn place(&mut self, times: &[i64], ids: &[u32], order: &[u32]) -> (Vec<u32>, Vec<Run>) {
+        let mut at = Vec::with_capacity(order.len());
+        let mut runs = vec![];
+        let mut from = 0;
+        while from < order.len() {
+            let key = ids[order[from] as usize];
+            let to = from + order[from..].iter().take_while(|row| ids[**row as usize] == key).count();
+            self.make_room(key, (to - from) as u32);
+            let block = &mut self.blocks[key as usize];
+            for &row in &order[from..to] {
+                let place = block.start + block.len;
+                self.times[place as usize] = times[row as usize];
+                at.push(place);
+                block.len += 1;
+            }
+            runs.push(Run { key, rows: (from as u32, to as u32), start: block.start, base: block.base });
+            from = to;
+        }
+        (at, runs)
+    }
+
+    /// Makes room for `more` rows in a key's block, where it is or in another.
+    pub(super) fn make_room(&mut self, key: u32, more: u32) {
+        let block = self.blocks[key as usize];
+        let is_new = block.class == u8::MAX;
+        let room = if is_new { 0 } else { SMALLEST << block.class };
+        if block.len + more < room {
+            return;
+        }
+        let needless = if is_new { 0 } else { self.needless(key) };
+        let rest = block.len - needless;
+        for lane in &mut self.lanes {
+            lane.forget(key, block.start as usize, needless as usize, block.base);
+        }
+        // A block that is moved over itself so often costs little a row: at least a quarter of it is free then.
+        let wanted = rest + more + 1 + (rest + more) / 4;
+        let class = wanted.div_ceil(SMALLEST).next_power_of_two().trailing_zeros() as u8;
+        let start = if class == block.class { block.start } else { self.allocate(class) };
+        if is_new {
+            self.lanes.iter_mut().for_each(|lane| lane.begin(start as usize));
+        } else {
+            let from = (block.start + needless) as usize;
+            self.times.copy_within(from..from + rest as usize, start as usize);
+            self.lanes.iter_mut().for_each(|lane| lane.copy(from, start as usize, rest as usize));
+            if start != block.start {
+                self.free[block.class as usize].push(block.start);
+            }
+        }
+        self.blocks[key as usize] = Block { start, class, len: rest, base: block.base + u64::from(needless) };
+        let own = key as usize * self.stride;
+        for position in &mut self.positions[own..own + self.stride] {
+            *position = position.saturating_sub(needless);
+        }
+    }
+
+    /// A block's first place.
+    fn allocate(&mut self, class: u8) -> u32 {
+        if self.free.len() <= class.into() {
+            self.free.resize(usize::from(class) + 1, vec![]);
+        }
+        if let Some(start) = self.free[usize::from(class)].pop() {
+            return start;
+        }
+        let start = self.used;
+        self.used += (SMALLEST as usize) << class;
+        if self.used > self.times.len() {
+            let places = self.used.max(self.times.len() + self.times.len() / 2);
+            self.times.resize(places, 0);
+            self.lanes.iter_mut().for_each(|lane| lane.resize(places));
+        }
+        u32::try_from(start).expect("so many rows do not fit into memory")
+    }
+
+    /// How many of a key's first rows no frame looks at any more.
+    fn needless(&self, key: u32) -> u32 {
+        let len = self.blocks[key as usize].len;
+        let own = &self.positions[key as usize * self.stride..];
+        let frames = self.spec.frames.iter().zip(own.chunks_exact(2));
+        let of_frames = frames.map(|(frame, place)| if frame.is_open() { place[1] } else { place[0] });
+        of_frames.min().unwrap_or(len).min(len.saturating_sub(self.back))
+    }
+
+    /// Where a frame begins and ends for each new row.
+    fn move_frame(&mut self, frame: usize, times: &[i64], rows: &Appended<'_>) -> Spans {
+        let n = rows.order.len();
+        let mut spans = Spans {
+            heads: Vec::with_capacity(n),
+            tails: Vec::with_capacity(n),
+            before: Vec::with_capacity(rows.runs.len()),
+        };
+        for run in rows.runs {
+            let own = run.key as usize * self.stride + 2 * frame;
+            let (mut head, mut tail) = (self.positions[own], self.positions[own + 1]);
+            spans.before.push((run.start + head, run.start + tail));
+            let start = run.start;
+            let len = self.blocks[run.key as usize].len;
+            let there = &self.times[start as usize..(start + len) as usize];
+            for i in run.range() {
+                match self.spec.frames[frame] {
+                    Frame::Range { from, to } => {
+                        let time = times[rows.order[i] as usize];
+                        let last = time.saturating_sub(to);
+                        while tail < len && there[tail as usize] <= last {
+                            tail += 1;
+                        }
+                        if let Some(from) = from {
+                            let first = time.saturating_sub(from);
+                            while head < tail && there[head as usize] < first {
+                                head += 1;
+                            }
+                        }
+                    }
+                    Frame::Rows { from, to } => {
+                        let own = rows.at[i] - start;
+                        tail = (own + 1).saturating_sub(to);
+                        if let Some(from) = from {
+                            head = own.saturating_sub(from).min(tail);
+                        }
+                    }
+                }
+                spans.heads.push(start + head);
+                spans.tails.push(start + tail);
+            }
+            (self.positions[own], self.positions[own + 1]) = (head, tail);
+        }
+        spans
+    }
+
+    /// Lets go of keys that no frame of rows from `mark` on can look at, when there may be many.
+    pub(super) fn sweep(&mut self, mark: i64) -> Result<()> {
+        let Some(lookback) = self.lookback.filter(|_| self.blocks.len() >= self.sweep_at && !self.spec.keys.is_empty())
+        else {
+            return Ok(());
+        };
+        let oldest = mark.saturating_sub(lookback);
+        let is_needed = |block: &&Block| {
+            block.class != u8::MAX && block.len > 0 && self.times[(block.start + block.len - 1) as usize] >= oldest
+        };
+        let mut renumbered = vec![u32::MAX; self.blocks.len()];
+        let mut left: Vec<u32> = vec![];
+        for (key, block) in self.blocks.iter().enumerate() {
+            if is_needed(&block) {
+                renumbered[key] = left.len() as u32;
+                left.push(key as u32);
+            }
+        }
+        self.sweep_at = (2 * left.len()).max(1024);
+        if left.len() * 2 > self.blocks.len() {
+            return Ok(());
+        }
+        let keys = self.table.keys().map_err(lost)?;
+        let rows = arrow::array::UInt32Array::from(left.clone());
+        let kept = keys.iter().map(|key| take(key, &rows, None)).collect::<Result<Vec<_>, _>>().map_err(internal)?;
+        let mut table = GroupTable::new(&self.key_types);
+        let mut ids = vec![];
+        let kept = kept.iter().zip(&self.key_types).map(|(key, to)| arrow::compute::cast(key, to));
+        let kept = kept.collect::<Result<Vec<_>, _>>().map_err(internal)?;
+        table.intern(&kept, Rows::All(left.len()), &mut ids).map_err(lost)?;
+        for key in (0..self.blocks.len()).filter(|key| renumbered[*key] == u32::MAX) {
+            let Block { start, class, len, base } = self.blocks[key];
+            if class != u8::MAX {
+                self.lanes.iter_mut().for_each(|lane| lane.forget(key as u32, start as usize, len as usize, base));
+                self.free[usize::from(class)].push(start);
+            }
+        }
+        self.table = table;
+        self.lanes.iter_mut().for_each(|lane| lane.renumber(&renumbered));
+        self.blocks = left.iter().map(|key| self.blocks[*key as usize]).collect();
+        self.positions = gathered(&self.positions, &left, self.stride);
+        self.counts = gathered(&self.counts, &left, self.counters);
+        Ok(())
+    }
+
+    /// Bytes held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let extras = self.extras.iter().map(|extra| match extra {
+            Extra::Nothing => 0,
+            Extra::Kept(kept) => kept.capacity() * size_of::<Kept>(),
+            Extra::Set { values, counts } => values.capacity() * 33 + counts.capacity() * 8,
+            Extra::States(states) => states.iter().flatten().map(|state| state.memory_bytes()).sum(),
+        });
+        self.table.memory_bytes()
+            + self.blocks.capacity() * size_of::<Block>()
+            + self.times.capacity() * 8
+            + self.lanes.iter().map(Lane::memory_bytes).sum::<usize>()
+            + (self.positions.capacity() + self.counts.capacity()) * 4
+            + extras.sum::<usize>()
+    }
+}
+
+pub(super) fn lost(error: pelton_kernels::group_table::GroupTableError) -> Error {
+    Error::bug("cannot read the keys of PARTITION BY back").because(error)
+}
+
+/// The chunks of `width` that belong to these keys.
+fn gathered(values: &[u32], keys: &[u32], width: usize) -> Vec<u32> {
+    keys.iter().flat_map(|key| &values[*key as usize * width..(*key as usize + 1) * width]).copied().collect()
+}
+
+/// The rows in the order of their keys, and within a key as they came.
+fn by_key(ids: &[u32], keys: usize) -> Vec<u32> {
+    if keys > 4 * ids.len() {
+        let mut pairs: Vec<u64> = ids.iter().enumerate().map(|(row, id)| u64::from(*id) << 32 | row as u64).collect();
+        pairs.sort_unstable();
+        return pairs.into_iter().map(|pair| pair as u32).collect();
+    }
+    let mut next = vec![0u32; keys + 1];
+    ids.iter().for_each(|id| next[*id as usize + 1] += 1);
+    for key in 1..next.len() {
+        next[key] += next[key - 1];
+    }
+    let mut order = vec![0; ids.len()];
+    for (row, id) in ids.iter().enumerate() {
+        let place = &mut next[*id as usize];
+        order[*place as usize] = row as u32;
+        *place += 1;
+    }
+    order
+}

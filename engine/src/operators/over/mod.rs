@@ -1,0 +1,593 @@
+//! `OverWindows`: each row with aggregates over rows of its key before it.
+//!
+//! Rows wait until the watermark has passed their time, since peers and rows out of order may still come. Then they are taken in
+//! the order of time, partition and offset, and each is answered from the rows before it; so the answers depend on the rows and
+//! on nothing else. `spec` says what is computed, `keyed` keeps the rows of one `PARTITION BY`, `lanes` what is kept of an
+//! argument, `answers` makes columns of both.
+//!
+//! Plain idea: the law is `merge` only, and two stacks a frame (Tangwongsan, Hirzel, Schneider, *Low-Latency Sliding-Window
+//! Aggregation in Worst-Case Constant Time*, DEBS 2017). Departure: sums are exact here, so that a frame's sum is a difference of
+//! running sums that all frames of a key share, and costs neither a stack nor a step back.
+
+mod answers;
+mod keyed;
+mod lanes;
+mod saved;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, UInt64Array, new_null_array};
+use arrow::compute::{
+    SortColumn, cast, concat_batches, interleave_record_batch, lexsort_to_indices, take_record_batch,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
+use serde_json::{Value, json};
+
+use self::answers::Failed;
+use self::keyed::Keyed;
+pub use self::lanes::is_kept;
+pub use self::spec::{Call, Frame, Function, Keys};
+use super::sort::sortable;
+use super::{Emit, Operator, show_time, times_us};
+use crate::batch::{DERIVED, MARK_MAX, Marks, MicroBatch, Offsets, internal, row_json};
+use crate::checkpoint::piece::{Cut, PieceId, Rows as RowsPiece, SavedStep, batch_of, fact, misfit};
+use crate::connector::{DeadLetter, LetterKind};
+use crate::error::{Error, Result};
+use crate::expr::letter;
+use crate::lineage::Lineage;
+
+/// What an [`OverWindows`] does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverStage {
+    /// The columns that come in: first those that go on as they are, then keys and arguments.
+    pub input: SchemaRef,
+    /// How many go on.
+    pub passed: usize,
+    /// The column with the event time.
+    pub time: usize,
+    /// One tick of the event time in µs.
+    pub tick: i64,
+    /// What is computed, one for each `PARTITION BY`.
+    pub keys: Vec<Keys>,
+    /// The columns that go out: those that go on, then the answers.
+    pub schema: SchemaRef,
+    /// Rows of equal time come in the order of partition and offset; otherwise of all their columns.
+    pub ordered: bool,
+}
+
+/// See the module.
+pub struct OverWindows {
+    stage: OverStage,
+    /// Rows that came since the last look, per worker.
+    slots: Vec<Mutex<Vec<Held>>>,
+    state: Mutex<State>,
+    /// Checkpoints are taken, so what they need is written down.
+    logs: bool,
+    /// How far back frames look, µs; `None` if one has no bound in time.
+    lookback: Option<i64>,
+}
+
+/// Rows whose time has not come.
+struct Held {
+    rows: RecordBatch,
+    times: Arc<[i64]>,
+    /// Least and greatest time.
+    range: (i64, i64),
+    partition: u32,
+    offsets: Offsets,
+    /// Where they came from, for letters: table and partition in it.
+    source: (Arc<str>, u32),
+}
+
+struct State {
+    waiting: Vec<Held>,
+    keyed: Vec<Keyed>,
+    /// Threads for all `PARTITION BY` but the first, where several may be used.
+    helpers: Option<Helpers>,
+    /// Rows handed on.
+    emitted: u64,
+    /// What checkpoints have of the rows that frames look at: where these have no bound in time, first all state, then rows.
+    pieces: Vec<LogPiece>,
+    /// Rows in the pieces behind the first state.
+    logged: usize,
+    /// The rows since.
+    log: Vec<RecordBatch>,
+    mark: i64,
+}
+
+/// What a checkpoint has.
+#[derive(Clone, Copy)]
+struct LogPiece {
+    id: PieceId,
+    /// The greatest time among the rows; `None` if it is all state.
+    last: Option<i64>,
+    rows: usize,
+}
+
+/// So many rows are written down before all state is, where that must be.
+#[cfg(not(test))]
+const LOGGED_MIN: usize = 1 << 16;
+#[cfg(test)]
+const LOGGED_MIN: usize = 40;
+
+/// Rows that are due, in order.
+struct Due {
+    rows: RecordBatch,
+    times: Arc<[i64]>,
+    /// Where each comes from: index into `sources`, and its offset there.
+    origins: Vec<(u32, u64)>,
+    sources: Vec<(Arc<str>, u32)>,
+}
+
+/// From so many rows on, several `PARTITION BY` are worth a thread each.
+const HELPED_ROWS: usize = 4096;
+
+impl OverWindows {
+    /// `slots`: how many threads may push at once. `logs`: checkpoints are taken.
+    pub fn new(stage: OverStage, slots: usize, logs: bool) -> Result<Self> {
+        let types: Vec<DataType> = stage.input.fields().iter().map(|field| field.data_type().clone()).collect();
+        let keyed = stage.keys.iter().map(|keys| Keyed::new(keys.clone(), &types)).collect::<Result<Vec<_>>>()?;
+        let lookback = stage.keys.iter().map(Keys::lookback).try_fold(0, |longest, of| Some(of?.max(longest)));
+        let helpers = (slots > 1 && stage.keys.len() > 1).then(|| Helpers::new(stage.keys.len() - 1)).transpose()?;
+        let (waiting, pieces, log) = (vec![], vec![], vec![]);
+        let state = State { waiting, keyed, helpers, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
+        let slots = (0..slots).map(|_| Mutex::new(vec![])).collect();
+        Ok(OverWindows { stage, slots, state: Mutex::new(state), logs, lookback })
+    }
+
+    /// The columns that keys and calls read, which a checkpoint keeps.
+    fn used(&self) -> Vec<usize> {
+        let mut used: Vec<usize> =
+            self.stage.keys.iter().flat_map(|keys| keys.keys.iter().chain(&keys.args)).copied().collect();
+        used.sort_unstable();
+        used.dedup();
+        used
+    }
+
+    /// Takes the rows out of `waiting` that the watermark has passed.
+    fn due(&self, waiting: &mut Vec<Held>, mark: i64) -> Result<Option<Due>> {
+        let mut taken: Vec<Held> = vec![];
+        // Which rows of each: (time, partition, offset, index of `taken`, row).
+        let mut places: Vec<(i64, u32, u64, u32, u32)> = vec![];
+        let mut left = vec![];
+        for held in waiting.drain(..) {
+            if mark != MARK_MAX && held.range.0 >= mark {
+                left.push(held);
+                continue;
+            }
+            let is_due = |row: &u32| mark == MARK_MAX || held.times[*row as usize] < mark;
+            let rows = 0..held.times.len() as u32;
+            places.extend(rows.clone().filter(is_due).map(|row| {
+                (held.times[row as usize], held.partition, held.offsets.get(row as usize), taken.len() as u32, row)
+            }));
+            if mark != MARK_MAX && held.range.1 >= mark {
+                left.push(held.take(&rows.filter(|row| !is_due(row)).collect::<Vec<_>>())?);
+            }
+            taken.push(held);
+        }
+        *waiting = left;
+        if places.is_empty() {
+            return Ok(None);
+        }
+        if !places.is_sorted() {
+            places.sort_unstable();
+        }
+        let run = |window: &[(i64, u32, u64, u32, u32)]| window[0].3 == window[1].3 && window[0].4 + 1 == window[1].4;
+        let rows = match places.windows(2).all(run) {
+            true => taken[places[0].3 as usize].rows.slice(places[0].4 as usize, places.len()),
+            false => {
+                let batches: Vec<&RecordBatch> = taken.iter().map(|held| &held.rows).collect();
+                let indices: Vec<(usize, usize)> = places.iter().map(|p| (p.3 as usize, p.4 as usize)).collect();
+                interleave_record_batch(&batches, &indices).map_err(internal)?
+            }
+        };
+        let due = Due {
+            rows,
+            times: places.iter().map(|place| place.0).collect(),
+            origins: places.iter().map(|place| (place.3, place.2)).collect(),
+            sources: taken.into_iter().map(|held| held.source).collect(),
+        };
+        Ok(Some(if self.stage.ordered { due } else { self.by_values(due)? }))
+    }
+
+    /// Rows that have no order of their own: those of equal time in the order of all columns that have one.
+    fn by_values(&self, due: Due) -> Result<Due> {
+        let times: ArrayRef = Arc::new(Int64Array::from(due.times.to_vec()));
+        let columns = due.rows.columns()[..self.stage.passed].iter().filter(|column| sortable(column.data_type()));
+        let columns = std::iter::once(&times).chain(columns);
+        let columns: Vec<SortColumn> =
+            columns.map(|values| SortColumn { values: values.clone(), options: None }).collect();
+        let order = lexsort_to_indices(&columns, None).map_err(internal)?;
+        let rows = take_record_batch(&due.rows, &order).map_err(internal)?;
+        let order = order.values();
+        let times = order.iter().map(|row| due.times[*row as usize]).collect();
+        let origins = order.iter().map(|row| due.origins[*row as usize]).collect();
+        Ok(Due { rows, times, origins, ..due })
+    }
+
+    /// The answers of every call for rows in order, one column each; and the rows that one has no answer for.
+    fn answer(
+        &self,
+        state: &mut State,
+        times: Arc<[i64]>,
+        columns: Arc<[ArrayRef]>,
+    ) -> Result<(Vec<ArrayRef>, Vec<Failed>)> {
+        let all = match &state.helpers {
+            Some(helpers) if times.len() >= HELPED_ROWS => helpers.push(&mut state.keyed, &times, &columns)?,
+            _ => state.keyed.iter_mut().map(|keyed| push(keyed, &times, &columns)).collect(),
+        };
+        let (mut answers, mut failed) = (vec![], vec![]);
+        for part in all {
+            let (columns, rows) = part?;
+            answers.extend(columns);
+            failed.extend(rows);
+        }
+        let outs = self.stage.keys.iter().flat_map(|keys| &keys.calls).map(|call| call.out);
+        let mut outs: Vec<(usize, ArrayRef)> = outs.zip(answers).collect();
+        outs.sort_unstable_by_key(|(out, _)| *out);
+        Ok((outs.into_iter().map(|(_, column)| column).collect(), failed))
+    }
+
+    /// Writes rows down for the next checkpoint: their times, and the columns that keys and calls read.
+    fn write_down(&self, due: &Due) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(due.times.to_vec()))];
+        for at in self.used() {
+            let column = due.rows.column(at);
+            columns.push(match column.data_type() {
+                DataType::Dictionary(_, values) => cast(column, values).map_err(internal)?,
+                _ => column.clone(),
+            });
+        }
+        batch_of(columns, due.times.len())
+    }
+
+    /// Does again what was done with rows that a checkpoint has; nothing comes out.
+    fn repeat(&self, state: &mut State, log: &RecordBatch) -> Result<()> {
+        let used = self.used();
+        if log.num_columns() != used.len() + 1 || log.column(0).data_type() != &DataType::Int64 {
+            return Err(misfit("rows of another OVER"));
+        }
+        let times = log.column(0).as_primitive::<Int64Type>().values().to_vec();
+        let mut columns: Vec<ArrayRef> = vec![];
+        for (at, field) in self.stage.input.fields().iter().enumerate() {
+            columns.push(match used.binary_search(&at) {
+                Ok(kept) => cast(log.column(kept + 1), field.data_type())
+                    .map_err(|e| misfit("rows of another OVER").because(e))?,
+                Err(_) => new_null_array(field.data_type(), log.num_rows()),
+            });
+        }
+        self.answer(state, times.into(), columns.into()).map(|_| ())
+    }
+}
+
+impl OverStage {
+    /// What it computes, with its columns named by `column`.
+    pub fn text(&self, column: &dyn Fn(usize) -> String) -> String {
+        let keys: Vec<String> = self.keys.iter().map(|keys| keys.text(column)).collect();
+        keys.join(" | ")
+    }
+}
+
+impl Held {
+    fn of(batch: MicroBatch, time: usize) -> Option<Self> {
+        let times = times_us(batch.columns.column(time));
+        let range = times.iter().fold(None, |range, &t| match range {
+            None => Some((t, t)),
+            Some((low, high)) => Some((t.min(low), t.max(high))),
+        })?;
+        let source = match &batch.origin {
+            Some(origin) => (origin.source.clone(), origin.partition),
+            None => (Arc::from(""), batch.partition),
+        };
+        let MicroBatch { columns: rows, partition, offsets, .. } = batch;
+        Some(Held { rows, times, range, partition, offsets, source })
+    }
+
+    /// Some of the rows, at least one.
+    fn take(&self, rows: &[u32]) -> Result<Self> {
+        let times: Arc<[i64]> = rows.iter().map(|row| self.times[*row as usize]).collect();
+        let range = (*times.iter().min().unwrap_or(&0), *times.iter().max().unwrap_or(&0));
+        let offsets = rows.iter().map(|row| self.offsets.get(*row as usize)).collect();
+        let taken = take_record_batch(&self.rows, &UInt32Array::from(rows.to_vec())).map_err(internal)?;
+        Ok(Held {
+            rows: taken,
+            times,
+            range,
+            partition: self.partition,
+            offsets: Offsets::List(Arc::new(offsets)),
+            source: self.source.clone(),
+        })
+    }
+
+    /// As a piece of a checkpoint: the rows, then times and offsets; who they are in the schema.
+    fn saved(&self) -> Result<RecordBatch> {
+        let mut fields: Vec<Arc<Field>> = self.rows.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("$time", DataType::Int64, false)));
+        fields.push(Arc::new(Field::new("$offset", DataType::UInt64, false)));
+        fields.push(Arc::new(Field::new("$partition", DataType::UInt32, false)));
+        let mut columns = self.rows.columns().to_vec();
+        let n = self.times.len();
+        columns.push(Arc::new(Int64Array::from(self.times.to_vec())));
+        columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|row| self.offsets.get(row)))));
+        columns.push(Arc::new(UInt32Array::from(vec![self.partition; n])));
+        let source =
+            [("source".to_string(), self.source.0.to_string()), ("partition".into(), self.source.1.to_string())];
+        let schema = Schema::new_with_metadata(fields, source.into());
+        RecordBatch::try_new(Arc::new(schema), columns).map_err(internal)
+    }
+
+    fn load(saved: &RecordBatch, input: &SchemaRef) -> Result<Self> {
+        let n = input.fields().len();
+        let other = || misfit("rows of another OVER");
+        if saved.num_columns() != n + 3 || saved.num_rows() == 0 {
+            return Err(other());
+        }
+        let own = saved.columns()[..n].iter().zip(input.fields());
+        let own = own.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>();
+        let rows = RecordBatch::try_new(input.clone(), own.map_err(|e| other().because(e))?)
+            .map_err(|e| other().because(e))?;
+        let times: Arc<[i64]> =
+            saved.column(n).as_primitive_opt::<Int64Type>().ok_or_else(other)?.values().to_vec().into();
+        let offsets = saved.column(n + 1).as_primitive_opt::<UInt64Type>().ok_or_else(other)?.values().to_vec();
+        let partition = saved.column(n + 2).as_primitive_opt::<UInt32Type>().ok_or_else(other)?.value(0);
+        let schema = saved.schema();
+        let said = |key: &str| schema.metadata().get(key).cloned().ok_or_else(other);
+        let source = (Arc::from(said("source")?), said("partition")?.parse().map_err(|_| other())?);
+        let range = (*times.iter().min().unwrap_or(&0), *times.iter().max().unwrap_or(&0));
+        Ok(Held { rows, times, range, partition, offsets: Offsets::List(Arc::new(offsets)), source })
+    }
+}
+
+impl Operator for OverWindows {
+    fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        let mut batch = batch.dense()?;
+        let times = times_us(batch.columns.column(self.stage.time));
+        if times.iter().any(|time| *time < batch.marks.max()) {
+            let mut on_time = Vec::with_capacity(times.len());
+            for (row, &time) in times.iter().enumerate() {
+                let mark = batch.marks.before(row);
+                if time >= mark {
+                    on_time.push(row as u32);
+                    continue;
+                }
+                let reason = format!("late at {}: the watermark was {}", show_time(time), show_time(mark));
+                out.late += 1;
+                out.letters.push(letter(&batch, row, "OVER", LetterKind::Late, reason));
+            }
+            if on_time.len() < times.len() {
+                batch = batch.take(&UInt32Array::from(on_time))?;
+            }
+        }
+        if let Some(held) = Held::of(batch, self.stage.time) {
+            self.slots[slot].lock().expect("no panic holds this lock").push(held);
+        }
+        Ok(())
+    }
+
+    fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
+        let mut guard = self.state.lock().expect("no panic holds this lock");
+        let state = &mut *guard;
+        for slot in &self.slots {
+            state.waiting.append(&mut slot.lock().expect("no panic holds this lock"));
+        }
+        state.mark = mark;
+        // Rows of exactly the watermark's time may still come, and go out later.
+        let passed_on = if mark == MARK_MAX { MARK_MAX } else { mark.saturating_sub(self.stage.tick) };
+        let Some(due) = self.due(&mut state.waiting, mark)? else { return Ok(passed_on) };
+        if self.logs {
+            state.log.push(self.write_down(&due)?);
+        }
+        let (answers, failed) = self.answer(state, due.times.clone(), due.rows.columns().to_vec().into())?;
+        let mut columns = due.rows.columns()[..self.stage.passed].to_vec();
+        columns.extend(answers);
+        let mut rows = RecordBatch::try_new(self.stage.schema.clone(), columns).map_err(internal)?;
+        if !failed.is_empty() {
+            let mut keep = vec![true; rows.num_rows()];
+            for Failed { row, reason } in failed {
+                // A row that two calls have no answer for is one letter.
+                if std::mem::replace(&mut keep[row as usize], false) {
+                    let (source, offset) = due.origins[row as usize];
+                    let (source, partition) = &due.sources[source as usize];
+                    out.letters.push(DeadLetter {
+                        source: source.to_string(),
+                        partition: *partition,
+                        offset,
+                        operator: "OVER".to_string(),
+                        kind: LetterKind::Expression,
+                        reason,
+                        bytes: None,
+                        row: row_json(
+                            &rows.project(&(0..self.stage.passed).collect::<Vec<_>>()).map_err(internal)?,
+                            row as usize,
+                        ),
+                    });
+                }
+            }
+            rows = arrow::compute::filter_record_batch(&rows, &keep.into()).map_err(internal)?;
+        }
+        for keyed in &mut state.keyed {
+            keyed.sweep(mark)?;
+        }
+        if rows.num_rows() > 0 {
+            let first = state.emitted;
+            state.emitted += rows.num_rows() as u64;
+            out.batches.push(MicroBatch {
+                columns: rows,
+                selection: None,
+                partition: DERIVED,
+                offsets: Offsets::Run(first),
+                marks: Marks::NONE,
+                origin: None,
+            });
+        }
+        Ok(passed_on)
+    }
+
+    fn describe(&self) -> String {
+        format!("OverWindows {}", self.stage.text(&|column| self.stage.input.field(column).name().clone()))
+    }
+
+    fn state_schema(&self, input: &Lineage) -> Option<String> {
+        let time = input.column(self.stage.time);
+        Some(format!("OVER by {time}\n{}", self.stage.text(&|column| input.column(column))))
+    }
+
+    fn lineage(&self, input: &Lineage) -> Lineage {
+        let text = self.state_schema(input).unwrap_or_default();
+        input.first(self.stage.passed).and(&text, self.stage.schema.fields().len() - self.stage.passed)
+    }
+
+    fn save(&self, cut: &mut Cut) -> Result<()> {
+        let mut guard = self.state.lock().expect("no panic holds this lock");
+        let state = &mut *guard;
+        for slot in &self.slots {
+            state.waiting.append(&mut slot.lock().expect("no panic holds this lock"));
+        }
+        let rows: usize = state.log.iter().map(RecordBatch::num_rows).sum();
+        let size = || state.keyed.iter().map(Keyed::size).sum::<usize>();
+        if self.lookback.is_none() && state.logged + rows > LOGGED_MIN && state.logged + rows > size() {
+            let mut batches = vec![];
+            for keyed in &state.keyed {
+                batches.extend(keyed.snapshot()?);
+            }
+            let piece = LogPiece { id: cut.id(), last: None, rows: 0 };
+            cut.piece(piece.id, piece.tag(), Some(Arc::new(RowsPiece(batches))));
+            state.pieces = vec![piece];
+            state.logged = 0;
+            state.log.clear();
+        } else {
+            // Rows to come look at those from here on.
+            let oldest = self.lookback.map_or(i64::MIN, |lookback| state.mark.saturating_sub(lookback));
+            state.pieces.retain(|piece| piece.last.is_none_or(|last| last >= oldest));
+            for piece in &state.pieces {
+                cut.piece(piece.id, piece.tag(), None);
+            }
+            if !state.log.is_empty() {
+                let log = concat_batches(&state.log[0].schema(), &state.log).map_err(internal)?;
+                state.log.clear();
+                state.logged += rows;
+                let last = log.column(0).as_primitive::<Int64Type>().values().last().copied();
+                let piece = LogPiece { id: cut.id(), last, rows };
+                state.pieces.push(piece);
+                cut.piece(piece.id, piece.tag(), Some(Arc::new(RowsPiece(vec![log]))));
+            }
+        }
+        if !state.waiting.is_empty() {
+            let waiting = state.waiting.iter().map(Held::saved).collect::<Result<Vec<_>>>()?;
+            let id = cut.id();
+            cut.piece(id, json!({ "waiting": true }), Some(Arc::new(RowsPiece(waiting))));
+        }
+        cut.facts(json!({ "emitted": state.emitted, "mark": state.mark }));
+        Ok(())
+    }
+
+    fn load(&self, saved: SavedStep) -> Result<()> {
+        let mut guard = self.state.lock().expect("no panic holds this lock");
+        let state = &mut *guard;
+        (state.emitted, state.mark) = (fact(&saved.facts, "emitted")?, fact(&saved.facts, "mark")?);
+        let mut pieces = saved.pieces;
+        pieces.sort_by_key(|piece| piece.id);
+        for piece in pieces {
+            if piece.tag.get("waiting").is_some() {
+                for rows in &piece.batches {
+                    state.waiting.push(Held::load(rows, &self.stage.input)?);
+                }
+                continue;
+            }
+            let (last, rows) = (fact(&piece.tag, "last")?, fact(&piece.tag, "rows")?);
+            match last {
+                Some(_) => piece.batches.iter().try_for_each(|log| self.repeat(state, log))?,
+                None => {
+                    let mut batches = piece.batches.as_slice();
+                    for keyed in &mut state.keyed {
+                        batches = &batches[keyed.restore(batches)?..];
+                    }
+                }
+            }
+            state.logged += rows;
+            state.pieces.push(LogPiece { id: piece.id, last, rows });
+        }
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let of = |held: &Held| held.rows.get_array_memory_size() + held.times.len() * 16;
+        let slots =
+            self.slots.iter().map(|slot| slot.lock().expect("no panic holds this lock").iter().map(of).sum::<usize>());
+        let slots: usize = slots.sum();
+        let state = self.state.lock().expect("no panic holds this lock");
+        slots
+            + state.waiting.iter().map(of).sum::<usize>()
+            + state.keyed.iter().map(Keyed::memory_bytes).sum::<usize>()
+            + state.log.iter().map(RecordBatch::get_array_memory_size).sum::<usize>()
+    }
+}
+
+/// What one `PARTITION BY` answers.
+type Answered = Result<(Vec<ArrayRef>, Vec<Failed>)>;
+
+fn push(keyed: &mut Keyed, times: &[i64], columns: &[ArrayRef]) -> Answered {
+    let mut failed = vec![];
+    keyed.push(times, columns, &mut failed).map(|answers| (answers, failed))
+}
+
+/// A piece of work for a helper, and its end. The state goes there and back: nobody else needs it meanwhile.
+struct Work {
+    keyed: Keyed,
+    times: Arc<[i64]>,
+    columns: Arc<[ArrayRef]>,
+}
+
+/// Threads that stay: one made for each batch would give its memory back to the system each time.
+struct Helpers(Vec<Helper>);
+
+/// Where a helper's work goes, and where it comes back.
+type Helper = (SyncSender<Work>, Receiver<(Keyed, Answered)>);
+
+impl Helpers {
+    fn new(threads: usize) -> Result<Self> {
+        let one = |_| {
+            let (sender, work) = sync_channel::<Work>(1);
+            let (done, receiver) = sync_channel(1);
+            let thread = std::thread::Builder::new().name("pelton-over".into());
+            thread
+                .spawn(move || {
+                    while let Ok(Work { mut keyed, times, columns }) = work.recv() {
+                        let answered = push(&mut keyed, &times, &columns);
+                        if done.send((keyed, answered)).is_err() {
+                            break;
+                        }
+                    }
+                })
+                .map_err(|e| Error::world("cannot start a thread for OVER").because(e))?;
+            Ok((sender, receiver))
+        };
+        (0..threads).map(one).collect::<Result<_>>().map(Helpers)
+    }
+
+    /// All at once: the first here, the others by the helpers.
+    fn push(&self, keyed: &mut Vec<Keyed>, times: &Arc<[i64]>, columns: &Arc<[ArrayRef]>) -> Result<Vec<Answered>> {
+        // A helper that is gone has panicked over these rows; so would another.
+        let gone = || Error::bug("a thread of OVER has ended");
+        for ((sender, _), keyed) in self.0.iter().zip(keyed.drain(1..)) {
+            sender.send(Work { keyed, times: times.clone(), columns: columns.clone() }).map_err(|_| gone())?;
+        }
+        let mut all = vec![push(&mut keyed[0], times, columns)];
+        for (_, receiver) in &self.0 {
+            let (state, answered) = receiver.recv().map_err(|_| gone())?;
+            keyed.push(state);
+            all.push(answered);
+        }
+        Ok(all)
+    }
+}
+
+impl LogPiece {
+    fn tag(&self) -> Value {
+        json!({ "last": self.last, "rows": self.rows })
+    }
+}

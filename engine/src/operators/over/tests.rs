@@ -1,0 +1,380 @@
+//! Every answer against its definition: the aggregate of the rows that the frame has, one by one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+    UInt32Array, UInt64Array, new_null_array,
+};
+use arrow::compute::{concat_batches, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use pelton_kernels::Rows;
+use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
+
+use super::{Call, Frame, Function, Keys, OverStage, OverWindows};
+use crate::batch::{MARK_MAX, Marks, MicroBatch, Offsets};
+use crate::checkpoint::piece::{Cut, PieceId, SavedPiece, SavedStep};
+use crate::operators::{Emit, Operator};
+
+/// SplitMix.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len() as u64) as usize]
+    }
+}
+
+const MS: i64 = 1000;
+/// Columns that go on: time, two keys, an argument of each kind. Behind them none.
+const TIME: usize = 0;
+const KEYS: [usize; 2] = [1, 2];
+const ARGS: [usize; 5] = [3, 4, 5, 6, 7];
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("t", DataType::Timestamp(TimeUnit::Millisecond, None), true),
+        Field::new("k", DataType::Utf8, true),
+        Field::new("j", DataType::Int64, true),
+        Field::new("i", DataType::Int64, true),
+        Field::new("d", DataType::Float64, true),
+        Field::new("m", DataType::Decimal128(12, 2), true),
+        Field::new("s", DataType::Utf8, true),
+        Field::new("u", DataType::UInt64, true),
+    ]))
+}
+
+/// Rows of one partition; times ascend but for a disorder of some ms.
+fn rows(dice: &mut Dice, n: usize, keys: u64, odd: bool) -> RecordBatch {
+    let mut clock = 0i64;
+    let mut times = vec![];
+    for _ in 0..n {
+        clock += dice.below(4) as i64;
+        times.push(clock - dice.below(6) as i64);
+    }
+    let k: StringArray = (0..n).map(|_| Some(format!("k{}", dice.below(keys))).filter(|_| dice.below(9) > 0)).collect();
+    let j: Int64Array = (0..n).map(|_| Some(dice.below(3) as i64)).collect();
+    let i: Int64Array = (0..n).map(|_| Some(dice.below(40) as i64 - 20).filter(|_| dice.below(5) > 0)).collect();
+    let double = |dice: &mut Dice| match (odd, dice.below(60)) {
+        (true, 0) => f64::NAN,
+        (true, 1) => f64::INFINITY,
+        (true, 2) => 1e300,
+        (true, 3) => -1e-300,
+        (_, 4) => -0.0,
+        _ => (dice.below(2_000_000) as f64 - 1e6) / 100.0 * if dice.below(7) == 0 { 1e-4 } else { 1.0 },
+    };
+    let d: Float64Array = (0..n).map(|_| Some(double(dice)).filter(|_| dice.below(6) > 0)).collect();
+    let m: Decimal128Array =
+        (0..n).map(|_| Some(dice.below(100_000) as i128 - 50_000).filter(|_| dice.below(6) > 0)).collect();
+    let m = m.with_precision_and_scale(12, 2).unwrap();
+    let s: StringArray =
+        (0..n).map(|_| Some("abcdefgh"[..dice.below(9) as usize].to_string()).filter(|_| dice.below(4) > 0)).collect();
+    let u: UInt64Array = (0..n).map(|_| Some((1 << 50) + dice.below(50)).filter(|_| dice.below(3) > 0)).collect();
+    let t = TimestampMillisecondArray::from(times);
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(t), Arc::new(k), Arc::new(j), Arc::new(i), Arc::new(d), Arc::new(m), Arc::new(s), Arc::new(u)];
+    RecordBatch::try_new(schema(), columns).unwrap()
+}
+
+fn spec(kind: AggregateKind, distinct: bool, arg: Option<usize>) -> AggregateSpec {
+    let mut arg_types: Vec<DataType> = arg.iter().map(|arg| schema().field(*arg).data_type().clone()).collect();
+    if matches!(kind, AggregateKind::FirstValue | AggregateKind::LastValue) {
+        arg_types.extend([DataType::Int64, DataType::UInt32, DataType::Int64]);
+    }
+    AggregateSpec { kind, distinct, arg_types, fast_float: false }
+}
+
+fn frame(dice: &mut Dice) -> Frame {
+    let to = if dice.below(3) == 0 { dice.below(12) } else { 0 };
+    let from = (dice.below(4) > 0).then(|| to + dice.below(40));
+    match dice.below(3) {
+        0 => Frame::Rows { from: from.map(|rows| rows as u32), to: to as u32 },
+        _ => Frame::Range { from: from.map(|ms| ms as i64 * MS), to: to as i64 * MS },
+    }
+}
+
+/// Some calls; of frames with a beginning in time only, if `timed`.
+fn stage(dice: &mut Dice, timed: bool) -> OverStage {
+    use AggregateKind::*;
+    let mut fields: Vec<Field> = schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    let mut all: Vec<Keys> = vec![];
+    let mut out = 0;
+    for keys in [vec![KEYS[0]], vec![KEYS[1], KEYS[0]], vec![]] {
+        let mut keys = Keys { keys, ..Keys::default() };
+        for _ in 0..1 + dice.below(6) {
+            let mut frame = frame(dice);
+            while timed && !matches!(frame, Frame::Range { from: Some(_), .. }) {
+                frame = self::frame(dice);
+            }
+            keys.frames.push(frame);
+            let arg = *dice.pick(&ARGS);
+            let kind =
+                *dice.pick(&[Count, Count, Sum, Sum, Avg, Min, Max, FirstValue, LastValue, StddevSamp, ApproxDistinct]);
+            let distinct = kind == Count && dice.below(2) == 0;
+            let mut function =
+                Function::Aggregate { spec: spec(kind, distinct, Some(arg)), respect_nulls: dice.below(4) == 0 };
+            if spec(kind, distinct, Some(arg)).output_type().is_err() || dice.below(12) == 0 {
+                function = Function::Aggregate { spec: spec(Count, false, None), respect_nulls: false };
+            } else if !timed && dice.below(8) == 0 {
+                let data_type = schema().field(arg).data_type().clone();
+                function = Function::Lag { back: dice.below(5) as u32, default: new_null_array(&data_type, 1) };
+            } else if !timed && dice.below(12) == 0 {
+                function = Function::RowNumber;
+            }
+            let no_arg = matches!(&function, Function::RowNumber)
+                || matches!(&function, Function::Aggregate { spec, .. } if spec.arg_types.is_empty());
+            let data_type = match &function {
+                Function::Aggregate { spec, .. } => spec.output_type().unwrap(),
+                Function::RowNumber => DataType::Int64,
+                Function::Lag { default, .. } => default.data_type().clone(),
+            };
+            let arg = (!no_arg).then(|| {
+                keys.args.iter().position(|there| *there == arg).unwrap_or_else(|| {
+                    keys.args.push(arg);
+                    keys.args.len() - 1
+                })
+            });
+            keys.calls.push(Call { function, frame: keys.frames.len() - 1, arg, out });
+            fields.push(Field::new(format!("a{out}"), data_type, true));
+            out += 1;
+        }
+        all.push(keys);
+    }
+    let schema_out = Arc::new(Schema::new(fields));
+    OverStage { input: schema(), passed: 8, time: TIME, tick: MS, keys: all, schema: schema_out, ordered: true }
+}
+
+/// What the stage should answer: rows in order, each call by going through all rows of the key.
+fn reference(stage: &OverStage, partitions: &[RecordBatch]) -> RecordBatch {
+    let all = concat_batches(&schema(), partitions).unwrap();
+    let times = super::times_us(all.column(TIME));
+    let mut order: Vec<(i64, u32, u64, u32)> = vec![];
+    for (p, rows) in partitions.iter().enumerate() {
+        let before: usize = partitions[..p].iter().map(RecordBatch::num_rows).sum();
+        order.extend((0..rows.num_rows()).map(|r| (times[before + r], p as u32, r as u64, (before + r) as u32)));
+    }
+    order.sort_unstable();
+    let picked = UInt32Array::from_iter_values(order.iter().map(|o| o.3));
+    let mut columns: Vec<ArrayRef> = all.columns().iter().map(|c| take(c, &picked, None).unwrap()).collect();
+    let rows = RecordBatch::try_new(schema(), columns.clone()).unwrap();
+    let mut answers: BTreeMap<usize, ArrayRef> = BTreeMap::new();
+    for keys in &stage.keys {
+        let shown = |row: usize| -> Vec<String> {
+            let of = |key: &usize| arrow::util::display::array_value_to_string(rows.column(*key), row).unwrap();
+            keys.keys.iter().map(|key| format!("{}{}", rows.column(*key).is_null(row), of(key))).collect()
+        };
+        let key_of: Vec<Vec<String>> = (0..rows.num_rows()).map(shown).collect();
+        for call in &keys.calls {
+            let parts: Vec<ArrayRef> = (0..rows.num_rows())
+                .map(|row| {
+                    let of_key: Vec<usize> = (0..rows.num_rows()).filter(|r| key_of[*r] == key_of[row]).collect();
+                    let own = of_key.iter().position(|r| *r == row).unwrap() as i64;
+                    let in_frame = |number: i64, time: i64| match keys.frames[call.frame] {
+                        Frame::Range { from, to } => {
+                            time <= order[row].0 - to && from.is_none_or(|from| time >= order[row].0 - from)
+                        }
+                        Frame::Rows { from, to } => {
+                            number <= own - i64::from(to) && from.is_none_or(|from| number >= own - i64::from(from))
+                        }
+                    };
+                    let frame: Vec<u32> = (0..of_key.len())
+                        .filter(|n| in_frame(*n as i64, order[of_key[*n]].0))
+                        .map(|n| of_key[n] as u32)
+                        .collect();
+                    one(call, call.arg.map(|arg| rows.column(keys.args[arg])), &order, &frame, own, &of_key)
+                })
+                .collect();
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            answers.insert(call.out, arrow::compute::concat(&parts).unwrap());
+        }
+    }
+    columns.extend(answers.into_values());
+    RecordBatch::try_new(stage.schema.clone(), columns).unwrap()
+}
+
+fn one(
+    call: &Call,
+    arg: Option<&ArrayRef>,
+    order: &[(i64, u32, u64, u32)],
+    frame: &[u32],
+    own: i64,
+    of_key: &[usize],
+) -> ArrayRef {
+    match &call.function {
+        Function::RowNumber => Arc::new(Int64Array::from(vec![own + 1])),
+        Function::Lag { back, default } => match own - i64::from(*back) {
+            before if before < 0 => default.clone(),
+            before => arg.unwrap().slice(of_key[before as usize], 1),
+        },
+        Function::Aggregate { spec, respect_nulls } => {
+            let mut state = spec.build().unwrap();
+            state.resize(1);
+            let mut frame = frame.to_vec();
+            let is_ordered = matches!(spec.kind, AggregateKind::FirstValue | AggregateKind::LastValue);
+            if is_ordered && !respect_nulls {
+                frame.retain(|row| arg.unwrap().is_valid(*row as usize));
+            }
+            let picked = UInt32Array::from(frame.clone());
+            let mut args: Vec<ArrayRef> = arg.iter().map(|arg| take(arg, &picked, None).unwrap()).collect();
+            if is_ordered {
+                let of = |row: &u32| order[*row as usize];
+                args.push(Arc::new(Int64Array::from_iter_values(frame.iter().map(|row| of(row).0))));
+                args.push(Arc::new(UInt32Array::from_iter_values(frame.iter().map(|row| of(row).1))));
+                args.push(Arc::new(Int64Array::from_iter_values(frame.iter().map(|row| of(row).2 as i64))));
+            }
+            state.update(&args, Rows::All(frame.len()), &vec![0; frame.len()]).unwrap();
+            state.finish().unwrap()
+        }
+    }
+}
+
+/// What a checkpoint has of a step, read back.
+fn saved(over: &OverWindows, epoch: u64, there: &mut BTreeMap<PieceId, Vec<RecordBatch>>) -> SavedStep {
+    let mut next = 0;
+    let mut cut = Cut::new(epoch, &mut next);
+    over.save(&mut cut).unwrap();
+    let cut = cut.done();
+    let pieces = cut.pieces.into_iter().map(|piece| {
+        if let Some(fresh) = piece.fresh {
+            let bytes = crate::checkpoint::piece::to_bytes(&fresh.encode().unwrap()).unwrap();
+            there.insert(piece.id, crate::checkpoint::piece::of_bytes(&bytes).unwrap());
+        }
+        SavedPiece { id: piece.id, tag: piece.tag, batches: there[&piece.id].clone() }
+    });
+    SavedStep { facts: cut.facts, pieces: pieces.collect() }
+}
+
+/// Runs a stage over rows cut at random, and goes on with another from a checkpoint now and then.
+fn run(dice: &mut Dice, stage: &OverStage, partitions: &[RecordBatch], checkpoints: bool) -> RecordBatch {
+    let mut over = OverWindows::new(stage.clone(), 2, true).unwrap();
+    let mut at = vec![0; partitions.len()];
+    let (mut out, mut pieces, mut epoch) = (vec![], BTreeMap::new(), 0);
+    while at.iter().zip(partitions).any(|(at, rows)| *at < rows.num_rows()) {
+        let p = dice.below(partitions.len() as u64) as usize;
+        let n = (1 + dice.below(30) as usize).min(partitions[p].num_rows() - at[p]);
+        if n > 0 {
+            let batch = MicroBatch {
+                columns: partitions[p].slice(at[p], n),
+                selection: None,
+                partition: p as u32,
+                offsets: Offsets::Run(at[p] as u64),
+                marks: Marks::NONE,
+                origin: None,
+            };
+            at[p] += n;
+            over.push(dice.below(2) as usize, batch, &mut Emit::default()).unwrap();
+        }
+        if dice.below(3) == 0 {
+            // No row to come is below the watermark.
+            let to_come =
+                partitions.iter().zip(&at).flat_map(|(rows, at)| super::times_us(rows.column(TIME))[*at..].to_vec());
+            let mut emit = Emit::default();
+            over.advance(to_come.min().unwrap_or(MARK_MAX - 1), &mut emit).unwrap();
+            out.extend(emit.batches.into_iter().map(|batch| batch.columns));
+        }
+        if checkpoints && dice.below(6) == 0 {
+            epoch += 1;
+            let saved = saved(&over, epoch, &mut pieces);
+            if dice.below(2) == 0 {
+                over = OverWindows::new(stage.clone(), 2, true).unwrap();
+                over.load(saved).unwrap();
+            }
+        }
+    }
+    let mut emit = Emit::default();
+    over.advance(MARK_MAX, &mut emit).unwrap();
+    out.extend(emit.batches.into_iter().map(|batch| batch.columns));
+    concat_batches(&stage.schema, &out).unwrap()
+}
+
+fn check(seed: u64, n: usize, keys: u64) {
+    let mut dice = Dice(seed);
+    let (odd, timed) = (dice.below(3) == 0, dice.below(2) == 0);
+    let partitions: Vec<RecordBatch> = (0..1 + dice.below(3)).map(|_| rows(&mut dice, n, keys, odd)).collect();
+    let stage = stage(&mut dice, timed);
+    let want = reference(&stage, &partitions);
+    for checkpoints in [false, true] {
+        let got = run(&mut dice, &stage, &partitions, checkpoints);
+        for (at, field) in stage.schema.fields().iter().enumerate() {
+            let (want, got) = (want.column(at), got.column(at));
+            if bits(want) != bits(got) {
+                let row = (0..want.len()).find(|row| bits(&want.slice(*row, 1)) != bits(&got.slice(*row, 1)));
+                let row = row.unwrap_or(0);
+                panic!(
+                    "seed {seed}, checkpoints {checkpoints}: {field}, row {row}: {:?} instead of {:?}\n{}",
+                    got.slice(row, 1),
+                    want.slice(row, 1),
+                    stage.text(&|at| schema().field(at).name().clone()),
+                );
+            }
+        }
+    }
+}
+
+/// A column that equals others of the same bits only, one NaN aside.
+fn bits(column: &ArrayRef) -> ArrayRef {
+    match column.as_any().downcast_ref::<Float64Array>() {
+        Some(doubles) => {
+            let bits = doubles.iter().map(|d| d.map(|d| if d.is_nan() { u64::MAX } else { d.to_bits() }));
+            Arc::new(bits.collect::<UInt64Array>())
+        }
+        None => column.clone(),
+    }
+}
+
+#[test]
+fn answers_are_those_of_the_definition() {
+    for seed in 0..150 {
+        check(seed, 120, 5);
+    }
+}
+
+#[test]
+fn keys_that_are_many_and_gone_are_let_go() {
+    let mut dice = Dice(7);
+    let count = Call {
+        function: Function::Aggregate { spec: spec(AggregateKind::Sum, false, Some(3)), respect_nulls: false },
+        frame: 0,
+        arg: Some(0),
+        out: 0,
+    };
+    let frames = vec![Frame::Range { from: Some(50 * MS), to: 0 }];
+    let keys = Keys { keys: vec![2], frames, args: vec![3], calls: vec![count] };
+    let mut fields: Vec<Field> = schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    fields.push(Field::new("a", DataType::Int64, true));
+    let stage = OverStage {
+        input: schema(),
+        passed: 8,
+        time: TIME,
+        tick: MS,
+        keys: vec![keys],
+        schema: Arc::new(Schema::new(fields)),
+        ordered: true,
+    };
+    let over = OverWindows::new(stage, 1, false).unwrap();
+    let mut most = 0;
+    for round in 0..200i64 {
+        let n = 1000;
+        let mut columns = rows(&mut dice, n, 2, false).columns().to_vec();
+        columns[0] = Arc::new(TimestampMillisecondArray::from_iter_values((0..n as i64).map(|i| round * 100 + i / 10)));
+        columns[2] = Arc::new(Int64Array::from_iter_values((0..n as i64).map(|i| round * 1000 + i)));
+        let columns = RecordBatch::try_new(schema(), columns).unwrap();
+        over.push(0, MicroBatch::derived(columns), &mut Emit::default()).unwrap();
+        over.advance(round * 100 * MS, &mut Emit::default()).unwrap();
+        most = most.max(over.memory_bytes());
+    }
+    assert!(most < 3 << 20, "{most} bytes for some two thousand rows that frames look at");
+}

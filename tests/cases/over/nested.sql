@@ -1,0 +1,11 @@
+-- OVER of what OVER gave.
+-- duckdb:
+--   SELECT seq, max(s) OVER (PARTITION BY b ORDER BY ts RANGE BETWEEN INTERVAL 3 SECOND PRECEDING AND CURRENT ROW) AS m FROM
+--     (SELECT seq, b, ts, sum(q) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL 10 SECOND PRECEDING AND CURRENT ROW) AS s FROM events)
+CREATE TABLE events (WATERMARK FOR ts AS ts)
+WITH ('connector' = 'filesystem', 'path' = '${DATA}/events.parquet', 'history.path' = '${HISTORY}/events');
+
+CREATE TABLE out WITH ('connector' = 'filesystem', 'path' = '${OUT}/out.parquet') AS
+SELECT seq, MAX(s) OVER (PARTITION BY b ORDER BY ts RANGE BETWEEN INTERVAL '3' SECOND PRECEDING AND CURRENT ROW) AS m
+FROM (SELECT seq, b, ts, SUM(q) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '10' SECOND PRECEDING AND CURRENT ROW) AS s
+  FROM events);
