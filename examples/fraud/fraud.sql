@@ -92,7 +92,7 @@ CREATE TABLE suspects (
     amount DOUBLE,
     truly_fraud BOOLEAN,
     score FLOAT,
-    because MAP<STRING, FLOAT>
+    because MAP<STRING, DOUBLE>
 ) WITH ('connector' = 'filesystem', 'path' = 'demo-out/suspects.parquet', 'sink.mode' = 'overwrite');
 
 CREATE TABLE alert (
