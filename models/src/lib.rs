@@ -8,10 +8,12 @@
 //!
 //! A missing value is NaN. What becomes of it is each node's own matter, as it was trained.
 
+mod bins;
 mod contributions;
 mod document;
 mod error;
 mod exp;
+mod lanes;
 mod lightgbm;
 mod link;
 mod model;
