@@ -9,7 +9,7 @@ use pelton_kernels::cpu::{self, Level};
 
 use crate::bins::{Bins, RUN, THRESHOLDS_MAX};
 use crate::lanes::{DEPTH_MAX, Nodes, descend, room};
-use crate::model::{LEAF, Missing, Node, Number, Test, Trees};
+use crate::model::{Fold, LEAF, Missing, Node, Number, Test, Trees};
 
 /// Rows of a tile.
 pub(crate) const TILE: usize = 64;
@@ -194,6 +194,7 @@ impl<T: Tiled> Tiles<T> {
             for at in 0..count {
                 sums.clear();
                 sums.extend(all.iter().map(|sums| sums[at]));
+                trees.finish(&mut sums);
                 call(&mut sums);
             }
         }
@@ -268,14 +269,22 @@ impl<T: Tiled> Group<T> {
             let Some(Whole { depth, first }) = whole else {
                 for (at, sum) in sums.iter_mut().enumerate() {
                     row.iter_mut().zip(values).for_each(|(value, column)| *value = column[at]);
-                    *sum += trees.leaf(*root, &row).value;
+                    trees.add(sum, trees.leaf(*root, &row).value);
                 }
                 continue;
             };
             let part = *first..first + room(*depth);
             let (thresholds, columns) = (&self.thresholds[part.clone()], &self.columns[part.clone()]);
-            descend(level, Nodes { depth: *depth, thresholds, columns }, tile, &mut ends);
-            T::add_leaves(level, &self.leaves[part], &ends, sums);
+            // SAFETY: columns are numbered by those of the tile (`place`), all of which are there now (`fill`).
+            unsafe { descend(level, Nodes { depth: *depth, thresholds, columns }, tile, &mut ends) };
+            let leaves = &self.leaves[part];
+            match trees.fold {
+                Fold::Sum => T::add_leaves(level, leaves, &ends, sums),
+                _ => {
+                    let pairs = sums.iter_mut().zip(ends);
+                    pairs.for_each(|(sum, end)| trees.add(sum, leaves[usize::from(end) & (leaves.len() - 1)]));
+                }
+            }
         }
     }
 
@@ -286,10 +295,9 @@ impl<T: Tiled> Group<T> {
             let values = &values[column.feature as usize];
             let bins = self.bins[column.feature as usize].as_ref().expect("a node has a threshold");
             bins.count(level, values, bytes);
-            let is_missing = |value: T| value.partial_cmp(&value).is_none();
-            if !column.missing_left && values.iter().fold(false, |any, value| any | is_missing(*value)) {
+            if !column.missing_left && values.iter().fold(false, |any, value| any | value.is_missing()) {
                 let pairs = bytes.iter_mut().zip(values);
-                pairs.filter(|(_, value)| is_missing(**value)).for_each(|(byte, _)| *byte = u8::MAX);
+                pairs.filter(|(_, value)| value.is_missing()).for_each(|(byte, _)| *byte = u8::MAX);
             }
         }
     }
@@ -304,8 +312,7 @@ fn test<T: Tiled>(trees: &Trees<T>, node: &Node<T>) -> Option<(T, bool)> {
         Missing::None => T::of(0.0) < threshold,
         Missing::Zero => return None,
     };
-    let is_number = threshold.partial_cmp(&threshold).is_some();
-    is_number.then_some((threshold, missing_left))
+    (!threshold.is_missing()).then_some((threshold, missing_left))
 }
 
 /// Adds a tree's thresholds to those of its features, in order. If some feature would have too many none is added, and it is false.
@@ -377,14 +384,8 @@ mod tests {
             (state >> 33) as u32 % below
         };
         let features = 1 + dice(4);
-        let mut trees = Trees {
-            nodes: vec![],
-            roots: vec![],
-            start: vec![T::of(0.1), T::of(-3.0)],
-            divisor: None,
-            categories: vec![],
-            left_on_equal,
-        };
+        let mut trees = Trees::new(vec![T::of(0.1), T::of(-3.0)]);
+        trees.left_on_equal = left_on_equal;
         for tree in 0..1 + dice(30) {
             // Beyond the deepest too, and some feature with too many thresholds for a byte.
             let depth = dice(DEPTH_MAX + 2);
@@ -432,14 +433,7 @@ mod tests {
 
     #[test]
     fn a_group_is_as_long_as_bytes_count() {
-        let mut trees = Trees {
-            nodes: vec![],
-            roots: vec![],
-            start: vec![0.0f32],
-            divisor: None,
-            categories: vec![],
-            left_on_equal: false,
-        };
+        let mut trees = Trees::new(vec![0.0f32]);
         for tree in 0..600u32 {
             let test = Test::Number { missing: Missing::Nan, left: true };
             let node = |left, right, value| Node { left, right, feature: 0, test, value, cover: 0.0, id: 0 };
