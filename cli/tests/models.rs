@@ -200,12 +200,8 @@ fn ml_predict_adds_columns_to_a_table() {
         "ML_PREDICT(ARGS => DESCRIPTOR(a, b, c, d, e), MODEL => MODEL n, INPUT => TABLE rows_)",
         "ML_PREDICT(TABLE (SELECT * FROM rows_), MODEL n, DESCRIPTOR(a, b, c, d, e)) AS scored",
     ] {
-        let got = answers(
-            &place,
-            &format!("SELECT id, a, e, score FROM {from}")
-                .replace("MODEL n", "MODEL m")
-                .replace("score", "prediction AS score"),
-        );
+        let got =
+            answers(&place, &format!("SELECT id, prediction AS score FROM {}", from.replace("MODEL n", "MODEL m")));
         let score = |row: &Value| row["score"].as_f64().map(|score| score as f32);
         assert!(got.iter().map(score).eq(want.iter().map(score)), "{from}");
         let sql = format!(
@@ -237,11 +233,11 @@ fn ml_predict_adds_columns_to_a_table() {
     refused("ML_PREDICT(TABLE rows_, MODEL m, ARG => DESCRIPTOR(a))", &["has no argument `ARG`", "did you mean ARGS?"]);
     refused("ML_PREDICT(TABLE rows_, MODEL m, DESCRIPTOR(a), MAP['async', 'true'])", &["CONFIG is not supported"]);
     refused(
-        "ML_PREDICT(TABLE rows_ PARTITION BY a, MODEL m, DESCRIPTOR(a, b, c, d, e))",
+        "ML_PREDICT(MODEL => MODEL m, ARGS => DESCRIPTOR(a, b, c, d, e), INPUT => TABLE rows_ PARTITION BY a)",
         &["PARTITION BY has no meaning"],
     );
     refused(
-        "ML_PREDIC(TABLE rows_, MODEL m, DESCRIPTOR(a))",
+        "ML_PREDIC(TABLE rows_, DESCRIPTOR(a))",
         &["unknown table function `ML_PREDIC`", "did you mean ML_PREDICT?"],
     );
 }
