@@ -42,7 +42,7 @@ pub fn plan(function: &Function, span: Span, context: &mut dyn RelationPlannerCo
         return Err(carry(unknown(&name, context).at(place)));
     };
     let features = features(&args).map_err(|e| carry(e.at(span)))?;
-    let names: Vec<Option<String>> = features.iter().map(|feature| column_name(feature)).collect();
+    let names: Vec<Option<String>> = features.iter().map(column_name).collect();
     def.check(Call::Predict, &names).map_err(|e| carry(e.at(span_of(args.span()))))?;
     for feature in &features {
         let Expr::Column(_) = context.sql_to_expr(feature.clone(), input.schema())? else {
