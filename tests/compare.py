@@ -104,7 +104,7 @@ def connect(data):
     con.create_function("exact_sum_text", text, ["DOUBLE[]"], "VARCHAR", null_handling="special")
     con.execute("CREATE MACRO exact_sum(x) AS exact_sum_text(x)::DOUBLE")
     for path in sorted(pathlib.Path(data).iterdir()):
-        if path.suffix == ".parquet" or path.is_dir():
+        if path.suffix == ".parquet" or (path.is_dir() and path.name != "models"):
             files = path / "*.parquet" if path.is_dir() else path
             con.execute(f"CREATE VIEW {path.stem} AS SELECT * FROM read_parquet('{files}')")
     return con

@@ -16,6 +16,7 @@ of 700 rows, which no batch size divides.
   bids           3,000 Nexmark bids
   payments       2,500 payments, with the bounded tables cards, terminals, merchants, rates
   simple.*       a few plain columns as JSON lines, CSV, Arrow IPC, some compressed
+  models/        models of XGBoost, LightGBM and ONNX with five features
 """
 
 import csv
@@ -24,6 +25,7 @@ import gzip
 import io
 import json
 import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -299,6 +301,11 @@ def main(out):
     for name, table in payments_and_dims(rng):
         write(name, table)
     plain_text(base, out)
+    fixtures = pathlib.Path(__file__).parent.parent / "models/tests/fixtures"
+    (out / "models").mkdir(exist_ok=True)
+    named = {"xgb.json": "xgb_binary.model.json", "three.ubj": "xgb_softprob.model.ubj", "lgb.txt": "lgb_zero.model.txt", "trees.onnx": "onnx_modes.model.onnx"}
+    for name, fixture in named.items():
+        shutil.copyfile(fixtures / fixture, out / "models" / name)
 
 
 if __name__ == "__main__":

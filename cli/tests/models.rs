@@ -1,4 +1,4 @@
-//! `CREATE MODEL` and `PREDICT`: models of XGBoost and LightGBM in queries, with the bits that their libraries answer.
+//! `CREATE MODEL`, `PREDICT` and `ML_PREDICT`: models of XGBoost, LightGBM and ONNX in queries, with the bits that their libraries answer.
 
 mod common;
 
@@ -135,15 +135,126 @@ fn what_is_wrong_is_said() {
     refused("SELECT PREDCT(m, a, b, c, d, e) FROM rows_;", &["unknown function `predct`", "PREDICT"]);
     refused("CREATE MODEL m WITH ('path' = 'model');", &["there is a model `m` already"]);
     refused("CREATE MODEL n WITH ('path' = 'nowhere.json');", &["file 'nowhere.json' cannot be read"]);
-    refused("CREATE MODEL n WITH ('path' = 'text.txt');", &["'text.txt' is no file of XGBoost or LightGBM"]);
+    refused("CREATE MODEL n WITH ('path' = 'text.txt');", &["'text.txt' is no file of XGBoost, LightGBM or ONNX"]);
     refused("CREATE MODEL n WITH ('path' = 'model', 'format' = 'lightgbm');", &["'model' is no file of LightGBM"]);
     refused("CREATE MODEL n WITH ('path' = 'cut.json');", &["'cut.json' cannot be used: no JSON"]);
     refused("CREATE MODEL n WITH ('paht' = 'model');", &["model `n` needs the option 'path'"]);
-    refused("CREATE MODEL n INPUT (a DOUBLE) WITH ('path' = 'model');", &["INPUT of a model is not supported yet"]);
+    refused("CREATE MODEL n INPUT (a DOUBLE) WITH ('path' = 'model');", &["has 5 features, INPUT declares 1"]);
+    let input = |names: &str| format!("CREATE MODEL n INPUT ({names}) WITH ('path' = 'model');");
+    refused(&input("a INT, c INT, b INT, d INT, e INT"), &["feature 2 of model `n` is b, INPUT declares c"]);
+    refused(&input("a INT, b INT, c INT, d INT, e STRING"), &["INPUT of model `n`: `e` is STRING, wanted a number"]);
+    let output = |columns: &str| format!("CREATE MODEL n OUTPUT ({columns}) WITH ('path' = 'model');");
+    refused(&output("p STRING"), &["OUTPUT of model `n`: `p` is STRING, it answers FLOAT", "declare it DOUBLE"]);
+    refused(&output("p DOUBLE, q DOUBLE"), &["model `n` gives 1 answers, OUTPUT declares 2 columns"]);
     refused("DROP MODEL n;", &["unknown model `n`"]);
     place
         .sql(&format!(
             "{TABLES} CREATE MODEL IF NOT EXISTS m WITH ('path' = 'x'); DROP MODEL m; DROP MODEL IF EXISTS m;"
         ))
         .says(0, &[]);
+}
+
+#[test]
+fn onnx_files_are_models() {
+    for case in ["onnx_xgboost.json", "onnx_columns.json", "onnx_modes.json", "onnx_xgboost_classes.json"] {
+        let (place, case_) = place(case);
+        let rows = answers(
+            &place,
+            "SELECT id, PREDICT(m, a, b, c, d, e) AS p, PREDICT_RAW(m, a, b, c, d, e) AS r, PREDICT_LEAVES(m, a, b, c, d, e) AS l FROM rows_",
+        );
+        let flat = |name: &str| -> Vec<f32> {
+            let all = rows.iter().flat_map(|row| match &row[name] {
+                Value::Array(values) => values.clone(),
+                value => vec![value.clone()],
+            });
+            all.map(|value| value.as_f64().unwrap() as f32).collect()
+        };
+        for (name, of) in [("p", "predict"), ("r", "raw")] {
+            let want = case_[of].as_array().unwrap().iter().map(|value| value.as_f64().unwrap() as f32);
+            assert_eq!(flat(name), want.collect::<Vec<f32>>(), "{case}: {of}");
+        }
+        assert!(rows.iter().all(|row| !row["l"].as_array().unwrap().is_empty()));
+    }
+    let (place, _) = place("onnx_xgboost.json");
+    let explain = format!("{TABLES} SELECT EXPLAIN_PREDICT(m, a, b, c, d, e) FROM rows_;");
+    place.sql(&explain).says(2, &["an ONNX file has no contributions"]);
+    // The file knows no names; INPUT gives them.
+    let named = "CREATE MODEL n INPUT (a DOUBLE, b DOUBLE, c DOUBLE, d DOUBLE, e DOUBLE) WITH ('path' = 'model', 'format' = 'onnx');";
+    let swapped = format!("{TABLES} {named} SELECT PREDICT(n, b, a, c, d, e) FROM rows_;");
+    place.sql(&swapped).says(2, &["feature 1 of model `n` is a, given b"]);
+    place.write("net.onnx", b"\x08\x08\x3a\x08\x0a\x06\x22\x04Conv\x42\x02\x10\x0c".as_slice());
+    place
+        .sql("CREATE MODEL n WITH ('path' = 'net.onnx');")
+        .says(2, &["'net.onnx' cannot be used: a graph of one ensemble of trees is wanted, its operators are: Conv"]);
+}
+
+#[test]
+fn ml_predict_adds_columns_to_a_table() {
+    let (place, _) = place("xgb_binary_json.json");
+    let want = answers(&place, "SELECT id, a, e, CAST(PREDICT(m, a, b, c, d, e) AS DOUBLE) AS score FROM rows_");
+    let model = "CREATE MODEL n INPUT (a DOUBLE, b DOUBLE, c DOUBLE, d DOUBLE, e DOUBLE) OUTPUT (score DOUBLE) WITH ('path' = 'model');";
+    for from in [
+        "ML_PREDICT(TABLE rows_, MODEL n, DESCRIPTOR(a, b, c, d, e))",
+        "TABLE(ML_PREDICT(TABLE rows_, MODEL n, DESCRIPTOR(a, b, c, d, e)))",
+        "ML_PREDICT(INPUT => TABLE rows_, MODEL => MODEL n, ARGS => DESCRIPTOR(a, b, c, d, e))",
+        "ML_PREDICT(ARGS => DESCRIPTOR(a, b, c, d, e), MODEL => MODEL n, INPUT => TABLE rows_)",
+        "ML_PREDICT(TABLE (SELECT * FROM rows_), MODEL n, DESCRIPTOR(a, b, c, d, e)) AS scored",
+    ] {
+        let got =
+            answers(&place, &format!("SELECT id, prediction AS score FROM {}", from.replace("MODEL n", "MODEL m")));
+        let score = |row: &Value| row["score"].as_f64().map(|score| score as f32);
+        assert!(got.iter().map(score).eq(want.iter().map(score)), "{from}");
+        let sql = format!(
+            "{TABLES} {model} CREATE TABLE out_ WITH ('connector' = 'filesystem', 'path' = 'out.json', 'sink.mode' = 'overwrite') AS SELECT id, a, e, score FROM {from};"
+        );
+        place.sql(&sql).says(0, &[]);
+        let text = fs::read_to_string(place.path("out.json")).unwrap();
+        let mut got: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        got.sort_by_key(|row| row["id"].as_i64());
+        assert_eq!(got, want, "{from}");
+    }
+    // A column that is there already, two models behind each other, a filter, a name elsewhere.
+    let query = "SELECT id, prediction0 AS p, prediction1 AS q FROM ML_PREDICT(TABLE (SELECT * FROM ML_PREDICT(TABLE (SELECT *, 1 AS prediction FROM rows_),
+                 MODEL m, DESCRIPTOR(a, b, c, d, e))), MODEL m, DESCRIPTOR(a, b, c, d, e)) WHERE prediction0 > 0.5";
+    let got = answers(&place, query);
+    assert_eq!(got.len(), want.iter().filter(|row| row["score"].as_f64().unwrap() > 0.5).count());
+    assert!(got.iter().all(|row| row["p"] == row["q"]));
+    answers(&place, "SELECT id, model m, a FROM (SELECT id, a AS model, a FROM rows_)");
+    let refused = |from: &str, want: &[&str]| {
+        place.sql(&format!("{TABLES} SELECT * FROM {from};")).says(2, want);
+    };
+    refused("ML_PREDICT(TABLE rows_, MODEL n, DESCRIPTOR(a))", &["unknown model `n`", "did you mean `m`?"]);
+    refused("ML_PREDICT(TABLE rows_, MODEL m, DESCRIPTOR(a))", &["model `m` has 5 features, given 1"]);
+    refused("ML_PREDICT(TABLE rows_, MODEL m, DESCRIPTOR(b, a, c, d, e))", &["feature 1 of model `m` is a, given b"]);
+    refused("ML_PREDICT(TABLE rows_, MODEL m)", &["ML_PREDICT wants a table, a model and its features"]);
+    refused("ML_PREDICT(TABLE rows_, m, DESCRIPTOR(a, b, c, d, e))", &["expected MODEL and a name, found `m`"]);
+    refused("ML_PREDICT(TABLE rows_, MODEL m, a)", &["expected DESCRIPTOR(…), found `a`"]);
+    refused("ML_PREDICT(TABLE rows_, MODEL m, DESCRIPTOR(a, b, c, d, 1))", &["the feature `1` must be a column"]);
+    refused("ML_PREDICT(TABLE rows_, MODEL m, ARG => DESCRIPTOR(a))", &["has no argument `ARG`", "did you mean ARGS?"]);
+    refused("ML_PREDICT(TABLE rows_, MODEL m, DESCRIPTOR(a), MAP['async', 'true'])", &["CONFIG is not supported"]);
+    refused(
+        "ML_PREDICT(MODEL => MODEL m, ARGS => DESCRIPTOR(a, b, c, d, e), INPUT => TABLE rows_ PARTITION BY a)",
+        &["PARTITION BY has no meaning"],
+    );
+    refused(
+        "ML_PREDIC(TABLE rows_, DESCRIPTOR(a))",
+        &["unknown table function `ML_PREDIC`", "did you mean ML_PREDICT?"],
+    );
+}
+
+#[test]
+fn several_outputs_are_columns() {
+    let (place, case) = place("xgb_softprob_json.json");
+    let model = "CREATE MODEL n OUTPUT (low FLOAT, middle DOUBLE, high FLOAT) WITH ('path' = 'model');";
+    let sql = format!(
+        "{TABLES} {model} CREATE TABLE out_ WITH ('connector' = 'filesystem', 'path' = 'out.json') AS SELECT id, low, middle, high FROM ML_PREDICT(TABLE rows_, MODEL n, DESCRIPTOR(a, b, c, d, e));"
+    );
+    place.sql(&sql).says(0, &[]);
+    for line in fs::read_to_string(place.path("out.json")).unwrap().lines() {
+        let row: Value = serde_json::from_str(line).unwrap();
+        for (class, name) in ["low", "middle", "high"].iter().enumerate() {
+            let want = case["predict"][row["id"].as_u64().unwrap() as usize * 3 + class].as_f64().unwrap() as f32;
+            assert_eq!(row[name].as_f64().unwrap() as f32, want);
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! Tree ensembles as XGBoost and LightGBM train them, read from their files and computed with their own bits.
+//! Tree ensembles as XGBoost and LightGBM train them, or as ONNX files have them, computed with the bits of their libraries.
 //!
-//! Bytes in, numbers out: there is no SQL, Arrow, file or clock in here. A file becomes a [`Model`] ([`xgboost`], [`lightgbm`]),
+//! Bytes in, numbers out: there is no SQL, Arrow, file or clock in here. A file becomes a [`Model`] ([`xgboost`], [`lightgbm`], [`onnx`]),
 //! which is checked whole, so that computing cannot fail: every child is there, no node has two parents, every feature is one of
 //! the model's. [`Model::raw`] is the sum of the leaves as the library adds them (`f32` in XGBoost, `f64` in LightGBM, in the order
 //! of the trees), [`Model::predict`] what its `predict` answers, [`Model::leaves`] where each row ends in each tree,
@@ -8,13 +8,16 @@
 //!
 //! A missing value is NaN. What becomes of it is each node's own matter, as it was trained.
 
+mod bins;
 mod contributions;
 mod document;
 mod error;
 mod exp;
+mod lanes;
 mod lightgbm;
 mod link;
 mod model;
+mod onnx;
 mod tiles;
 mod ubjson;
 mod xgboost;

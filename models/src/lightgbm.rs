@@ -84,14 +84,9 @@ fn model(header: &Section<'_>, sections: &[Section<'_>]) -> Result<Parts> {
     let link = link(objective, header)?;
     // `boosting=rf`: trees are averaged.
     let averages = header.flags.contains(&"average_output");
-    let mut trees = Trees {
-        nodes: vec![],
-        roots: vec![],
-        start: vec![0.0; sums],
-        divisor: averages.then(|| (sections.len() / sums).max(1) as f64),
-        categories: vec![],
-        left_on_equal: true,
-    };
+    let mut trees = Trees::new(vec![0.0; sums]);
+    trees.left_on_equal = true;
+    trees.divisor = averages.then(|| (sections.len() / sums).max(1) as f64);
     for (number, section) in sections.iter().enumerate() {
         trees.roots.push((trees.nodes.len() as u32, (number % sums) as u32));
         tree(section, &mut trees)?;

@@ -6,7 +6,7 @@ use crate::contributions::Shap;
 use crate::error::{ModelError, Result};
 use crate::link::Link;
 use crate::tiles::Tiles;
-use crate::{lightgbm, xgboost};
+use crate::{lightgbm, onnx, xgboost};
 
 /// How a model's file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Format {
     XgboostUbj,
     /// `Booster.save_model('m.txt')` of LightGBM, from version 3 of the form on.
     Lightgbm,
+    /// An ONNX file with one ensemble of trees, as onnxmltools and skl2onnx write it.
+    Onnx,
 }
 
 impl Format {
@@ -29,7 +31,8 @@ impl Format {
                 _ => Some(Format::XgboostUbj),
             },
             _ if start.starts_with(b"tree") => Some(Format::Lightgbm),
-            _ => None,
+            // The first field is the version of the form.
+            _ => matches!(bytes, [0x08, 1..=31, ..]).then_some(Format::Onnx),
         }
     }
 }
@@ -37,9 +40,9 @@ impl Format {
 /// Numbers of rows, one after the other: in the precision of the library that trained the model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scores {
-    /// XGBoost's.
+    /// XGBoost's, and those of ONNX.
     Single(Vec<f32>),
-    /// LightGBM's.
+    /// LightGBM's, and those of ONNX where the trees are given doubles.
     Double(Vec<f64>),
 }
 
@@ -52,6 +55,8 @@ pub struct Model {
     pub features: usize,
     /// What it was trained for, as its library calls it.
     pub objective: String,
+    /// False if the file does not say how much training data came to each node, which contributions are made of.
+    pub explains: bool,
     link: Link,
     forest: Forest,
     layout: Layout,
@@ -97,8 +102,32 @@ pub(crate) struct Trees<T> {
     pub divisor: Option<T>,
     /// Bits of the categories of categorical nodes.
     pub categories: Vec<Vec<u32>>,
+    /// Values that nodes ask for.
+    pub members: Vec<Vec<T>>,
     /// A value on the threshold goes to the left.
     pub left_on_equal: bool,
+    /// How leaves come together.
+    pub fold: Fold,
+    /// What is done to the sums at last, for `raw` too.
+    pub last: Option<Last<T>>,
+}
+
+/// How the leaves of a row come together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fold {
+    Sum,
+    /// NaN is no leaf, here and for the greatest.
+    Least,
+    Greatest,
+}
+
+/// What ONNX does to sums at last.
+#[derive(Clone, Debug)]
+pub(crate) struct Last<T> {
+    /// The number of trees, if it is the mean that counts.
+    pub divisor: Option<T>,
+    /// Is added; empty for nothing.
+    pub base: Vec<T>,
 }
 
 /// A node, or a leaf if `left` is [`LEAF`].
@@ -130,6 +159,8 @@ pub(crate) enum Test {
         /// Where a missing value goes.
         missing_left: bool,
     },
+    /// Is it one of these values (an index)? If so to the left.
+    OneOf { set: u32, missing_left: bool },
 }
 
 /// What a missing value is to a node.
@@ -147,6 +178,11 @@ pub(crate) enum Missing {
 pub(crate) trait Number: Copy + PartialOrd + std::ops::AddAssign + std::ops::DivAssign {
     fn of(value: f64) -> Self;
     fn to_f64(self) -> f64;
+
+    /// NaN?
+    fn is_missing(self) -> bool {
+        self.partial_cmp(&self).is_none()
+    }
 }
 
 impl Number for f32 {
@@ -173,6 +209,48 @@ impl Number for f64 {
 const ZERO: f64 = 1e-35f32 as f64;
 
 impl<T: Number> Trees<T> {
+    /// None yet: leaves are added to these sums, and a value goes to the left below the threshold.
+    pub fn new(start: Vec<T>) -> Self {
+        Trees {
+            nodes: vec![],
+            roots: vec![],
+            start,
+            divisor: None,
+            categories: vec![],
+            members: vec![],
+            left_on_equal: false,
+            fold: Fold::Sum,
+            last: None,
+        }
+    }
+
+    /// Takes a leaf to a sum.
+    pub fn add(&self, sum: &mut T, leaf: T) {
+        // A sum that has had no leaf yet is NaN, unless it adds, and so is a leaf that is none.
+        match self.fold {
+            Fold::Sum => *sum += leaf,
+            Fold::Least if leaf < *sum || sum.is_missing() => *sum = leaf,
+            Fold::Greatest if leaf > *sum || sum.is_missing() => *sum = leaf,
+            Fold::Least | Fold::Greatest => {}
+        }
+    }
+
+    /// Makes a row's sums whole.
+    pub fn finish(&self, sums: &mut [T]) {
+        let Some(last) = &self.last else { return };
+        for (at, sum) in sums.iter_mut().enumerate() {
+            if sum.is_missing() {
+                *sum = T::of(0.0);
+            }
+            if let Some(divisor) = last.divisor {
+                *sum /= divisor;
+            }
+            if let Some(base) = last.base.get(at) {
+                *sum += *base;
+            }
+        }
+    }
+
     /// Whether a row goes to the left at a node.
     pub fn goes_left(&self, node: &Node<T>, value: T) -> bool {
         match node.test {
@@ -204,6 +282,10 @@ impl<T: Number> Trees<T> {
                 let is_in = words.get(category as usize / 32).is_some_and(|word| word >> (category % 32) & 1 == 1);
                 is_in == left_if_in
             }
+            Test::OneOf { set, missing_left } => match value.to_f64().is_nan() {
+                true => missing_left,
+                false => self.members[set as usize].contains(&value),
+            },
         }
     }
 
@@ -223,8 +305,9 @@ impl<T: Number> Trees<T> {
         sums.clear();
         sums.extend_from_slice(&self.start);
         for (root, of) in &self.roots {
-            sums[*of as usize] += self.leaf(*root, row).value;
+            self.add(&mut sums[*of as usize], self.leaf(*root, row).value);
         }
+        self.finish(sums);
     }
 
     /// What `predict` goes on with: means, where trees are averaged (`raw_score` are sums all the same).
@@ -278,6 +361,7 @@ impl Model {
             Format::XgboostJson => xgboost::read_json(bytes),
             Format::XgboostUbj => xgboost::read_ubj(bytes),
             Format::Lightgbm => lightgbm::read(bytes),
+            Format::Onnx => onnx::read(bytes),
         }?;
         let Parts { feature_names, features, objective, link, forest } = parts;
         let layout = match &forest {
@@ -294,7 +378,7 @@ impl Model {
             let names = feature_names.len();
             return Err(ModelError::new(format!("it has {features} features, and names of {names}")));
         }
-        Ok(Model { feature_names, features, objective, link, forest, layout })
+        Ok(Model { feature_names, features, objective, explains: format != Format::Onnx, link, forest, layout })
     }
 
     /// Trees.
@@ -323,7 +407,7 @@ impl Model {
         self.link.outputs(self.sums())
     }
 
-    /// The sums of leaves: XGBoost's `predict(output_margin=True)`, LightGBM's `predict(raw_score=True)`. `columns` has one of
+    /// The sums of leaves: XGBoost's `predict(output_margin=True)`, LightGBM's `predict(raw_score=True)`, in ONNX what is before the transform. `columns` has one of
     /// equal length for each feature; NaN is missing. Sums of a row lie together.
     ///
     /// # Panics
@@ -401,7 +485,7 @@ impl Model {
     /// Ensembles*, 2018); together they are the raw sum, up to rounding.
     ///
     /// # Panics
-    /// As [`Model::raw`].
+    /// As [`Model::raw`], and if [`Model::explains`] is false.
     pub fn contributions(&self, columns: &[&[f64]]) -> Vec<f64> {
         fn of<T: Number>(trees: &Trees<T>, columns: &[&[f64]], count: usize) -> Vec<f64> {
             let mut shap = Shap::new(trees, columns.len());
@@ -409,6 +493,7 @@ impl Model {
             rows(columns, count, |row: &[T]| shap.add(row, &mut all));
             all
         }
+        assert!(self.explains, "the file says nothing of the training data");
         match &self.forest {
             Forest::Single(trees) => of(trees, columns, self.rows_of(columns)),
             Forest::Double(trees) => of(trees, columns, self.rows_of(columns)),

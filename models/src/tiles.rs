@@ -1,347 +1,457 @@
-//! Many rows at once: trees laid out whole, so that a step down is arithmetic and no branch, and rows in tiles, so that the
-//! processor has independent steps at hand while a value is on its way.
+//! Many rows at once: values become bytes ([`Bins`]), and 64 rows go down a tree together ([`descend`]).
 //!
-//! Leaves are only found here; they are added row by row in the order of the trees, so the sums are those of [`Trees`], bit for bit.
-//! Trees that are too deep, and nodes that ask for categories or to which 0 is missing, are walked as they are.
+//! Leaves are only found there; they are added row by row in the order of the trees, so the sums are those of [`Trees`], bit for bit.
+//! Trees that are too deep, and those that ask for categories or to which 0 is missing, are walked as they are.
 
-use pelton_kernels::cpu::{Level, level};
+use std::ops::Range;
 
-use crate::model::{LEAF, Missing, Number, Test, Trees};
+use pelton_kernels::cpu::{self, Level};
+
+use crate::bins::{Bins, RUN, THRESHOLDS_MAX};
+use crate::lanes::{DEPTH_MAX, Nodes, descend, room};
+use crate::model::{Fold, LEAF, Missing, Node, Number, Test, Trees};
 
 /// Rows of a tile.
-const TILE: usize = 64;
-/// The deepest tree that is laid out whole: 255 nodes.
-const DEPTH_MAX: u32 = 8;
-
-/// A tree whose nodes are at `2i + 1` and `2i + 2` below `i`.
-struct Whole {
-    depth: u32,
-    /// Where its nodes begin, and its leaves; there is room for [`WIDE`] of each.
-    nodes: usize,
-    leaves: usize,
-}
-
-/// Nodes of a tree are read so many at a time.
-const WIDE: usize = 64;
-
-/// A forest as it is computed. Tiles have every feature twice: with missing values below all others, and above them; a node
-/// asks for that of the two which sends them where it should.
-pub(crate) struct Tiles<T> {
-    /// For each tree how it is laid out; `None` if it is walked.
-    whole: Vec<Option<Whole>>,
-    /// What a value must be below to go to the left.
-    thresholds: Vec<T>,
-    /// Where the feature's values begin in a tile.
-    columns: Vec<u32>,
-    leaves: Vec<T>,
-}
+pub(crate) const TILE: usize = 64;
 
 /// What both precisions do in tiles.
 pub(crate) trait Tiled: Number {
-    const LEAST: Self;
-    const GREATEST: Self;
-
     /// Below what is a value that is at most this; `None` if nothing says so.
     fn above(self) -> Option<Self>;
 
-    /// Finds the leaves of a tile's rows with instructions for many at once; false if there are none, or the tree is too deep.
-    fn descend_wide(depth: u32, tree: Tree<'_, Self>, tile: &[Self], found: &mut [Self]) -> bool;
-}
+    /// How many thresholds a value has reached.
+    ///
+    /// # Safety
+    /// The processor must have AVX-512 F and DQ.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn reached_avx512(run: &[Self; RUN], value: Self) -> u32;
 
-/// A tree's parts.
-#[derive(Clone, Copy)]
-pub(crate) struct Tree<'t, T> {
-    thresholds: &'t [T],
-    columns: &'t [u32],
-    leaves: &'t [T],
+    /// Adds to each row's sum the leaf of its end; leaves lie by the lowest bits of the ends.
+    fn add_leaves(level: Level, leaves: &[Self], ends: &[u8; TILE], sums: &mut [Self; TILE]);
 }
 
 impl Tiled for f32 {
-    const LEAST: f32 = f32::NEG_INFINITY;
-    const GREATEST: f32 = f32::INFINITY;
-
     fn above(self) -> Option<Self> {
         (self < f32::INFINITY).then(|| self.next_up())
     }
 
-    fn descend_wide(depth: u32, tree: Tree<'_, f32>, tile: &[f32], found: &mut [f32]) -> bool {
-        #[cfg(target_arch = "x86_64")]
-        if depth <= 6 && level() == Level::Avx512 {
-            // SAFETY: the level says that the processor has the instructions.
-            unsafe { wide::descend(depth, tree, tile, found) };
-            return true;
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn reached_avx512(run: &[Self; RUN], value: Self) -> u32 {
+        use std::arch::x86_64::*;
+        // SAFETY: the caller has the instructions, and there are 16 values.
+        unsafe {
+            let run = _mm512_loadu_ps(run.as_ptr());
+            _mm512_cmp_ps_mask::<_CMP_LE_OQ>(run, _mm512_set1_ps(value)).count_ones()
         }
-        let _ = (depth, tree, tile, found);
-        false
+    }
+
+    fn add_leaves(level: Level, leaves: &[Self], ends: &[u8; TILE], sums: &mut [Self; TILE]) {
+        match (level, leaves.try_into()) {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the level is one that the processor has, as `descend` has made sure.
+            (Level::Avx512, Ok(leaves)) => unsafe { wide::add_leaves(leaves, ends, sums) },
+            _ => add_each(leaves, ends, sums),
+        }
     }
 }
 
 impl Tiled for f64 {
-    const LEAST: f64 = f64::NEG_INFINITY;
-    const GREATEST: f64 = f64::INFINITY;
-
     fn above(self) -> Option<Self> {
         (self < f64::INFINITY).then(|| self.next_up())
     }
 
-    fn descend_wide(_: u32, _: Tree<'_, f64>, _: &[f64], _: &mut [f64]) -> bool {
-        false
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    unsafe fn reached_avx512(run: &[Self; RUN], value: Self) -> u32 {
+        use std::arch::x86_64::*;
+        // SAFETY: the caller has the instructions, and there are 16 values.
+        unsafe {
+            let value = _mm512_set1_pd(value);
+            let low = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(_mm512_loadu_pd(run.as_ptr()), value);
+            let high = _mm512_cmp_pd_mask::<_CMP_LE_OQ>(_mm512_loadu_pd(run.as_ptr().add(8)), value);
+            u16::from_le_bytes([low, high]).count_ones()
+        }
     }
+
+    fn add_leaves(_: Level, leaves: &[Self], ends: &[u8; TILE], sums: &mut [Self; TILE]) {
+        add_each(leaves, ends, sums);
+    }
+}
+
+fn add_each<T: Number>(leaves: &[T], ends: &[u8; TILE], sums: &mut [T; TILE]) {
+    let low = leaves.len() - 1;
+    for (sum, end) in sums.iter_mut().zip(ends) {
+        *sum += leaves[usize::from(*end) & low];
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use std::arch::x86_64::*;
+
+    use super::TILE;
+
+    /// Rows of a register.
+    const LANES: usize = 16;
+
+    /// 64 leaves are four registers.
+    #[target_feature(enable = "avx512f")]
+    pub fn add_leaves(leaves: &[f32; 64], ends: &[u8; TILE], sums: &mut [f32; TILE]) {
+        // SAFETY: there are four times 16.
+        let parts = [0, 16, 32, 48].map(|at| unsafe { _mm512_loadu_ps(leaves.as_ptr().add(at)) });
+        for (ends, sums) in ends.as_chunks::<LANES>().0.iter().zip(sums.as_chunks_mut::<LANES>().0) {
+            // SAFETY: there are 16 ends.
+            let end = _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(ends.as_ptr().cast()) });
+            let low = _mm512_permutex2var_ps(parts[0], end, parts[1]);
+            let high = _mm512_permutex2var_ps(parts[2], end, parts[3]);
+            let leaf = _mm512_mask_blend_ps(_mm512_test_epi32_mask(end, _mm512_set1_epi32(32)), low, high);
+            // SAFETY: there are 16 sums.
+            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), _mm512_add_ps(_mm512_loadu_ps(sums.as_ptr()), leaf)) };
+        }
+    }
+}
+
+/// A forest as it is computed.
+pub(crate) struct Tiles<T> {
+    groups: Vec<Group<T>>,
+}
+
+/// Trees one after the other, of which no feature has more thresholds than a byte counts.
+struct Group<T> {
+    trees: Range<usize>,
+    /// For each tree where its parts are; `None` if it is walked.
+    whole: Vec<Option<Whole>>,
+    /// [`Nodes`] of all trees, and their leaves.
+    thresholds: Vec<u8>,
+    columns: Vec<u32>,
+    leaves: Vec<T>,
+    /// The columns of a tile.
+    tile: Vec<Column>,
+    /// By feature, if there is a threshold.
+    bins: Vec<Option<Bins<T>>>,
+}
+
+/// A tree that is laid out whole.
+struct Whole {
+    depth: u32,
+    /// Where its nodes and leaves begin; there is [`room`] for either.
+    first: usize,
+}
+
+/// A feature's bytes, with missing values below all thresholds or above.
+#[derive(Clone, Copy, PartialEq)]
+struct Column {
+    feature: u32,
+    missing_left: bool,
 }
 
 impl<T: Tiled> Tiles<T> {
     /// Lays out what can be.
     pub fn new(trees: &Trees<T>, features: usize) -> Self {
-        let mut tiles = Tiles { whole: vec![], thresholds: vec![], columns: vec![], leaves: vec![] };
-        for (root, _) in &trees.roots {
-            let whole = tiles.lay_out(trees, *root, features);
-            tiles.whole.push(whole);
+        let mut groups = vec![];
+        let mut thresholds: Vec<Vec<T>> = vec![vec![]; features];
+        let (mut first, mut depths) = (0, vec![]);
+        for (tree, (root, _)) in trees.roots.iter().enumerate() {
+            let depth = depth(trees, *root, 0);
+            if depth.is_some() && !take(trees, *root, &mut thresholds) {
+                groups.push(Group::new(trees, first, &depths, &thresholds));
+                (first, depths) = (tree, vec![]);
+                thresholds.iter_mut().for_each(Vec::clear);
+                take(trees, *root, &mut thresholds);
+            }
+            depths.push(depth);
         }
-        tiles
-    }
-
-    fn lay_out(&mut self, trees: &Trees<T>, root: u32, features: usize) -> Option<Whole> {
-        let depth = depth(trees, root, 0)?;
-        let (nodes, leaves) = (self.thresholds.len(), self.leaves.len());
-        let room = WIDE.max(1 << depth);
-        self.thresholds.resize(nodes + room, T::GREATEST);
-        self.columns.resize(nodes + room, 0);
-        self.leaves.resize(leaves + room, T::of(0.0));
-        let whole = Whole { depth, nodes, leaves };
-        if self.place(trees, root, &whole, (0, 0), features).is_some() {
-            return Some(whole);
-        }
-        self.thresholds.truncate(nodes);
-        self.columns.truncate(nodes);
-        self.leaves.truncate(leaves);
-        None
-    }
-
-    /// Puts the node `at` to a place of a level; `None` if it does not fit the form.
-    fn place(
-        &mut self,
-        trees: &Trees<T>,
-        at: u32,
-        whole: &Whole,
-        (place, level): (usize, u32),
-        features: usize,
-    ) -> Option<()> {
-        let node = &trees.nodes[at as usize];
-        if node.left == LEAF {
-            // All that lies below a leaf is that leaf.
-            let below = 1 << (whole.depth - level);
-            let first = (place + 1) * below - (1 << whole.depth);
-            self.leaves[whole.leaves + first..][..below].fill(node.value);
-            return Some(());
-        }
-        let Test::Number { missing, left } = node.test else { return None };
-        let threshold = if trees.left_on_equal { node.value.above()? } else { node.value };
-        let missing_left = match missing {
-            Missing::Nan => left,
-            Missing::None => T::of(0.0) < threshold,
-            Missing::Zero => return None,
-        };
-        // Nothing is below the least of all.
-        let is_number = threshold > T::LEAST;
-        if !is_number {
-            return None;
-        }
-        let column = node.feature as usize + if missing_left { 0 } else { features };
-        self.thresholds[whole.nodes + place] = threshold;
-        self.columns[whole.nodes + place] = u32::try_from(column * TILE).ok()?;
-        self.place(trees, node.left, whole, (2 * place + 1, level + 1), features)?;
-        self.place(trees, node.right, whole, (2 * place + 2, level + 1), features)
+        groups.push(Group::new(trees, first, &depths, &thresholds));
+        Tiles { groups }
     }
 
     /// Calls with the sums of each row.
-    pub fn each_row(&self, trees: &Trees<T>, columns: &[&[f64]], rows: usize, mut call: impl FnMut(&mut Vec<T>)) {
-        let width = trees.start.len();
-        // With missing values as the least, as the greatest, and as they are.
-        let mut tile = vec![T::of(0.0); 3 * columns.len() * TILE];
-        let mut found = [T::of(0.0); TILE];
-        let mut all = vec![T::of(0.0); width * TILE];
-        let mut row = vec![T::of(0.0); columns.len()];
-        let mut sums = Vec::with_capacity(width);
+    pub fn each_row(&self, trees: &Trees<T>, columns: &[&[f64]], rows: usize, call: impl FnMut(&mut Vec<T>)) {
+        self.each_row_at(cpu::level(), trees, columns, rows, call);
+    }
+
+    fn each_row_at(
+        &self,
+        level: Level,
+        trees: &Trees<T>,
+        columns: &[&[f64]],
+        rows: usize,
+        mut call: impl FnMut(&mut Vec<T>),
+    ) {
+        let zeros = [T::of(0.0); TILE];
+        let mut values = vec![zeros; columns.len()];
+        let mut all = vec![zeros; trees.start.len()];
+        let mut tile = vec![];
+        let mut sums = Vec::with_capacity(all.len());
         for first in (0..rows).step_by(TILE) {
             let count = TILE.min(rows - first);
-            let (least, rest) = tile.split_at_mut(columns.len() * TILE);
-            let (greatest, plain) = rest.split_at_mut(columns.len() * TILE);
-            for (c, column) in columns.iter().enumerate() {
-                for (at, value) in column[first..first + count].iter().enumerate() {
-                    let at = c * TILE + at;
-                    let number = T::of(*value);
-                    (least[at], greatest[at], plain[at]) = match value.is_nan() {
-                        true => (T::LEAST, T::GREATEST, number),
-                        false => (number, number, number),
-                    };
-                }
+            for (values, column) in values.iter_mut().zip(columns) {
+                values.iter_mut().zip(&column[first..first + count]).for_each(|(to, value)| *to = T::of(*value));
             }
-            let plain = &tile[2 * columns.len() * TILE..];
-            all.chunks_mut(TILE).zip(&trees.start).for_each(|(sums, start)| sums.fill(*start));
-            for (whole, (root, of)) in self.whole.iter().zip(&trees.roots) {
-                match whole {
-                    Some(whole) => self.descend(whole, &tile, &mut found),
-                    None => {
-                        for (at, found) in found[..count].iter_mut().enumerate() {
-                            row.iter_mut().zip(plain.chunks(TILE)).for_each(|(value, column)| *value = column[at]);
-                            *found = trees.leaf(*root, &row).value;
-                        }
-                    }
-                }
-                let sums = &mut all[*of as usize * TILE..][..TILE];
-                sums.iter_mut().zip(&found).for_each(|(sum, leaf)| *sum += *leaf);
-            }
+            all.iter_mut().zip(&trees.start).for_each(|(sums, start)| sums.fill(*start));
+            self.groups.iter().for_each(|group| group.add(level, trees, &values, &mut tile, &mut all));
             for at in 0..count {
                 sums.clear();
-                sums.extend(all.chunks(TILE).map(|sums| sums[at]));
+                sums.extend(all.iter().map(|sums| sums[at]));
+                trees.finish(&mut sums);
                 call(&mut sums);
             }
         }
     }
+}
 
-    /// The leaves of a tile's rows in a tree.
-    fn descend(&self, whole: &Whole, tile: &[T], found: &mut [T; TILE]) {
-        let room = WIDE.max(1 << whole.depth);
-        let tree = Tree {
-            thresholds: &self.thresholds[whole.nodes..][..room],
-            columns: &self.columns[whole.nodes..][..room],
-            leaves: &self.leaves[whole.leaves..][..room],
+impl<T: Tiled> Group<T> {
+    /// Of the trees from `first` on, whose depths these are, and their thresholds by feature.
+    fn new(trees: &Trees<T>, first: usize, depths: &[Option<u32>], thresholds: &[Vec<T>]) -> Self {
+        let mut group = Group {
+            trees: first..first + depths.len(),
+            whole: vec![],
+            thresholds: vec![],
+            columns: vec![],
+            leaves: vec![],
+            tile: vec![],
+            bins: thresholds.iter().map(|all| (!all.is_empty()).then(|| Bins::new(all))).collect(),
         };
-        if T::descend_wide(whole.depth, tree, tile, found) {
+        for ((root, _), depth) in trees.roots[group.trees.clone()].iter().zip(depths) {
+            let whole = depth.map(|depth| {
+                let whole = Whole { depth, first: group.leaves.len() };
+                let end = whole.first + room(depth);
+                group.thresholds.resize(end, 0);
+                group.columns.resize(end, 0);
+                group.leaves.resize(end, T::of(0.0));
+                group.place(trees, *root, &whole, (1, 0), thresholds);
+                whole
+            });
+            group.whole.push(whole);
+        }
+        group
+    }
+
+    /// Puts what is at `at` to a number of a level.
+    fn place(&mut self, trees: &Trees<T>, at: u32, whole: &Whole, (number, level): (usize, u32), all: &[Vec<T>]) {
+        let node = &trees.nodes[at as usize];
+        if node.left == LEAF {
+            // All that lies below a leaf is that leaf.
+            let below = 1 << (whole.depth - level);
+            let first = number * below % room(whole.depth);
+            self.leaves[whole.first + first..][..below].fill(node.value);
             return;
         }
-        let mut places = [0u32; TILE];
-        for _ in 0..whole.depth {
-            for (row, place) in places.iter_mut().enumerate() {
-                let at = *place as usize;
-                let left = tile[tree.columns[at] as usize + row] < tree.thresholds[at];
-                *place = 2 * *place + 2 - u32::from(left);
+        let (threshold, missing_left) = test(trees, node).expect("other trees are walked");
+        let column = Column { feature: node.feature, missing_left };
+        let column = self.tile.iter().position(|known| *known == column).unwrap_or_else(|| {
+            self.tile.push(column);
+            self.tile.len() - 1
+        });
+        // A value below the threshold has reached those before it at most.
+        let before = all[node.feature as usize].partition_point(|known| *known < threshold);
+        self.thresholds[whole.first + number] = before as u8 + 1;
+        self.columns[whole.first + number] = column as u32;
+        self.place(trees, node.left, whole, (2 * number, level + 1), all);
+        self.place(trees, node.right, whole, (2 * number + 1, level + 1), all);
+    }
+
+    /// Adds the leaves of rows to their sums.
+    fn add(
+        &self,
+        level: Level,
+        trees: &Trees<T>,
+        values: &[[T; TILE]],
+        tile: &mut Vec<[u8; TILE]>,
+        sums: &mut [[T; TILE]],
+    ) {
+        self.fill(level, values, tile);
+        let mut ends = [0; TILE];
+        let mut row = vec![T::of(0.0); values.len()];
+        for (whole, (root, of)) in self.whole.iter().zip(&trees.roots[self.trees.clone()]) {
+            let sums = &mut sums[*of as usize];
+            let Some(Whole { depth, first }) = whole else {
+                for (at, sum) in sums.iter_mut().enumerate() {
+                    row.iter_mut().zip(values).for_each(|(value, column)| *value = column[at]);
+                    trees.add(sum, trees.leaf(*root, &row).value);
+                }
+                continue;
+            };
+            let part = *first..first + room(*depth);
+            let (thresholds, columns) = (&self.thresholds[part.clone()], &self.columns[part.clone()]);
+            // SAFETY: columns are numbered by those of the tile (`place`), all of which are there now (`fill`).
+            unsafe { descend(level, Nodes { depth: *depth, thresholds, columns }, tile, &mut ends) };
+            let leaves = &self.leaves[part];
+            match trees.fold {
+                Fold::Sum => T::add_leaves(level, leaves, &ends, sums),
+                _ => {
+                    let pairs = sums.iter_mut().zip(ends);
+                    pairs.for_each(|(sum, end)| trees.add(sum, leaves[usize::from(end) & (leaves.len() - 1)]));
+                }
             }
         }
-        let first = (1 << whole.depth) - 1;
-        for (found, place) in found.iter_mut().zip(places) {
-            *found = tree.leaves[place as usize - first];
+    }
+
+    /// Makes bytes of values.
+    fn fill(&self, level: Level, values: &[[T; TILE]], tile: &mut Vec<[u8; TILE]>) {
+        tile.resize(self.tile.len(), [0; TILE]);
+        for (column, bytes) in self.tile.iter().zip(tile) {
+            let values = &values[column.feature as usize];
+            let bins = self.bins[column.feature as usize].as_ref().expect("a node has a threshold");
+            bins.count(level, values, bytes);
+            if !column.missing_left && values.iter().fold(false, |any, value| any | value.is_missing()) {
+                let pairs = bytes.iter_mut().zip(values);
+                pairs.filter(|(_, value)| value.is_missing()).for_each(|(byte, _)| *byte = u8::MAX);
+            }
         }
     }
 }
 
-/// Sixteen rows at once. Down to the fourth level a value is picked from the columns of all nodes of the level, which costs less than
-/// fetching sixteen values from sixteen places; below, it is fetched. Thresholds and leaves are picked from registers.
-#[cfg(target_arch = "x86_64")]
-mod wide {
-    use std::arch::x86_64::*;
-
-    use super::{TILE, Tree, WIDE};
-
-    /// Rows of a register.
-    const LANES: usize = 16;
-
-    /// See [`super::Tiled::descend_wide`]. The columns of the tree must end within the tile.
-    #[target_feature(enable = "avx512f")]
-    pub fn descend(depth: u32, tree: Tree<'_, f32>, tile: &[f32], found: &mut [f32]) {
-        match depth {
-            0 => found.fill(tree.leaves[0]),
-            1 => levels::<1>(tree, tile, found),
-            2 => levels::<2>(tree, tile, found),
-            3 => levels::<3>(tree, tile, found),
-            4 => levels::<4>(tree, tile, found),
-            5 => levels::<5>(tree, tile, found),
-            _ => levels::<6>(tree, tile, found),
-        }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn levels<const DEPTH: usize>(tree: Tree<'_, f32>, tile: &[f32], found: &mut [f32]) {
-        assert!(tree.thresholds.len() >= WIDE && tree.columns.len() >= WIDE && tree.leaves.len() >= WIDE);
-        assert!(found.len() == TILE);
-        let floats = |from: &[f32]| {
-            let from = &from[..LANES];
-            // SAFETY: there are as many values.
-            unsafe { _mm512_loadu_ps(from.as_ptr()) }
-        };
-        let words = |from: &[u32]| {
-            let from = &from[..LANES];
-            // SAFETY: there are as many values.
-            unsafe { _mm512_loadu_epi32(from.as_ptr().cast()) }
-        };
-        let (columns, thresholds) = (tree.columns, tree.thresholds);
-        let top = floats(thresholds);
-        let fifth = floats(&thresholds[15..]);
-        let sixth = (floats(&thresholds[31..]), floats(&thresholds[47..63]));
-        let sixth_at = (words(&columns[31..]), words(&columns[47..63]));
-        let leaves = [0, 16, 32, 48].map(|at| floats(&tree.leaves[at..]));
-        let one = _mm512_set1_epi32(1);
-        let rows = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        for group in 0..TILE / LANES {
-            let fetched = |at: __m512i| {
-                let at = _mm512_add_epi32(at, _mm512_add_epi32(rows, _mm512_set1_epi32((group * LANES) as i32)));
-                // SAFETY: every column ends within the tile, as the layout has seen to.
-                unsafe { _mm512_i32gather_ps::<4>(at, tile.as_ptr()) }
-            };
-            let pick = |first: i32, place: __m512i| {
-                _mm512_permutexvar_ps(_mm512_add_epi32(place, _mm512_set1_epi32(first)), top)
-            };
-            let down = |place: __m512i, right: __mmask16| {
-                let place = _mm512_add_epi32(place, place);
-                _mm512_mask_add_epi32(place, right, place, one)
-            };
-            let over = |value: __m512, threshold: __m512| _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(value, threshold);
-            // The values that a node asks for, and of nodes beside each other by the ways that led to their level.
-            let one_of = |node: usize| {
-                // SAFETY: every column ends within the tile, as the layout has seen to.
-                unsafe { _mm512_loadu_ps(tile.as_ptr().add(columns[node] as usize + group * LANES)) }
-            };
-            let two =
-                |first: usize, ways: &[__mmask16]| _mm512_mask_blend_ps(ways[0], one_of(first), one_of(first + 1));
-            let four = |first: usize, ways: &[__mmask16]| {
-                _mm512_mask_blend_ps(ways[0], two(first, &ways[1..]), two(first + 2, &ways[1..]))
-            };
-            let eight = |first: usize, ways: &[__mmask16]| {
-                _mm512_mask_blend_ps(ways[0], four(first, &ways[1..]), four(first + 4, &ways[1..]))
-            };
-            let first = over(one_of(0), _mm512_set1_ps(thresholds[0]));
-            let mut place = down(_mm512_setzero_si512(), first);
-            let (mut second, mut third) = (0, 0);
-            if DEPTH > 1 {
-                second = over(two(1, &[first]), pick(1, place));
-                place = down(place, second);
-            }
-            if DEPTH > 2 {
-                third = over(four(3, &[first, second]), pick(3, place));
-                place = down(place, third);
-            }
-            if DEPTH > 3 {
-                let fourth = over(eight(7, &[first, second, third]), pick(7, place));
-                place = down(place, fourth);
-            }
-            if DEPTH > 4 {
-                let value = fetched(_mm512_permutexvar_epi32(place, words(&columns[15..])));
-                place = down(place, over(value, _mm512_permutexvar_ps(place, fifth)));
-            }
-            if DEPTH > 5 {
-                let value = fetched(_mm512_permutex2var_epi32(sixth_at.0, place, sixth_at.1));
-                place = down(place, over(value, _mm512_permutex2var_ps(sixth.0, place, sixth.1)));
-            }
-            let low = _mm512_permutex2var_ps(leaves[0], place, leaves[1]);
-            let leaf = if DEPTH > 5 {
-                let high = _mm512_permutex2var_ps(leaves[2], place, leaves[3]);
-                _mm512_mask_blend_ps(_mm512_test_epi32_mask(place, _mm512_set1_epi32(32)), low, high)
-            } else {
-                low
-            };
-            let into = &mut found[group * LANES..][..LANES];
-            // SAFETY: there is room for as many values.
-            unsafe { _mm512_storeu_ps(into.as_mut_ptr(), leaf) };
-        }
-    }
+/// What a value must be below to go to the left, and whether a missing one does; `None` if the node asks for something else.
+fn test<T: Tiled>(trees: &Trees<T>, node: &Node<T>) -> Option<(T, bool)> {
+    let Test::Number { missing, left } = node.test else { return None };
+    let threshold = if trees.left_on_equal { node.value.above()? } else { node.value };
+    let missing_left = match missing {
+        Missing::Nan => left,
+        Missing::None => T::of(0.0) < threshold,
+        Missing::Zero => return None,
+    };
+    (!threshold.is_missing()).then_some((threshold, missing_left))
 }
 
-/// How deep a tree is; `None` if it is too deep.
-fn depth<T>(trees: &Trees<T>, at: u32, above: u32) -> Option<u32> {
+/// Adds a tree's thresholds to those of its features, in order. If some feature would have too many none is added, and it is false.
+fn take<T: Tiled>(trees: &Trees<T>, root: u32, thresholds: &mut [Vec<T>]) -> bool {
+    let mut added = vec![];
+    let mut open = vec![root];
+    while let Some(at) = open.pop() {
+        let node = &trees.nodes[at as usize];
+        if node.left == LEAF {
+            continue;
+        }
+        let (threshold, _) = test(trees, node).expect("other trees are walked");
+        let all = &mut thresholds[node.feature as usize];
+        let before = all.partition_point(|known| *known < threshold);
+        if all.get(before) != Some(&threshold) {
+            all.insert(before, threshold);
+            added.push((node.feature, threshold));
+        }
+        if all.len() > THRESHOLDS_MAX {
+            added
+                .iter()
+                .for_each(|(feature, threshold)| thresholds[*feature as usize].retain(|known| known != threshold));
+            return false;
+        }
+        open.extend([node.left, node.right]);
+    }
+    true
+}
+
+/// How deep a tree is; `None` if it is too deep, or a node asks for what bytes do not tell.
+fn depth<T: Tiled>(trees: &Trees<T>, at: u32, above: u32) -> Option<u32> {
     let node = &trees.nodes[at as usize];
     match node.left {
         LEAF => Some(0),
         _ if above >= DEPTH_MAX => None,
-        _ => Some(1 + depth(trees, node.left, above + 1)?.max(depth(trees, node.right, above + 1)?)),
+        _ => {
+            test(trees, node)?;
+            Some(1 + depth(trees, node.left, above + 1)?.max(depth(trees, node.right, above + 1)?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A tree of some depth, by dice: numbers, some of them missing to the left, and leaves at every level.
+    fn grow<T: Tiled>(trees: &mut Trees<T>, depth: u32, features: u32, dice: &mut impl FnMut(u32) -> u32) -> u32 {
+        let at = trees.nodes.len() as u32;
+        let is_leaf = depth == 0 || dice(9) == 0;
+        let missing = if dice(5) == 0 { Missing::None } else { Missing::Nan };
+        let value = T::of(f64::from(dice(400)) / 7.0 - 20.0);
+        let test = Test::Number { missing, left: dice(2) == 0 };
+        trees.nodes.push(Node { left: LEAF, right: LEAF, feature: dice(features), test, value, cover: 0.0, id: at });
+        if !is_leaf {
+            let left = grow(trees, depth - 1, features, dice);
+            let right = grow(trees, depth - 1, features, dice);
+            (trees.nodes[at as usize].left, trees.nodes[at as usize].right) = (left, right);
+        }
+        at
+    }
+
+    fn check<T: Tiled + std::fmt::Debug>(seed: u64, left_on_equal: bool) {
+        let mut state = seed;
+        let mut dice = |below: u32| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as u32 % below
+        };
+        let features = 1 + dice(4);
+        let mut trees = Trees::new(vec![T::of(0.1), T::of(-3.0)]);
+        trees.left_on_equal = left_on_equal;
+        for tree in 0..1 + dice(30) {
+            // Beyond the deepest too, and some feature with too many thresholds for a byte.
+            let depth = dice(DEPTH_MAX + 2);
+            let root = grow(&mut trees, depth, features, &mut dice);
+            trees.roots.push((root, tree % 2));
+        }
+        let rows = 1 + dice(150) as usize;
+        let columns: Vec<Vec<f64>> = (0..features)
+            .map(|_| {
+                (0..rows)
+                    .map(|_| match dice(12) {
+                        0 => f64::NAN,
+                        1 => f64::INFINITY,
+                        2 => f64::NEG_INFINITY,
+                        // At thresholds and between them.
+                        _ => T::of(f64::from(dice(800)) / 14.0 - 20.0).to_f64(),
+                    })
+                    .collect()
+            })
+            .collect();
+        let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let tiles = Tiles::new(&trees, features as usize);
+        for level in [Level::Scalar, Level::Avx2, Level::Avx512].into_iter().filter(|level| *level <= cpu::level()) {
+            let mut at = 0;
+            tiles.each_row_at(level, &trees, &columns, rows, |sums| {
+                let row: Vec<T> = columns.iter().map(|column| T::of(column[at])).collect();
+                let mut want = trees.start.clone();
+                trees.roots.iter().for_each(|(root, of)| want[*of as usize] += trees.leaf(*root, &row).value);
+                let bits = |sums: &[T]| sums.iter().map(|sum| sum.to_f64().to_bits()).collect::<Vec<u64>>();
+                assert_eq!(bits(sums), bits(&want), "{level:?}, row {at}");
+                at += 1;
+            });
+            assert_eq!(at, rows);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn tiles_are_the_walk_at_every_level(seed: u64, left_on_equal: bool) {
+            check::<f32>(seed, left_on_equal);
+            check::<f64>(seed, left_on_equal);
+        }
+    }
+
+    #[test]
+    fn a_group_is_as_long_as_bytes_count() {
+        let mut trees = Trees::new(vec![0.0f32]);
+        for tree in 0..600u32 {
+            let test = Test::Number { missing: Missing::Nan, left: true };
+            let node = |left, right, value| Node { left, right, feature: 0, test, value, cover: 0.0, id: 0 };
+            let at = 3 * tree;
+            trees.nodes.extend([node(at + 1, at + 2, tree as f32), node(LEAF, LEAF, 1.0), node(LEAF, LEAF, 1024.0)]);
+            trees.roots.push((at, 0));
+        }
+        let tiles = Tiles::new(&trees, 1);
+        assert_eq!(
+            tiles.groups.iter().map(|group| group.trees.clone()).collect::<Vec<_>>(),
+            [0..255, 255..510, 510..600]
+        );
+        let values: Vec<f64> = (0..700).map(f64::from).collect();
+        let mut at = 0;
+        tiles.each_row(&trees, &[&values], values.len(), |sums| {
+            let reached = 600.min(at + 1);
+            assert_eq!(sums[0], (reached * 1024 + (600 - reached)) as f32);
+            at += 1;
+        });
     }
 }

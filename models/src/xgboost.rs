@@ -75,14 +75,7 @@ fn model(document: &Document) -> Result<Parts> {
                 .hint("train it with 'booster' = 'gbtree' or 'dart'"));
         }
     };
-    let mut trees = Trees {
-        nodes: vec![],
-        roots: vec![],
-        start: base.into_iter().map(margin).collect(),
-        divisor: None,
-        categories: vec![],
-        left_on_equal: false,
-    };
+    let mut trees = Trees::new(base.into_iter().map(margin).collect());
     let groups = gbtree.get("tree_info")?.ints()?;
     let list = gbtree.get("trees")?;
     let all = list.list()?;

@@ -131,26 +131,56 @@ pub struct CreateModel {
     pub name: Ident,
     /// `IF NOT EXISTS`.
     pub if_not_exists: bool,
+    /// `INPUT (…)`: its features.
+    pub inputs: Option<Vec<ModelColumn>>,
+    /// `OUTPUT (…)`: its answers.
+    pub outputs: Option<Vec<ModelColumn>>,
     /// `WITH (…)`.
     pub options: Vec<(String, String, Span)>,
 }
 
-/// Reads `CREATE MODEL name WITH (…)`.
+/// A column of `INPUT (…)` or `OUTPUT (…)`.
+#[derive(Debug)]
+pub struct ModelColumn {
+    /// Its name.
+    pub name: Ident,
+    /// Its type.
+    pub sql: Sql,
+    /// Place of the type.
+    pub place: Span,
+}
+
+/// Reads `CREATE MODEL name [INPUT (name TYPE, …) OUTPUT (name TYPE, …)] WITH (…)`.
 pub fn create_model(tokens: &[TokenWithSpan]) -> Result<CreateModel> {
-    if let Some(at) = tokens.iter().find(|t| is_word(t, "INPUT") || is_word(t, "OUTPUT")) {
-        return Err(Error::user(format!("{} of a model is not supported yet", at.token))
-            .at(span_of(at.span))
-            .hint("leave it out: the file says what the model takes and answers"));
-    }
     parse_all(tokens, |p| {
         p.expect_keyword(Keyword::CREATE)?;
         let _ = p.parse_one_of_keywords(&[Keyword::TEMPORARY, Keyword::TEMP]);
         p.next_token();
         let if_not_exists = p.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
         let name = p.parse_identifier()?;
+        let inputs = model_columns(p, "INPUT")?;
+        let outputs = model_columns(p, "OUTPUT")?;
+        if p.parse_keyword(Keyword::COMMENT) {
+            p.parse_literal_string()?;
+        }
         p.expect_keyword(Keyword::WITH)?;
-        Ok(CreateModel { name, if_not_exists, options: options(p)? })
+        Ok(CreateModel { name, if_not_exists, inputs, outputs, options: options(p)? })
     })
+}
+
+fn model_columns(p: &mut Parser, clause: &str) -> Result<Option<Vec<ModelColumn>>, ParserError> {
+    if !is_word(p.peek_token_ref(), clause) {
+        return Ok(None);
+    }
+    p.next_token();
+    p.expect_token(&Token::LParen)?;
+    let columns = p.parse_comma_separated(|p| {
+        let name = p.parse_identifier()?;
+        let place = span_of(p.peek_token_ref().span);
+        Ok(ModelColumn { name, sql: p.parse_data_type()?, place })
+    })?;
+    p.expect_token(&Token::RParen)?;
+    Ok(Some(columns))
 }
 
 /// Clauses of Flink that would be dropped silently otherwise.

@@ -1,4 +1,5 @@
-//! What sqlparser must know of Flink's dialect: a [`Dialect`], the `TABLE name` argument of window functions, `MAP[…]`.
+//! What sqlparser must know of Flink's dialect: a [`Dialect`], the `TABLE name` argument of window functions, the `MODEL name` of
+//! `ML_PREDICT`, `MAP[…]`.
 
 use std::any::TypeId;
 
@@ -10,8 +11,13 @@ use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Span, Token};
 
+use super::text::is_word;
+
 /// Name of the function that stands for a `TABLE name [PARTITION BY keys]` argument. No user can write it.
 pub const TABLE_ARGUMENT: &str = "$table";
+
+/// Name of the function that stands for a `MODEL name` argument. No user can write it.
+pub const MODEL_ARGUMENT: &str = "$model";
 
 /// Flink SQL: sqlparser's generic dialect without its surprises, with Flink's few additions.
 #[derive(Debug)]
@@ -102,6 +108,13 @@ impl Dialect for Flink {
         if parser.peek_keyword(Keyword::MAP) && parser.peek_nth_token_ref(1).token == Token::LBracket {
             return Some(map_literal(parser));
         }
+        let is_model = is_word(parser.peek_token_ref(), "MODEL");
+        if is_model && matches!(parser.peek_nth_token_ref(1).token, Token::Word(_)) && is_in_ml_predict(parser) {
+            let span = parser.next_token().span;
+            return Some(
+                parser.parse_identifier().map(|name| call(MODEL_ARGUMENT, vec![Expr::Identifier(name)], span)),
+            );
+        }
         if !parser.peek_keyword(Keyword::TABLE)
             || !matches!(parser.peek_nth_token_ref(1).token, Token::Word(_) | Token::LParen)
         {
@@ -125,6 +138,22 @@ fn map_literal(parser: &mut Parser) -> Result<Expr, ParserError> {
         call("make_array", values, span)
     };
     Ok(call("map", vec![side(0), side(1)], span))
+}
+
+/// True among the arguments of `ML_PREDICT`: elsewhere MODEL is a name as any other.
+fn is_in_ml_predict(parser: &Parser) -> bool {
+    let before = (0..parser.index()).rev().map(|at| parser.token_at(at));
+    let mut before = before.filter(|token| !matches!(token.token, Token::Whitespace(_)));
+    let mut depth = 0;
+    while let Some(token) = before.next() {
+        match token.token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 0 => return before.next().is_some_and(|name| is_word(name, "ML_PREDICT")),
+            Token::LParen => depth -= 1,
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Reads `TABLE name [PARTITION BY k, …]` or `TABLE (query) [PARTITION BY k, …]` into a call of [`TABLE_ARGUMENT`].

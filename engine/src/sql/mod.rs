@@ -20,6 +20,7 @@ mod functions;
 pub(crate) mod interval;
 mod legacy;
 mod like;
+mod ml_predict;
 mod models;
 mod names;
 mod over;

@@ -1,4 +1,5 @@
-//! `CREATE MODEL` and the functions that compute with models: `PREDICT`, `PREDICT_RAW`, `PREDICT_LEAVES`, `EXPLAIN_PREDICT`, `MODEL_VERSION`.
+//! `CREATE MODEL` and the functions that compute with models: `PREDICT`, `PREDICT_RAW`, `PREDICT_LEAVES`, `EXPLAIN_PREDICT`,
+//! `MODEL_VERSION`; `ML_PREDICT` is in [`ml_predict`](super::ml_predict).
 //!
 //! A model's name stands first among the arguments, where no column can: a call becomes one of a function of that model before
 //! DataFusion sees it. The name of that function has the file's digest in it, so that plans, states and histories of another model differ.
@@ -17,10 +18,12 @@ use datafusion_common::{Result as DfResult, ScalarValue};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use pelton_models::{Format, Model, Scores};
 
+use super::ddl::{CreateModel, ModelColumn};
 use super::errors::carry;
+use super::text::span_of;
 use super::types;
 use crate::connector::{Options, Registry};
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Result};
 
 /// A declared model.
 pub struct ModelDef {
@@ -29,6 +32,8 @@ pub struct ModelDef {
     /// XXH3-128 of its file.
     pub version: String,
     pub model: Model,
+    /// The columns that `ML_PREDICT` adds: one for each answer, or one for all.
+    pub outputs: Vec<(String, DataType)>,
 }
 
 impl fmt::Debug for ModelDef {
@@ -38,37 +43,48 @@ impl fmt::Debug for ModelDef {
 }
 
 impl ModelDef {
-    /// Reads the file that the options name.
-    pub fn open(name: &str, given: Vec<(String, String, Span)>, registry: &Registry) -> Result<Self> {
-        let options = Options::new(format!("model `{name}`"), given);
+    /// Reads the file that the options name, and holds what is declared against it.
+    pub fn open(head: CreateModel, registry: &Registry) -> Result<Self> {
+        let CreateModel { name, inputs, outputs, options, .. } = head;
+        let name = name.value;
+        let options = Options::new(format!("model `{name}`"), options);
         let path = options.require("path")?.to_string();
-        let format = match options.get("format") {
+        let wanted = match options.get("format") {
             None => None,
-            Some(_) => Some(match options.one_of("format", &["xgboost", "lightgbm"])? {
-                "lightgbm" => "LightGBM",
-                _ => "XGBoost",
-            }),
+            Some(_) => Some(options.one_of("format", &["xgboost", "lightgbm", "onnx"])?.to_string()),
         };
         options.reject_unknown()?;
         let at = options.span("path");
         let bytes = registry.places()?.file(&path).map_err(|e| e.at(at))?;
-        let what = Format::of_bytes(&bytes);
-        let found = what.map(|what| if what == Format::Lightgbm { "LightGBM" } else { "XGBoost" });
-        let Some(what) = what.filter(|_| format.is_none_or(|format| Some(format) == found)) else {
-            let wanted = format.unwrap_or("XGBoost or LightGBM");
-            return Err(Error::user(format!("model `{name}`: '{path}' is no file of {wanted}"))
-                .at(at)
-                .hint("models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them"));
+        let found = Format::of_bytes(&bytes);
+        let format =
+            found.filter(|found| wanted.as_ref().is_none_or(|wanted| library(*found).to_lowercase() == *wanted));
+        let Some(format) = format else {
+            let all = [Format::XgboostJson, Format::Lightgbm, Format::Onnx].map(library);
+            let of = all.into_iter().find(|library| Some(library.to_lowercase()) == wanted);
+            let of = of.unwrap_or("XGBoost, LightGBM or ONNX");
+            return Err(Error::user(format!("model `{name}`: '{path}' is no file of {of}")).at(at).hint(
+                "models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them, and as ONNX",
+            ));
         };
-        let model = Model::read(&bytes, what).map_err(|e| {
+        let mut model = Model::read(&bytes, format).map_err(|e| {
             let error = Error::user(format!("model `{name}`: '{path}' cannot be used: {e}")).at(at);
             match e.advice() {
                 Some(advice) => error.hint(advice),
                 None => error,
             }
         })?;
+        if let Some(inputs) = inputs {
+            model.feature_names = declared_inputs(&name, &model, &inputs)?;
+        }
+        let outputs = declared_outputs(&name, &model, outputs.as_deref().unwrap_or_default())?;
         let version = format!("{:032x}", pelton_kernels::digest::hash_bytes(&bytes));
-        Ok(ModelDef { name: name.to_string(), version, model })
+        Ok(ModelDef { name, version, model, outputs })
+    }
+
+    /// The model that a function computes with.
+    pub fn of(function: &ScalarUDF) -> Option<&Arc<ModelDef>> {
+        function.inner().downcast_ref::<Predict>().map(|predict| &predict.def)
     }
 
     /// Fails if the features of a call, as far as they are columns, are the model's in another order or number.
@@ -103,6 +119,91 @@ impl ModelDef {
     pub fn functions(self: &Arc<Self>) -> Vec<ScalarUDF> {
         Call::ALL.iter().map(|call| ScalarUDF::new_from_impl(Predict::new(*call, self.clone()))).collect()
     }
+}
+
+/// Who writes such files.
+fn library(format: Format) -> &'static str {
+    match format {
+        Format::XgboostJson | Format::XgboostUbj => "XGBoost",
+        Format::Lightgbm => "LightGBM",
+        Format::Onnx => "ONNX",
+    }
+}
+
+/// The type of one of a model's answers.
+fn number(model: &Model) -> DataType {
+    if model.is_single() { DataType::Float32 } else { DataType::Float64 }
+}
+
+/// So many answers of a row: a number, or a list of them.
+fn answers(model: &Model, count: usize) -> DataType {
+    if count == 1 { number(model) } else { DataType::List(item(number(model))) }
+}
+
+/// The features' names by `INPUT (…)`, which must be those of the file, if it has any.
+fn declared_inputs(model_name: &str, model: &Model, inputs: &[ModelColumn]) -> Result<Vec<String>> {
+    let features = model.features;
+    if inputs.len() != features {
+        let place = inputs.last().map(|input| span_of(input.name.span));
+        let error =
+            Error::user(format!("model `{model_name}` has {features} features, INPUT declares {}", inputs.len()));
+        return Err(place.into_iter().fold(error, Error::at));
+    }
+    for (at, input) in inputs.iter().enumerate() {
+        let (name, place) = (&input.name.value, span_of(input.name.span));
+        let data_type = types::arrow_type(&input.sql).map_err(|e| e.at(input.place))?;
+        if !is_feature(&data_type) {
+            let error =
+                format!("INPUT of model `{model_name}`: `{name}` is {}, wanted a number", types::name(&data_type));
+            return Err(Error::user(error).at(input.place).hint("features are numbers or BOOLEAN"));
+        }
+        if let Some(wanted) = model.feature_names.get(at).filter(|wanted| !wanted.eq_ignore_ascii_case(name)) {
+            let error = format!("feature {} of model `{model_name}` is {wanted}, INPUT declares {name}", at + 1);
+            return Err(Error::user(error)
+                .at(place)
+                .hint(format!("its features are, in this order: {}", model.feature_names.join(", "))));
+        }
+    }
+    Ok(inputs.iter().map(|input| input.name.value.clone()).collect())
+}
+
+/// The columns of `OUTPUT (…)`: a number for each answer, or all in one.
+fn declared_outputs(model_name: &str, model: &Model, outputs: &[ModelColumn]) -> Result<Vec<(String, DataType)>> {
+    let count = model.outputs();
+    if outputs.is_empty() {
+        return Ok(vec![("prediction".to_string(), answers(model, count))]);
+    }
+    if outputs.len() != 1 && outputs.len() != count {
+        let error = format!("model `{model_name}` gives {count} answers, OUTPUT declares {} columns", outputs.len());
+        return Err(Error::user(error)
+            .at(span_of(outputs[0].name.span))
+            .hint("declare a number for each answer, or one ARRAY<DOUBLE> for all"));
+    }
+    let given = answers(model, if outputs.len() == 1 { count } else { 1 });
+    let column = |output: &ModelColumn| {
+        let declared = types::arrow_type(&output.sql).map_err(|e| e.at(output.place))?;
+        let wide = match &given {
+            DataType::List(_) => DataType::List(item(DataType::Float64)),
+            _ => DataType::Float64,
+        };
+        let declared = match declared {
+            DataType::List(of) => DataType::List(item(of.data_type().clone())),
+            other => other,
+        };
+        if declared != given && declared != wide {
+            let (name, declared) = (&output.name.value, types::name(&declared));
+            let error =
+                format!("OUTPUT of model `{model_name}`: `{name}` is {declared}, it answers {}", types::name(&given));
+            return Err(Error::user(error).at(output.place).hint(format!("declare it {}", types::name(&wide))));
+        }
+        Ok((output.name.value.clone(), declared))
+    };
+    outputs.iter().map(column).collect()
+}
+
+/// Values that can be a feature.
+fn is_feature(data_type: &DataType) -> bool {
+    data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null)
 }
 
 /// What is asked of a model.
@@ -199,9 +300,8 @@ impl ScalarUDFImpl for Predict {
 
     fn coerce_types(&self, given: &[DataType]) -> DfResult<Vec<DataType>> {
         let plain = |at: usize, data_type: &DataType| {
-            let fits = data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null);
             let name = self.def.model.feature_names.get(at).map_or(String::new(), |name| format!(" ({name})"));
-            match fits {
+            match is_feature(data_type) {
                 true => Ok(DataType::Float64),
                 false => {
                     Err(self.failed(format!("feature {}{name} is {}, wanted a number", at + 1, types::name(data_type))))
@@ -213,12 +313,13 @@ impl ScalarUDFImpl for Predict {
 
     fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
         let model = &self.def.model;
-        let number = if model.is_single() { DataType::Float32 } else { DataType::Float64 };
-        let row = |width: usize| if width == 1 { number.clone() } else { DataType::List(item(number.clone())) };
         Ok(match self.call {
-            Call::Predict => row(model.outputs()),
-            Call::Raw => row(model.sums()),
+            Call::Predict => answers(model, model.outputs()),
+            Call::Raw => answers(model, model.sums()),
             Call::Leaves => DataType::List(item(DataType::Int32)),
+            Call::Explain if !model.explains => {
+                return Err(self.failed("an ONNX file has no contributions: it does not say what it was trained with"));
+            }
             Call::Explain if model.sums() > 1 => {
                 return Err(self.failed("a model of several classes has no contributions to one score"));
             }
@@ -235,8 +336,8 @@ impl ScalarUDFImpl for Predict {
         }
         let is_one = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_one { 1 } else { args.number_rows };
-        let columns = args.args.iter().map(|arg| column(arg, rows)).collect::<DfResult<Vec<Vec<f64>>>>()?;
-        let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+        let columns = args.args.iter().map(|arg| column(arg, rows)).collect::<DfResult<Vec<Float64Array>>>()?;
+        let columns: Vec<&[f64]> = columns.iter().map(|column| &column.values()[..]).collect();
         let answer = self.answer(&columns, rows);
         match is_one {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?)),
@@ -281,12 +382,12 @@ impl Predict {
     }
 }
 
-/// The values of a feature; NULL is missing.
-fn column(value: &ColumnarValue, rows: usize) -> DfResult<Vec<f64>> {
+/// The values of a feature; NULL is missing, which is NaN. Doubles are taken as they lie.
+fn column(value: &ColumnarValue, rows: usize) -> DfResult<Float64Array> {
     let array = cast(&value.to_array(rows)?, &DataType::Float64)?;
     let values = array.as_primitive::<Float64Type>();
     Ok(match values.null_count() {
-        0 => values.values().to_vec(),
-        _ => values.iter().map(|value| value.unwrap_or(f64::NAN)).collect(),
+        0 => values.clone(),
+        _ => values.iter().map(|value| value.unwrap_or(f64::NAN)).collect::<Vec<f64>>().into(),
     })
 }

@@ -12,6 +12,7 @@ use datafusion_sql::sqlparser::tokenizer;
 
 use super::dialect::{call_args, call_name};
 use super::functions::Functions;
+use super::ml_predict::ML_PREDICT;
 use super::models::Call;
 use super::over::{self, WindowKind};
 use super::text::span_of;
@@ -336,7 +337,7 @@ impl Walk<'_> {
             }
             "current_watermark" => Error::user("CURRENT_WATERMARK is not supported yet")
                 .hint("late rows are dead letters; see `pelton dead-letters ls`"),
-            "ml_predict" => Error::user("ML_PREDICT is not supported yet").hint("PREDICT(model, feature, …) is"),
+            ML_PREDICT => Error::user("ML_PREDICT belongs in FROM").hint("a score alone is PREDICT(model, feature, …)"),
             _ if WINDOW_FUNCTIONS.contains(&name) => {
                 Error::user(format!("{} belongs in FROM or in GROUP BY", name.to_uppercase()))
                     .hint(format!("FROM TABLE({}(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE))", name.to_uppercase()))

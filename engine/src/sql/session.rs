@@ -284,15 +284,15 @@ impl Session {
 
     fn create_model(&mut self, tokens: &[TokenWithSpan], outcomes: &mut Vec<Outcome>) -> Result<()> {
         let head = ddl::create_model(tokens)?;
-        let name = head.name.value;
+        let (name, place) = (head.name.value.clone(), span_of(head.name.span));
         if self.functions.model(&name).is_some() {
             if head.if_not_exists {
                 outcomes.push(Outcome::Nothing);
                 return Ok(());
             }
-            return Err(Error::user(format!("there is a model `{name}` already")).at(span_of(head.name.span)));
+            return Err(Error::user(format!("there is a model `{name}` already")).at(place));
         }
-        let def = ModelDef::open(&name, head.options, &self.registry).map_err(|e| e.at(span_of(head.name.span)))?;
+        let def = ModelDef::open(head, &self.registry).map_err(|e| e.at(place))?;
         self.functions.add_model(Arc::new(def));
         outcomes.push(Outcome::Created(name));
         Ok(())

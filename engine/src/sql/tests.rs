@@ -486,7 +486,7 @@ fn not_yet() {
             "GROUPING SETS, ROLLUP and CUBE are not supported yet",
             43,
         ),
-        ("CREATE MODEL m INPUT (a INT) WITH ('path' = 'x')", "INPUT of a model is not supported yet", 16),
+        ("SELECT ML_PREDICT(bid) FROM bid", "ML_PREDICT belongs in FROM", 8),
         ("CREATE FUNCTION f AS 'x'", "CREATE FUNCTION is not supported yet", 8),
         (
             "SELECT PROCTIME() FROM bid",

@@ -18,6 +18,7 @@ use datafusion_sql::sqlparser::ast::{
 use super::dialect::{TABLE_ARGUMENT, call_args, call_name};
 use super::errors::carry;
 use super::interval;
+use super::ml_predict::{self, ML_PREDICT};
 use super::text::span_of;
 use super::types;
 use crate::error::{Error, Result, Span};
@@ -261,11 +262,14 @@ impl WindowPlanner {
         if name == GROUP_WINDOW {
             return self.plan_group_window(&function, context);
         }
+        if name == ML_PREDICT {
+            return ml_predict::plan(&function, span, context);
+        }
         if !WINDOW_FUNCTIONS.contains(&name.as_str()) {
             let error = Error::user(format!("unknown table function `{}`", function.name)).at(span);
-            return Err(carry(match Error::suggest(&name, WINDOW_FUNCTIONS) {
+            return Err(carry(match Error::suggest(&name, WINDOW_FUNCTIONS.into_iter().chain([ML_PREDICT])) {
                 Some(near) => error.hint(format!("did you mean {}?", near.to_uppercase())),
-                None => error.hint("there are: TUMBLE, HOP, CUMULATE, SESSION"),
+                None => error.hint("there are: TUMBLE, HOP, CUMULATE, SESSION, ML_PREDICT"),
             }));
         }
         let args = arguments(&name, &function).map_err(|e| carry(e.at(span)))?;
@@ -430,6 +434,7 @@ impl TypeOf for Expr {
 
 fn usage(name: &str) -> String {
     match name {
+        ML_PREDICT => ml_predict::USAGE.into(),
         "tumble" => "TUMBLE wants a table, its event time and a size: TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE)".into(),
         "hop" => "HOP wants a table, its event time, a slide and a size: HOP(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '1' HOUR)".into(),
         "cumulate" => "CUMULATE wants a table, its event time, a step and a size: CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR, INTERVAL '1' DAY)".into(),
@@ -493,7 +498,7 @@ fn arguments(name: &str, function: &Function) -> Result<Args> {
 }
 
 /// Plans the `DATA` argument: `TABLE t PARTITION BY k`, `t`, `(SELECT …)`. Also answers the keys.
-fn plan_data(
+pub fn plan_data(
     data: ast::Expr,
     name: &str,
     span: Span,
