@@ -42,7 +42,8 @@ use crate::connector::{Registry, Table};
 use crate::error::{Error, Span};
 
 pub use aggregates::{AggregateKind, PeltonAggregate};
-pub(crate) use errors::without_plea;
+pub(crate) use errors::{from_datafusion, without_plea};
+pub use functions::outside::Function;
 pub(crate) use plan::is_volatile;
 pub use session::Session;
 pub use settings::{

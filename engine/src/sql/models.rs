@@ -60,14 +60,19 @@ impl ModelDef {
                 .at(at)
                 .hint("models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them"));
         };
-        let model = Model::read(&bytes, what).map_err(|e| {
-            let error = Error::user(format!("model `{name}`: '{path}' cannot be used: {e}")).at(at);
+        Self::read(name, &format!("'{path}'"), &bytes, what).map_err(|e| e.at(at))
+    }
+
+    /// Reads the bytes of a file; `from` is what it is called in errors.
+    pub fn read(name: &str, from: &str, bytes: &[u8], what: Format) -> Result<Self> {
+        let model = Model::read(bytes, what).map_err(|e| {
+            let error = Error::user(format!("model `{name}`: {from} cannot be used: {e}"));
             match e.advice() {
                 Some(advice) => error.hint(advice),
                 None => error,
             }
         })?;
-        let version = format!("{:032x}", pelton_kernels::digest::hash_bytes(&bytes));
+        let version = format!("{:032x}", pelton_kernels::digest::hash_bytes(bytes));
         Ok(ModelDef { name: name.to_string(), version, model })
     }
 
