@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import html
-import warnings
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pelton.errors import ClosedError, Error, InputError
 from pelton.progress import Progress
@@ -26,8 +23,14 @@ DRAIN_S = 0.7
 SHOWN_ROWS = 20
 
 
-@dataclass(frozen=True)
-class Stats:
+def escaped(text: object) -> str:
+    """Text for HTML."""
+    import html  # seldom needed, and a tenth of what importing this package may take
+
+    return html.escape(str(text))
+
+
+class Stats(NamedTuple):
     """What a run has counted so far."""
 
     #: Rows that came from the sources.
@@ -47,7 +50,7 @@ class Stats:
     #: True once the run has ended.
     done: bool
     #: For each result and table that was written, the digest of its rows; once the run has ended.
-    digests: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str]
 
     def __str__(self) -> str:
         rate = self.rows_in / self.seconds if self.seconds > 0 else 0.0
@@ -62,14 +65,14 @@ class Stats:
 
     def _repr_html_(self) -> str:
         state = "done" if self.done else "running"
-        return f"<div><b>Pelton</b> {state}: {html.escape(str(self))}</div>"
+        return f"<div><b>Pelton</b> {state}: {escaped(self)}</div>"
 
 
-@dataclass(frozen=True)
 class Plan:
-    """How queries would run: the steps, from the sinks up to the sources."""
+    """How queries would run: the steps, from the sinks up to the sources. `text` is what it shows."""
 
-    text: str
+    def __init__(self, text: str) -> None:
+        self.text = text
 
     def __str__(self) -> str:
         return self.text
@@ -78,11 +81,10 @@ class Plan:
         return self.text
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.text)}</pre>"
+        return f"<pre>{escaped(self.text)}</pre>"
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What `verify` has found. True in a condition if everything is as it was."""
 
     #: True if everything is as it was.
@@ -110,7 +112,7 @@ class Verdict:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return f"<pre>{escaped(self)}</pre>"
 
 
 def finish(run: Run, progress: bool | None) -> None:
@@ -196,6 +198,8 @@ class Result:
 
     def _check(self) -> None:
         for notice in self._run.notices():
+            import warnings
+
             warnings.warn(notice, stacklevel=3)
         for error in self._run.check():
             # The rest of the input was read, and its answer is there.
@@ -292,7 +296,7 @@ class Result:
         try:
             return html_table(self.to_arrow())
         except Error as error:
-            return f"<pre>{html.escape(str(error))}</pre>"
+            return f"<pre>{escaped(error)}</pre>"
 
 
 def _shown(value: object) -> str:
@@ -319,8 +323,8 @@ def text_table(table: pa.Table) -> str:
 
 def html_table(table: pa.Table) -> str:
     """The first rows for a notebook."""
-    head = "".join(f"<th>{html.escape(f.name)}<br><small>{html.escape(str(f.type))}</small></th>" for f in table.schema)
+    head = "".join(f"<th>{escaped(f.name)}<br><small>{escaped(f.type)}</small></th>" for f in table.schema)
     rows = table.slice(0, SHOWN_ROWS).to_pylist()
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(_shown(v))}</td>" for v in row.values()) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{escaped(_shown(v))}</td>" for v in row.values()) + "</tr>" for row in rows)
     more = f"<small>{_more(table)}</small>" if _more(table) else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

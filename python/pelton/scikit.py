@@ -1,9 +1,9 @@
 """Tree ensembles of scikit-learn in the form of LightGBM's files, which the engine reads.
 
-Both go to the left where a value is at most the threshold, and add doubles in the order of the trees. Where scikit-learn first rounds a value
-to 32 bits, the threshold becomes the greatest double that is rounded to one at most: every value goes where it went. So sums are the
-library's own, to the bit, and so is what follows from them but for `exp`: numpy's of several classes, and of Poisson and gamma losses, may
-be an ulp off.
+Both go to the left where a value is at most the threshold, and add doubles in the order of the trees. Where scikit-learn first
+rounds a value to 32 bits, the threshold becomes the greatest double that is rounded to one at most: every value goes where it went.
+So sums are the library's own, to the bit, and so is what follows from them but for `exp`: numpy's of several classes, and of Poisson
+and gamma losses, may be a few ulps off.
 """
 
 from __future__ import annotations

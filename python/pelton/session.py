@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
@@ -12,7 +10,7 @@ from pelton._pelton import Core, Planned, Stream
 from pelton.errors import InputError
 from pelton.functions import OnError, Type, Udf
 from pelton.models import model_bytes
-from pelton.result import Plan, Result, Stats, Verdict, finish
+from pelton.result import Plan, Result, Stats, Verdict, escaped, finish
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -189,7 +187,10 @@ class Session:
         returns: Type | None = None,
         on_error: OnError = "raise",
     ) -> None:
-        """Makes a function known to SQL, in the place of an earlier one of its name: one of `pelton.udf`, or any with `args` and `returns`."""
+        """Makes a function known to SQL, in the place of an earlier one of its name.
+
+        function: one of `pelton.udf`, or any function together with `args` and `returns`.
+        """
         if not isinstance(function, Udf):
             if args is None or returns is None:
                 raise InputError("args and returns are wanted: the types of the arguments, and of the answer")
@@ -237,8 +238,8 @@ class Session:
         if self.closed:
             return "<div><b>Pelton</b> session, closed</div>"
         rows = "".join(
-            f"<tr><td>{html.escape(t['name'])}</td><td>{t['connector']}</td><td>{'bounded' if t['bounded'] else 'stream'}</td>"
-            f"<td>{html.escape(', '.join(f'{name} {kind}' for name, kind in t['columns'].items()))}</td></tr>"
+            f"<tr><td>{escaped(t['name'])}</td><td>{t['connector']}</td><td>{'bounded' if t['bounded'] else 'stream'}</td>"
+            f"<td>{escaped(', '.join(f'{name} {kind}' for name, kind in t['columns'].items()))}</td></tr>"
             for t in self.tables()
         )
         head = "<tr><th>table</th><th>connector</th><th>kind</th><th>columns</th></tr>"
@@ -258,6 +259,15 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _first_name(expression: str) -> str:
+    """The name, quoted or not, that an expression begins with; nothing if it begins otherwise."""
+    text = expression.strip()
+    if text.startswith("`"):
+        return text[: text.find("`", 1) + 1]
+    end = next((at for at, letter in enumerate(text) if not (letter.isalnum() or letter == "_")), len(text))
+    return text[:end]
+
+
 def _create(
     name: str, watermark: str | None, *, bounded: bool = False, options: Mapping[str, object] | None = None
 ) -> str:
@@ -266,12 +276,12 @@ def _create(
         raise InputError(f"'{name}' is no name of a table")
     time = ""
     if watermark is not None:
-        column = re.match(r"\s*(`[^`]+`|\w+)", watermark)
-        if column is None:
+        column = _first_name(watermark)
+        if not column:
             raise InputError(
                 f"the watermark '{watermark}' does not begin with a column\nhelp: for example ts - INTERVAL '5' SECOND"
             )
-        time = f" (\n    WATERMARK FOR {column[1]} AS {watermark}\n)"
+        time = f" (\n    WATERMARK FOR {column} AS {watermark}\n)"
     all_options = {"connector": "python", "name": name, **({"scan.bounded": True} if bounded else {}), **(options or {})}
     pairs = ", ".join(f"{_quoted(key)} = {_quoted(_setting(value))}" for key, value in all_options.items())
     return f"DROP TABLE IF EXISTS `{name}`;\nCREATE TABLE `{name}`{time} WITH ({pairs});"

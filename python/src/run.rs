@@ -22,6 +22,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::columns;
 use crate::errors;
+use crate::tables::{PythonTables, Tables};
 
 /// What is to be done with a script.
 pub enum Work {
@@ -43,8 +44,13 @@ struct State {
     /// Rows that nobody has taken, or all rows if they are kept.
     batches: VecDeque<RecordBatch>,
     notices: Vec<String>,
+    /// Streams that it has begun to read.
+    opened: usize,
     finished: Option<Result<Finished>>,
 }
+
+/// How long a start waits for its streams to be opened, in seconds.
+const OPENING_S_MAX: f64 = 2.0;
 
 /// What the run's threads and Python share.
 #[derive(Default)]
@@ -104,8 +110,14 @@ pub struct How {
 }
 
 impl Run {
-    /// Starts it.
-    pub fn start(script: Script, registry: Registry, mut options: RunOptions, how: How) -> PyResult<Run> {
+    /// Starts it, and waits until it reads its streams. To be called without the interpreter's lock.
+    pub fn start(
+        script: Script,
+        mut registry: Registry,
+        tables: Arc<Tables>,
+        mut options: RunOptions,
+        how: How,
+    ) -> PyResult<Run> {
         let How { text, schema, keeps, on_batch, work } = how;
         let shared = Arc::new(Shared::default());
         let run = Run {
@@ -124,6 +136,14 @@ impl Run {
             let schema = columns.clone().unwrap_or_else(|| schema.clone());
             Box::new(Rows { shared: into.clone(), schema, taker: taker.clone() })
         }));
+        let streams = script.tables.iter().filter(|def| tables.is_stream(def)).count();
+        let streams = if matches!(work, Work::Run) { streams } else { 0 };
+        let opening = shared.clone();
+        let opened = move || {
+            opening.lock().opened += 1;
+            opening.wake.notify_all();
+        };
+        registry.add(Arc::new(PythonTables { tables, opened: Some(Arc::new(opened)) }));
         let heard = shared.clone();
         options.notice = Some(Arc::new(move |text: &str| heard.lock().notices.push(text.to_string())));
         let (took, started) = (run.took.clone(), run.started);
@@ -143,6 +163,8 @@ impl Run {
             shared.wake.notify_all();
         };
         std::thread::Builder::new().name("pelton-run".into()).spawn(body)?;
+        // What is pushed after this call is for this run, too. A plan may need none of a stream's rows, and never open it.
+        run.shared.wait(OPENING_S_MAX, |state| state.opened >= streams || state.finished.is_some());
         Ok(run)
     }
 

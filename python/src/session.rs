@@ -71,7 +71,7 @@ impl Core {
     ) -> PyResult<Self> {
         let tables = Arc::new(Tables::default());
         let mut registry = pelton_io::registry();
-        registry.add(Arc::new(PythonTables(tables.clone())));
+        registry.add(Arc::new(PythonTables { tables: tables.clone(), opened: None }));
         let session =
             sql::Session::with_overrides(registry.clone(), &settings).map_err(|e| errors::to_python(py, &e, None))?;
         let batch_rows = batch_rows.map(|rows| rows.max(1));
@@ -137,12 +137,8 @@ impl Core {
             None => Work::Run,
         };
         let schema = planned.schema.clone().filter(|_| matches!(work, Work::Run));
-        Run::start(
-            script,
-            self.registry.clone(),
-            options,
-            How { text: planned.text.clone(), schema, keeps, on_batch, work },
-        )
+        let how = How { text: planned.text.clone(), schema, keeps, on_batch, work };
+        py.detach(|| Run::start(script, self.registry.clone(), self.tables.clone(), options, how))
     }
 
     /// How the queries of a plan would run; with `placement`, on which devices. Looks at no data.

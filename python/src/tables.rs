@@ -18,6 +18,7 @@ use pelton_engine::connector::{
     Table,
 };
 use pelton_engine::error::{Error, Result};
+use pelton_engine::sql::TableDef;
 use pelton_io::formats::convert::{Origin, convert, show, type_name};
 use pyo3::prelude::*;
 
@@ -101,6 +102,13 @@ impl Tables {
         lock(&self.sinks).insert(name.to_lowercase(), Arc::new(sink));
     }
 
+    /// True if a table is one of pushed batches.
+    pub fn is_stream(&self, def: &TableDef) -> bool {
+        let options = &def.table.options;
+        let name = options.get("name").unwrap_or(&def.table.name);
+        options.get("connector") == Some("python") && matches!(self.source(name), Some(Held::Feed(_)))
+    }
+
     /// Ends all streams.
     pub fn close(&self) {
         for held in lock(&self.sources).values() {
@@ -116,11 +124,16 @@ impl Tables {
 }
 
 /// The connector of a session.
-pub struct PythonTables(pub Arc<Tables>);
+pub struct PythonTables {
+    /// What there is in Python.
+    pub tables: Arc<Tables>,
+    /// Hears of each stream that a run has begun to read.
+    pub opened: Option<Arc<dyn Fn() + Send + Sync>>,
+}
 
 impl PythonTables {
     fn held(&self, options: &Options) -> Option<Held> {
-        self.0.source(options.get("name")?)
+        self.tables.source(options.get("name")?)
     }
 }
 
@@ -164,9 +177,13 @@ impl Connector for PythonTables {
         Ok(self.held(options).map_or(flag, |held| held.is_bounded()))
     }
 
+    fn stands_still(&self) -> bool {
+        true
+    }
+
     fn dictionaries(&self, table: &Table) -> Vec<usize> {
         let name = table.options.get("name").unwrap_or(&table.name);
-        let Some(Held::Rows { batches, .. }) = self.0.source(name) else { return vec![] };
+        let Some(Held::Rows { batches, .. }) = self.tables.source(name) else { return vec![] };
         let Some(first) = batches.first() else { return vec![] };
         let is_coded = |field: &Field| {
             let found = first.schema_ref().column_with_name(field.name()).map(|(_, found)| found.data_type());
@@ -188,8 +205,12 @@ impl Connector for PythonTables {
             Error::user(format!("{}: nothing in Python feeds it", table.options.owner()))
                 .hint(format!("stream = session.stream('{}'), then stream.push(batch)", table.name))
         };
-        Ok(match self.0.source(name).ok_or_else(none)? {
-            Held::Feed(feed) => Box::new(FeedSource::open(&feed, wanted)),
+        Ok(match self.tables.source(name).ok_or_else(none)? {
+            Held::Feed(feed) => {
+                let source = FeedSource::open(&feed, wanted);
+                self.opened.iter().for_each(|opened| opened());
+                Box::new(source)
+            }
             Held::Rows { batches, schema } => {
                 let given = batches.first().map_or(schema, |batch| batch.schema());
                 let places = places(&table.schema, &given)
@@ -214,7 +235,7 @@ impl Connector for PythonTables {
     fn sink(&self, table: &Table) -> Result<Box<dyn Sink>> {
         let name = table.options.get("name").unwrap_or(&table.name);
         table.options.flag("scan.bounded", false)?;
-        let target = lock(&self.0.sinks).get(&name.to_lowercase()).cloned();
+        let target = lock(&self.tables.sinks).get(&name.to_lowercase()).cloned();
         let target = target.ok_or_else(|| {
             Error::user(format!("{}: nothing in Python takes its rows", table.options.owner()))
                 .hint(format!("session.sink('{}', function)", table.name))

@@ -1,7 +1,7 @@
 """Runs the Python of README.md, python/README.md and docs/python.md, in the order of each text, and compares what it prints.
 
-A block of `python` runs after those before it, in a folder of its document; `python error` must raise, and the `text` block that follows is part
-of what is said. A `text output` block is what the block before it prints.
+A block of `python` runs after those before it, in a folder of its document; `python error` must raise, and prints what it raised.
+A `text output` block is what the block before it prints.
 """
 
 import contextlib

@@ -25,7 +25,7 @@ def test_an_error_points_into_the_sql(session):
         ("SELEC 1", "did you mean SELECT?"),
         ("SELECT * FROM payment", "did you mean `payments`?"),
         ("SELECT 1 AS a; SELECT 2 AS b", "there are two SELECTs, and one result"),
-        ("SELECT amount FROM payments ORDER", "ends where"),
+        ("SELECT amount FROM payments ORDER", "unexpected `ORDER`"),
         ("CREATE TABLE x (a INT) WITH ('connector' = 'pyhton')", "did you mean 'python'?"),
         ("CREATE TABLE x WITH ('connector' = 'python')", "nothing in Python tells its columns"),
     ],
@@ -56,7 +56,7 @@ def test_mistakes_outside_of_sql(session):
     with pytest.raises(pelton.SqlError, match="unknown option 'histroy.path'"):
         session.stream("s", {"x": "INT"}, options={"histroy.path": "h"})
         session.sql("SELECT x FROM s").to_arrow()
-    with pytest.raises(pelton.InputError, match="no history"):
+    with pytest.raises(pelton.InputError, match="has a history"):
         session.verify("SELECT 1 AS one")
 
 

@@ -634,7 +634,7 @@ impl Job {
 
 /// The tables that a plan reads.
 fn read_tables(plan: &LogicalPlan) -> Vec<Arc<TableDef>> {
-    use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+    use datafusion_common::tree_node::TreeNodeRecursion;
     let mut found = vec![];
     let walked = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
