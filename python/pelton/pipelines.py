@@ -25,7 +25,7 @@ def _text(pipeline: Pipeline) -> str:
 
 
 def run(pipeline: Pipeline, /, *, settings: Mapping[str, object] | None = None, progress: bool | None = None) -> Stats:
-    """Runs a pipeline to its end, or until Ctrl-C; answers what it has counted."""
+    """Runs a pipeline to its end and answers what it has counted. Ctrl-C stops it in order: what was read is committed."""
     result = Session(settings=settings, progress=progress).sql(_text(pipeline))
     if isinstance(result, Result):
         result.wait()

@@ -219,9 +219,10 @@ class Result:
             self._open()
             while not self._run.ready(at, LOOK_S):
                 self._open()
+            done = self._run.done  # before looking, so that a last batch is not passed over
             batch = self._run.take(at)
             if batch is None:
-                if self._run.done:
+                if done:
                     break
                 continue
             at += 0 if self._live else 1
@@ -238,9 +239,10 @@ class Result:
             self._open()
             if not await loop.run_in_executor(None, self._run.ready, at, LOOK_S):
                 continue
+            done = self._run.done  # before looking, so that a last batch is not passed over
             batch = self._run.take(at)
             if batch is None:
-                if self._run.done:
+                if done:
                     break
                 continue
             at += 0 if self._live else 1

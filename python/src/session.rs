@@ -98,7 +98,7 @@ impl Core {
                     .at(second.span)
                     .hint("give each a call of its own, or INSERT INTO a table"));
             }
-            let schema = first.map(|job| result_schema(job)).transpose()?;
+            let schema = first.map(result_schema).transpose()?;
             Ok(Planned {
                 text: text.to_string(),
                 explained,
