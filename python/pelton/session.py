@@ -44,6 +44,9 @@ class Session:
         settings: Mapping[str, object] | None = None,
         progress: bool | None = None,
     ) -> None:
+        for name, value in (("threads", threads), ("batch_rows", batch_rows)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} is {value}, wanted a number above 0")
         pairs = [(key, _setting(value)) for key, value in (settings or {}).items()]
         self._core = Core(pairs, threads, batch_rows)
         self._progress = progress
@@ -77,6 +80,8 @@ class Session:
 
     def _result(self, planned: Planned, *, live: bool, on_batch: Callable[[pa.RecordBatch], object] | None = None) -> Result:
         run = self._core.start(planned, keeps=not live, on_batch=on_batch)
+        if run.done and run.stats()["batches"] == 0:
+            run.check()  # what cannot be run at all is said at once
         return Result(run, live=live, progress=self._progress)
 
     def explain(self, text: str, /, *, placement: bool = False) -> Plan:

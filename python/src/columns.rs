@@ -45,8 +45,12 @@ pub fn declared(data_type: &DataType) -> Option<DataType> {
     })
 }
 
-/// The columns of a table over Python's; fails with the name of the column that has no type in SQL.
+/// The columns of a table over Python's; fails with the name of the column that has no type in SQL, or that another one has too.
 pub fn declared_schema(schema: &Schema) -> Result<SchemaRef, String> {
+    let names: Vec<String> = schema.fields().iter().map(|f| f.name().to_lowercase()).collect();
+    if let Some(twice) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+        return Err(format!("two columns are called '{}', and SQL takes no heed of case", schema.field(twice).name()));
+    }
     let fields = schema.fields().iter().map(|f| match declared(f.data_type()) {
         Some(data_type) => Ok(Field::new(f.name(), data_type, f.is_nullable())),
         None => Err(format!("column '{}' is {}, which SQL has no type for", f.name(), f.data_type())),

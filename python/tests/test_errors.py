@@ -45,6 +45,12 @@ def test_mistakes_outside_of_sql(session):
         session.register("t", object())
     with pytest.raises(pelton.SchemaError, match="column 'd' is Duration"):
         session.register("t", pa.table({"d": pa.array([1], pa.duration("s"))}))
+    with pytest.raises(pelton.SchemaError, match="two columns are called 'A'"):
+        session.register("t", pa.table([[1], [2]], names=["a", "A"]))
+    with pytest.raises(pelton.InputError, match="threads is 0, wanted a number above 0"):
+        pelton.Session(threads=0)
+    with pytest.raises(pelton.SchemaError, match="there are no columns in it"):
+        session.register("t", pa.table({}))
     with pytest.raises(pelton.InputError, match="is no name of a table"):
         session.register("a`b", {"x": [1]})
     with pytest.raises(pelton.InputError, match="does not begin with a column"):

@@ -1,9 +1,14 @@
 """Sessions, tables in memory, and results."""
 
 import asyncio
+import datetime as dt
+import decimal
+import pathlib
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import duckdb
 import pandas as pd
@@ -256,10 +261,48 @@ def test_pipelines_by_path(tmp_path, monkeypatch):
         pelton.run("none.sql")
 
 
-def test_the_command_comes_along(tmp_path):
+EVERY_TYPE = {
+    "truth": pa.array([True, None]),
+    "small": pa.array([1, 2], pa.int8()),
+    "unsigned": pa.array([1, 2**63], pa.uint64()),
+    "money": pa.array([decimal.Decimal("1.25"), None]),
+    "day": pa.array([dt.date(2024, 1, 1), None]),
+    "time": pa.array([dt.datetime(2024, 1, 1), None], pa.timestamp("us")),
+    "bytes": pa.array([b"a", None]),
+    "list": pa.array([[1, 2], None]),
+    "row": pa.array([{"a": 1, "b": "x"}, None]),
+    "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+    "half": pa.array([1.5, None], pa.float16()),
+    "view": pa.array(["q", None], pa.string_view()),
+    "seconds": pa.array([1, None], pa.timestamp("s")),
+    "narrow": pa.array([decimal.Decimal("1.5"), None], pa.decimal32(5, 1)),
+    "fixed": pa.array([[1, 2], None], pa.list_(pa.int32(), 2)),
+}
+
+
+def test_columns_of_every_type(session):
+    table = pa.table(EVERY_TYPE)
+    # Of a slice, so that no buffer begins where its rows do.
+    session.register("t", pa.concat_tables([table, table]).combine_chunks().slice(1, 3))
+    got = session.sql("SELECT * FROM t").to_pylist()
+    assert got == [table.to_pylist()[i] for i in (1, 0, 1)]
+
+
+def test_ctrl_c_drains_the_command():
+    text = "CREATE TABLE g (x BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '1000'); SELECT x FROM g WHERE x < 0"
+    run = subprocess.Popen([sys.executable, "-m", "pelton", "run", "-e", text], stderr=subprocess.PIPE, text=True)
+    time.sleep(1.5)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=20)[1]
+    assert run.returncode == 0 and "stopped, and what was read is committed" in said, said
+
+
+def test_the_command_comes_along():
     done = subprocess.run([sys.executable, "-m", "pelton", "run", "-e", "SELECT 1 + 1 AS two"], capture_output=True, text=True)
     assert done.returncode == 0 and "| 2   |" in done.stdout, done
     done = subprocess.run([sys.executable, "-m", "pelton", "run", "-e", "SELECT 1 +"], capture_output=True, text=True)
     assert done.returncode == 2 and "error:" in done.stderr
     done = subprocess.run([sys.executable, "-m", "pelton", "--version"], capture_output=True, text=True)
     assert done.stdout == f"pelton {pelton.__version__}\n"
+    script = pathlib.Path(sys.executable).parent / "pelton"
+    assert subprocess.run([script, "--version"], capture_output=True, text=True).stdout == done.stdout

@@ -153,6 +153,27 @@ def test_a_table_that_sql_declares(session):
         session.stream("nothing")
 
 
+def test_what_cannot_be_run_is_said_at_once(session):
+    session.stream("s", {"x": "BIGINT"})
+    with pytest.raises(pelton.SqlError, match="GROUP BY|window|aggregate"):
+        session.sql("SELECT COUNT(*) AS n FROM s")
+
+
+def test_many_threads_push(session):
+    stream = session.stream("s", {"x": "BIGINT"}, capacity=3)
+    result = session.sql("SELECT x FROM s")
+
+    def push(number):
+        for _ in range(50):
+            stream.push({"x": [number] * 3})
+
+    threads = [threading.Thread(target=push, args=(n,)) for n in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    stream.close()
+    assert sorted(result.to_arrow()["x"].to_pylist()) == [n for n in range(4) for _ in range(150)]
+
+
 def test_two_queries_over_one_stream_see_all_rows(session):
     stream = session.stream("s", {"x": "BIGINT"})
     results = [session.sql("SELECT x FROM s"), session.sql("SELECT x FROM s WHERE x > 1")]
