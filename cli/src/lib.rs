@@ -72,7 +72,6 @@ enum Command {
 
 /// Runs the command with these arguments, its own name first. Answers the exit code (DESIGN 13).
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    sys::keep_freed_memory();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,

@@ -27,6 +27,7 @@ fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
 
 #[pymodule]
 fn _pelton(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    pelton_cli::sys::keep_freed_memory();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<session::Core>()?;
     module.add_class::<session::Planned>()?;
