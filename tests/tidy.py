@@ -43,7 +43,7 @@ ABSENT = {
     },
     "engine": {"std::fs": "io reads files", "std::net": "io owns sockets", "pelton_io": "io implements the engine's traits"},
 }
-for room in ("kernels", "engine", "io", "cli", "tests"):
+for room in ("kernels", "engine", "io", "cli", "python", "tests"):
     ABSENT.setdefault(room, {}).update({"wgpu::": "devices owns GPUs", "cudarc": "devices owns GPUs"})
 # Which module puts the texts of a folder together, and how their names end.
 SHADERS = {"cuda": ("devices/src/cuda/source.rs", ".cu"), "wgsl": ("devices/src/shader.rs", ".wgsl")}

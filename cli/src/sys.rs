@@ -43,11 +43,12 @@ pub fn pin(core: usize) -> io::Result<()> {
 }
 
 /// Freed memory goes back to the system after ten seconds (jemalloc's default), unless MIMALLOC_PURGE_DELAY says otherwise:
-/// columns and groups of one window take the place of those before, and clearing pages costs as much as decoding them.
+/// columns and groups of one window take the place of those before, and clearing pages costs as much as decoding them. To be called
+/// before anything else is: in `main`, or as Python loads the library.
 pub fn keep_freed_memory() {
     /// `mi_option_purge_delay` of `mimalloc.h`, in milliseconds.
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    // SAFETY: no other thread runs yet.
+    // SAFETY: no other thread uses this allocator yet.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, 10_000) };
 }
 

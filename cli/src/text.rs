@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pelton_engine::connector::Registry;
 use pelton_engine::error::{Error, Result};
 use pelton_engine::pipeline::{RunOptions, read_script};
-use pelton_engine::sql::Script;
+use pelton_engine::sql::{Script, Settings};
 
 use crate::report::Failure;
 
@@ -135,13 +135,18 @@ impl HowArgs {
 
     /// Adds what the text itself asks for, where the command line says nothing.
     pub fn complete(&self, options: &mut RunOptions, script: &Script) {
-        let set = |key: &str| script.settings.number(key).map(|n| n as usize);
         if self.threads.is_none()
-            && let Some(threads) = set("pelton.threads").or_else(|| set("parallelism.default"))
+            && let Some(threads) = threads(&script.settings)
         {
-            options.threads = threads.max(1);
+            options.threads = threads;
         }
     }
+}
+
+/// Worker threads that the settings ask for.
+pub fn threads(settings: &Settings) -> Option<usize> {
+    let set = |key: &str| settings.number(key).map(|n| n as usize);
+    set("pelton.threads").or_else(|| set("parallelism.default")).map(|threads| threads.max(1))
 }
 
 /// Where history or dead letters are: a folder, or the pipeline whose settings name it.

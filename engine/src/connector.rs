@@ -292,6 +292,11 @@ pub trait Connector: Send + Sync {
     /// True if reading this table ends by itself. Decides whether unwindowed aggregates and ORDER BY are allowed.
     fn bounded(&self, options: &Options) -> Result<bool>;
 
+    /// True if the rows of a bounded table are there as a whole and stay, as in files: then a stream may be joined with it.
+    fn stands_still(&self) -> bool {
+        false
+    }
+
     /// True if its rows carry the time of the wall clock (as from devices and queues): rows far ahead of it are refused.
     fn follows_the_clock(&self, options: &Options) -> bool {
         let _ = options;

@@ -39,6 +39,7 @@ pub struct Error {
     span: Option<Span>,
     hint: Option<String>,
     is_bug: bool,
+    ends_run: bool,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -48,7 +49,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A mistake in the SQL text, an option or a path.
     pub fn user(message: impl Into<String>) -> Self {
-        Error { blame: Blame::User, message: message.into(), span: None, hint: None, is_bug: false, cause: None }
+        Error {
+            blame: Blame::User,
+            message: message.into(),
+            span: None,
+            hint: None,
+            is_bug: false,
+            ends_run: false,
+            cause: None,
+        }
     }
 
     /// A failure of the world around: disk, file, server.
@@ -64,6 +73,17 @@ impl Error {
     /// True for a mistake of ours.
     pub fn is_bug(&self) -> bool {
         self.is_bug
+    }
+
+    /// Makes it an error of the run where an expression meets it: no row is looked for that might be to blame.
+    pub fn of_the_run(mut self) -> Self {
+        self.ends_run = true;
+        self
+    }
+
+    /// True for an error that no row is to blame for.
+    pub fn ends_run(&self) -> bool {
+        self.ends_run
     }
 
     /// Adds what to do next.

@@ -467,6 +467,7 @@ impl Select {
         };
         match self.run_or_error(batch) {
             Ok(out) => Ok(out),
+            Err(error) if ends_run(&error) => Err(crate::sql::from_datafusion(error).during(&self.operator)),
             Err(error) if !is_of_the_row(&error) => {
                 Err(Error::world(format!("{}: {}", self.operator, error.strip_backtrace())))
             }
@@ -597,6 +598,14 @@ fn used_values(batch: &MicroBatch) -> Result<MicroBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(batch.columns.num_rows()));
     let columns = RecordBatch::try_new_with_options(batch.columns.schema(), columns, &options).map_err(internal)?;
     Ok(batch.with_columns(columns))
+}
+
+/// True for an error of ours that says so.
+fn ends_run(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::External(error) => error.downcast_ref::<Error>().is_some_and(Error::ends_run),
+        _ => false,
+    }
 }
 
 /// True for errors that one row's values cause; false for those of the query or the engine.

@@ -195,9 +195,13 @@ const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Replays the last run of the pipeline from the histories that its tables name; each sink's rows go to `into/NAME.parquet`.
 pub fn replay_text(text: &str, registry: &Registry, options: &RunOptions, into: &Path) -> Result<Summary> {
-    let script = read_script(text, registry, options)?;
+    replay_script(&read_script(text, registry, options)?, registry, options, into)
+}
+
+/// The same for a script that was read.
+pub fn replay_script(script: &Script, registry: &Registry, options: &RunOptions, into: &Path) -> Result<Summary> {
     let mode = Mode::Replay { into: Some(into.to_path_buf()) };
-    Pipeline { script: &script, registry, options, mode, suspects: Arc::default() }.run().map(|ran| ran.summary)
+    Pipeline { script, registry, options, mode, suspects: Arc::default() }.run().map(|ran| ran.summary)
 }
 
 /// What `verify` found.
@@ -227,9 +231,12 @@ impl Verdict {
 
 /// Replays what the last live run saw and compares digests: of the input segment by segment, of every sink.
 pub fn verify_text(text: &str, registry: &Registry, options: &RunOptions) -> Result<Verdict> {
-    let script = read_script(text, registry, options)?;
-    let pipeline =
-        Pipeline { script: &script, registry, options, mode: Mode::Replay { into: None }, suspects: Arc::default() };
+    verify_script(&read_script(text, registry, options)?, registry, options)
+}
+
+/// The same for a script that was read.
+pub fn verify_script(script: &Script, registry: &Registry, options: &RunOptions) -> Result<Verdict> {
+    let pipeline = Pipeline { script, registry, options, mode: Mode::Replay { into: None }, suspects: Arc::default() };
     let mut verdict = Verdict::default();
     let histories = pipeline.histories()?;
     let mut live: BTreeMap<String, String> = BTreeMap::new();

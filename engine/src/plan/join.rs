@@ -45,9 +45,8 @@ impl Planner<'_> {
     /// A bounded table of files, possibly filtered and projected, or constant rows.
     pub(super) fn is_table(&self, plan: &LogicalPlan) -> bool {
         match plan {
-            LogicalPlan::TableScan(scan) => table_of(scan).is_some_and(|t| {
-                t.bounded && self.registry.of(&t.table.options).is_ok_and(|c| c.name() == "filesystem")
-            }),
+            LogicalPlan::TableScan(scan) => table_of(scan)
+                .is_some_and(|t| t.bounded && self.registry.of(&t.table.options).is_ok_and(|c| c.stands_still())),
             LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => true,
             LogicalPlan::Projection(_)
             | LogicalPlan::Filter(_)

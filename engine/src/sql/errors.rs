@@ -57,7 +57,11 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
     match error {
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
             Ok(ours) => *ours,
-            Err(other) => Error::user(other.to_string()),
+            // DataFusion wraps errors that it passes on once more.
+            Err(other) => match other.downcast::<DataFusionError>() {
+                Ok(inner) => from_datafusion(*inner),
+                Err(other) => Error::user(other.to_string()),
+            },
         },
         DataFusionError::Diagnostic(diagnostic, inner) => {
             let inner = from_datafusion(*inner);
@@ -81,7 +85,10 @@ pub fn from_datafusion(error: DataFusionError) -> Error {
             Error::user(format!("the planner could not handle this: {}", types::in_our_words(without_plea(&message))))
         }
         DataFusionError::SQL(parser, _) => from_parser(*parser, &[]),
-        DataFusionError::ArrowError(arrow, _) => plain(&arrow.to_string()),
+        DataFusionError::ArrowError(arrow, _) => match *arrow {
+            arrow::error::ArrowError::ExternalError(inner) => from_datafusion(DataFusionError::External(inner)),
+            arrow => plain(&arrow.to_string()),
+        },
         other => plain(&other.strip_backtrace()),
     }
 }

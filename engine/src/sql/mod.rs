@@ -44,7 +44,8 @@ use crate::connector::{Registry, Table};
 use crate::error::{Error, Span};
 
 pub use aggregates::{AggregateKind, PeltonAggregate};
-pub(crate) use errors::without_plea;
+pub(crate) use errors::{from_datafusion, without_plea};
+pub use functions::outside::Function;
 pub use over::{PeltonWindow, WindowKind};
 pub(crate) use plan::is_volatile;
 pub use session::Session;

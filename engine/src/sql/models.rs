@@ -67,19 +67,32 @@ impl ModelDef {
                 "models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them, and as ONNX",
             ));
         };
-        let mut model = Model::read(&bytes, format).map_err(|e| {
-            let error = Error::user(format!("model `{name}`: '{path}' cannot be used: {e}")).at(at);
+        Self::read(&name, &format!("'{path}'"), &bytes, format, inputs.as_deref(), outputs.as_deref())
+            .map_err(|e| e.at(at))
+    }
+
+    /// Reads the bytes of a file; `from` is what it is called in errors. What is declared of it is held against it.
+    pub fn read(
+        name: &str,
+        from: &str,
+        bytes: &[u8],
+        format: Format,
+        inputs: Option<&[ModelColumn]>,
+        outputs: Option<&[ModelColumn]>,
+    ) -> Result<Self> {
+        let mut model = Model::read(bytes, format).map_err(|e| {
+            let error = Error::user(format!("model `{name}`: {from} cannot be used: {e}"));
             match e.advice() {
                 Some(advice) => error.hint(advice),
                 None => error,
             }
         })?;
         if let Some(inputs) = inputs {
-            model.feature_names = declared_inputs(&name, &model, &inputs)?;
+            model.feature_names = declared_inputs(name, &model, inputs)?;
         }
-        let outputs = declared_outputs(&name, &model, outputs.as_deref().unwrap_or_default())?;
-        let version = format!("{:032x}", pelton_kernels::digest::hash_bytes(&bytes));
-        Ok(ModelDef { name, version, model, outputs })
+        let outputs = declared_outputs(name, &model, outputs.unwrap_or_default())?;
+        let version = format!("{:032x}", pelton_kernels::digest::hash_bytes(bytes));
+        Ok(ModelDef { name: name.to_string(), version, model, outputs })
     }
 
     /// The model that a function computes with.

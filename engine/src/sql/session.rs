@@ -10,22 +10,24 @@ use datafusion_sql::sqlparser::ast::{self, Ident, Query, SelectItem, SetExpr, St
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::Parser;
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use pelton_models::Format;
 
 use super::catalog::{Catalog, Entry, Provider, View, config};
 use super::ddl::{self, parse_all};
 use super::define::unknown_column;
 use super::errors::from_datafusion;
 use super::functions::Functions;
+use super::functions::outside::Function;
 use super::models::ModelDef;
 use super::names::{self, Spelling};
 use super::settings::{Settings, Volatile};
 use super::text::{self, RawStatement, Source, is_word, span_of, span_of_tokens, starts_with};
-use super::{Job, Outcome, TableDef, Target, calls, legacy, plan, refuse, types};
+use super::{Job, Outcome, Script, TableDef, Target, calls, legacy, plan, refuse, types};
 use crate::connector::Registry;
 use crate::error::{Error, Result, Span};
 
 /// Reads text piece by piece and remembers what was created and set: the shell's view of [`super::parse_script`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     pub(super) registry: Registry,
     pub(super) settings: Settings,
@@ -69,6 +71,51 @@ impl Session {
                 Entry::View(_) => None,
             })
             .collect()
+    }
+
+    /// Adds a function of the embedding program, in the place of an earlier one of its name; fails if one of ours has it.
+    pub fn register_function(&mut self, function: Arc<dyn Function>) -> Result<()> {
+        self.functions.register(function)
+    }
+
+    /// Adds a model from the bytes of a file of XGBoost or LightGBM, in the place of an earlier one of its name.
+    pub fn register_model(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let what = Format::of_bytes(bytes).ok_or_else(|| {
+            Error::user(format!("model `{name}`: these bytes are no file of XGBoost or LightGBM"))
+                .hint("models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them")
+        })?;
+        self.functions.add_model(Arc::new(ModelDef::read(name, "it", bytes, what, None, None)?));
+        Ok(())
+    }
+
+    /// Jobs of this session as a script of their own, with the tables that they read and write.
+    pub fn script(&self, jobs: Vec<Job>) -> Script {
+        let mut used: Vec<Arc<TableDef>> = vec![];
+        for job in &jobs {
+            used.extend(read_tables(&job.plan));
+            used.extend(match &job.target {
+                Target::Table(def) => Some(def.clone()),
+                Target::Print => None,
+            });
+        }
+        // Those that were created and not dropped, in their order; a job may still read one that has been replaced.
+        let mut tables = self.tables();
+        tables.retain(|def| used.iter().any(|u| Arc::ptr_eq(u, def)));
+        for def in used {
+            if !tables.iter().any(|t| Arc::ptr_eq(t, &def)) {
+                tables.push(def);
+            }
+        }
+        let volatile = jobs.iter().any(|job| job.volatile);
+        Script { settings: self.settings.clone(), tables, jobs, volatile }
+    }
+
+    /// Runs the statements of a text, all or none: where one is wrong, the session stays as it was.
+    pub fn run_whole(&mut self, text: &str) -> Result<Vec<Outcome>> {
+        let mut after = self.clone();
+        let outcomes = after.run(text)?;
+        *self = after;
+        Ok(outcomes)
     }
 
     /// Every name that completes a word: tables, views, their columns, functions.
@@ -577,6 +624,29 @@ fn plain_field(field: &Field) -> Field {
         other => types::kept(other),
     };
     Field::new(field.name(), data_type, field.is_nullable())
+}
+
+impl Job {
+    /// True if all that it reads ends by itself.
+    pub fn is_bounded(&self) -> bool {
+        read_tables(&self.plan).iter().all(|def| def.bounded)
+    }
+}
+
+/// The tables that a plan reads.
+fn read_tables(plan: &LogicalPlan) -> Vec<Arc<TableDef>> {
+    use datafusion_common::tree_node::TreeNodeRecursion;
+    let mut found = vec![];
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(table) = super::PeltonTable::of(&scan.source)
+        {
+            found.push(table.def.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.expect("the closure never fails");
+    found
 }
 
 fn reads_stream(plan: &LogicalPlan) -> bool {

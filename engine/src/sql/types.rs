@@ -7,7 +7,9 @@ use datafusion_common::Result as DfResult;
 use datafusion_expr::planner::TypePlanner;
 use datafusion_sql::sqlparser::ast::{self, ArrayElemTypeDef, DataType as Sql, ExactNumberInfo, TimezoneInfo};
 
+use super::ddl::parse_all;
 use super::errors::carry;
+use super::text::{Source, tokenize};
 use crate::error::{Error, Result};
 
 /// The zone of `TIMESTAMP_LTZ`.
@@ -22,6 +24,13 @@ impl TypePlanner for Types {
         let data_type = arrow_type(sql).map_err(carry)?;
         Ok(Some(Arc::new(Field::new("", data_type, true))))
     }
+}
+
+/// The Arrow type of a SQL type that is written out: `DECIMAL(10, 2)`. As tables keep it.
+pub fn parse(text: &str) -> Result<DataType> {
+    let source = Source::new(text);
+    let sql = parse_all(&tokenize(&source, &|_| None)?, |p| p.parse_data_type())?;
+    Ok(kept(&arrow_type(&sql)?))
 }
 
 /// The Arrow type of a SQL type.

@@ -278,6 +278,10 @@ impl Connector for Filesystem {
         Ok(Settings::read(options)?.monitor.is_none())
     }
 
+    fn stands_still(&self) -> bool {
+        true
+    }
+
     fn source(&self, table: &Table, request: &ReadRequest) -> Result<Box<dyn Source>> {
         let settings = Settings::read(&table.options)?;
         let files = source::Files::open(&settings, table, request)?;

@@ -8,6 +8,7 @@
 
 mod digests;
 mod math;
+pub mod outside;
 pub mod pattern;
 mod strings;
 pub mod times;
@@ -25,6 +26,7 @@ use datafusion_expr::{
     AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use self::outside::{Function, Outside};
 use super::aggregates;
 use super::errors::carry;
 use super::models::{Call, ModelDef};
@@ -40,6 +42,8 @@ pub struct Functions {
     pub zone: Tz,
     /// Models by name, in lower case.
     models: BTreeMap<String, Arc<ModelDef>>,
+    /// Functions from outside by name, in lower case.
+    outside: BTreeMap<String, Arc<ScalarUDF>>,
 }
 
 /// Names under which functions of DataFusion are known in Flink.
@@ -96,14 +100,38 @@ impl Functions {
         for name in ["file_row_index", "input_file_name", "version"] {
             scalar.remove(name);
         }
-        Functions { scalar, aggregate: aggregates::functions().into_iter().collect(), zone, models: BTreeMap::new() }
+        Functions {
+            scalar,
+            aggregate: aggregates::functions().into_iter().collect(),
+            zone,
+            models: BTreeMap::new(),
+            outside: BTreeMap::new(),
+        }
     }
 
-    /// The same functions for another zone, with the models that there are.
+    /// The same functions for another zone, with the models and functions from outside that there are.
     pub fn in_zone(&self, zone: Tz) -> Self {
         let mut functions = Functions::new(zone);
         self.models.values().for_each(|def| functions.add_model(def.clone()));
+        self.outside.iter().for_each(|(name, function)| functions.add(name, function.clone()));
         functions
+    }
+
+    /// Adds a function from outside, in the place of an earlier one of its name.
+    fn add(&mut self, name: &str, function: Arc<ScalarUDF>) {
+        self.scalar.insert(name.to_string(), function.clone());
+        self.outside.insert(name.to_string(), function);
+    }
+
+    /// Adds a function from outside, unless there is one of ours that has its name.
+    pub fn register(&mut self, function: Arc<dyn Function>) -> Result<(), Error> {
+        let name = function.name().to_lowercase();
+        if self.knows(&name) && !self.outside.contains_key(&name) {
+            return Err(Error::user(format!("there is a function {} already", name.to_uppercase()))
+                .hint("give yours another name"));
+        }
+        self.add(&name, Arc::new(ScalarUDF::new_from_impl(Outside::new(function))));
+        Ok(())
     }
 
     /// Adds a model, and the functions that compute with it.
