@@ -139,7 +139,7 @@ def test_what_scikit_learn_cannot_give(session, rows):
 
 def test_what_is_no_model(session):
     for model, why in [
-        (b"junk", "these bytes are no file of XGBoost or LightGBM"),
+        (b"junk", "these bytes are no file of XGBoost, LightGBM or ONNX"),
         ("no-such-file.json", "cannot read the model 'no-such-file.json'"),
         (object(), "is no model that can be scored"),
     ]:

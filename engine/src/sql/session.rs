@@ -78,11 +78,12 @@ impl Session {
         self.functions.register(function)
     }
 
-    /// Adds a model from the bytes of a file of XGBoost or LightGBM, in the place of an earlier one of its name.
+    /// Adds a model from the bytes of a file of XGBoost, LightGBM or ONNX, in the place of an earlier one of its name.
     pub fn register_model(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let what = Format::of_bytes(bytes).ok_or_else(|| {
-            Error::user(format!("model `{name}`: these bytes are no file of XGBoost or LightGBM"))
-                .hint("models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them")
+            Error::user(format!("model `{name}`: these bytes are no file of XGBoost, LightGBM or ONNX")).hint(
+                "models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them, and as ONNX",
+            )
         })?;
         self.functions.add_model(Arc::new(ModelDef::read(name, "it", bytes, what, None, None)?));
         Ok(())
