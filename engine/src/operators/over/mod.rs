@@ -125,9 +125,9 @@ struct Due {
     sources: Vec<(Arc<str>, u32)>,
 }
 
-/// About so many rows are answered at once: their columns stay in the processor's caches, and below what the allocator gives back to the
-/// system and faults in again when it is freed by another thread (64 K rows: half of the time on two threads).
-const AT_ONCE: usize = 1 << 14;
+/// About so many rows are answered at once. The more, the more rows of a key follow each other while its block is in the caches; but a column
+/// of 64 K answers is an allocation of its own, which comes from the system and goes back to it (`benches/NOTES.md`).
+const AT_ONCE: usize = 60_000;
 
 /// From so many rows on, several `PARTITION BY` are worth a thread each.
 const HELPED_ROWS: usize = 4096;
