@@ -17,7 +17,6 @@ Bars (issue 5): 80 % of the floor, 10 times Flink, p99 of 20 ms.
 import argparse
 import json
 import os
-import resource
 import signal
 import statistics
 import subprocess
@@ -26,11 +25,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from flink_peer import Failed, Flink, timed
+
 PELTON = os.environ["PELTON"]
 X = Path(__file__).parent.parent / "x"
 PORT = 19392
 SERVERS = f"127.0.0.1:{PORT}"
-THREADS = "2"
+THREADS = 2
 
 COLUMNS = "card_id BIGINT, amount DOUBLE, ts BIGINT"
 
@@ -57,23 +58,9 @@ INSERT INTO totals SELECT card_id, TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 0
 """
 
 
-class Failed(Exception):
-    pass
-
-
-def timed(command: list[str], folder: Path, env: dict[str, str] | None = None) -> tuple[float, str]:
-    """Seconds of processor time of a process, and what it said."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env={**os.environ, **(env or {})})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise Failed(f"{command[0]} ended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
-
-
 def pelton(folder: Path, text: str, *more: str) -> tuple[float, dict]:
     (folder / "q.sql").write_text(text)
-    cpu, said = timed([PELTON, "run", "--json", "--threads", THREADS, *more, "q.sql"], folder)
+    cpu, said = timed([PELTON, "run", "--json", "--threads", str(THREADS), *more, "q.sql"], folder)
     return cpu, json.loads(said.splitlines()[-1])
 
 
@@ -104,35 +91,11 @@ INSERT INTO events SELECT * FROM made;"""
     pelton(folder, text)
 
 
-class Flink:
-    """Flink's SQL client, with everything in its one process."""
-
-    def __init__(self, folder: Path):
-        self.home = Path(os.environ["PELTON_FLINK"])
-        self.folder = folder
-        (folder / "conf").mkdir()
-        (folder / "conf" / "config.yaml").write_text(
-            f"execution.target: local\nparallelism.default: {THREADS}\ntaskmanager.numberOfTaskSlots: {THREADS}\n"
-            "table.dml-sync: true\nenv.java.opts.all: ''\npipeline.object-reuse: true\n"
-        )
-
-    def run(self, text: str) -> float:
-        (self.folder / "flink.sql").write_text(text)
-        jars = [*(self.home / "lib").glob("*.jar"), *(self.home / "opt").glob("*.jar"), *self.home.glob("*.jar")]
-        path = ":".join(map(str, jars))
-        opens = [f"--add-opens=java.base/{p}=ALL-UNNAMED" for p in ("java.util", "java.lang", "java.nio", "java.net", "java.util.concurrent")]
-        command = ["java", "-Xmx4g", *opens, "-cp", path, "org.apache.flink.table.client.SqlClient", "embedded", "-f", "flink.sql"]
-        cpu, said = timed(command, self.folder, {"FLINK_CONF_DIR": str(self.folder / "conf")})
-        if "[ERROR]" in said:
-            raise Failed(said[said.index("[ERROR]") :][:2000])
-        return cpu
-
-
 def rates(folder: Path, args: argparse.Namespace) -> list[str]:
     topic("events", 4)
     topic("nothing", 4)
     produce(folder, "events", args.events)
-    flink = None if args.no_flink else Flink(folder)
+    flink = None if args.no_flink else Flink(folder, THREADS)
     names = ["alone", "pelton"] + ([] if flink is None else ["flink"])
     found: dict[str, list[float]] = {name: [] for name in names}
     answers: dict[str, tuple[int, str]] = {}
@@ -189,7 +152,7 @@ CREATE TABLE events (card_id BIGINT, amount DOUBLE, appended TIMESTAMP_LTZ(3) ME
 INSERT INTO kept SELECT card_id, amount, appended FROM events WHERE amount > 450;"""
         (folder / "filter.sql").write_text(query)
         with (folder / "filter.json").open("w") as said:
-            running = subprocess.Popen([PELTON, "run", "--json", "--threads", THREADS, "filter.sql"], cwd=folder, stdout=said)
+            running = subprocess.Popen([PELTON, "run", "--json", "--threads", str(THREADS), "filter.sql"], cwd=folder, stdout=said)
         try:
             time.sleep(2)
             paced = f"""CREATE TABLE made (card_id BIGINT, amount DOUBLE, note STRING)

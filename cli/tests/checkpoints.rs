@@ -253,3 +253,66 @@ fn files_of_a_watched_directory_are_read_once() {
     ids.sort_unstable();
     assert_eq!(ids, (0..next * ROWS).collect::<Vec<_>>());
 }
+
+/// Payments and labels in one stream, whose rows are answered in the order of arrival.
+const ARRIVAL: &str = "\
+SET 'pelton.over.mode' = 'arrival';
+CREATE TABLE pay (id BIGINT, card BIGINT, amount DOUBLE, at TIMESTAMP(3), WATERMARK FOR at AS at - INTERVAL '5' SECOND)
+WITH ('connector' = 'datagen', 'number-of-rows' = '120000', 'fields.id.kind' = 'sequence', 'fields.id.start' = '0',
+ 'fields.card.min' = '0', 'fields.card.max' = '50', 'fields.amount.min' = '0', 'fields.amount.max' = '90',
+ 'fields.at.kind' = 'sequence', 'fields.at.step' = '5ms', 'fields.at.max-past' = '3s', 'history.path' = 'pay', 'rows-per-second' = '120000');
+CREATE TABLE labels (id BIGINT, card BIGINT, fraud BOOLEAN, at TIMESTAMP(3), WATERMARK FOR at AS at - INTERVAL '5' SECOND)
+WITH ('connector' = 'datagen', 'number-of-rows' = '120000', 'fields.id.kind' = 'sequence', 'fields.id.start' = '0',
+ 'fields.card.min' = '0', 'fields.card.max' = '50',
+ 'fields.at.kind' = 'sequence', 'fields.at.step' = '5ms', 'fields.at.max-past' = '3s', 'history.path' = 'labels', 'rows-per-second' = '120000');
+CREATE TABLE out_ WITH ('connector' = 'filesystem', 'path' = 'out/rows', 'format' = 'json') AS
+SELECT id, n, s, d, f, before FROM (
+ SELECT id, fraud, COUNT(*) OVER minute AS n, SUM(amount) OVER minute AS s, MAX(amount) OVER minute AS d,
+  COUNT(*) FILTER (WHERE fraud) OVER minute AS f, LAG(id) OVER (PARTITION BY card ORDER BY at) AS before
+ FROM (SELECT id, card, amount, FALSE AS fraud, at FROM pay UNION ALL SELECT id, card, NULL AS amount, fraud, at FROM labels)
+ WINDOW minute AS (PARTITION BY card ORDER BY at RANGE BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW));
+";
+
+/// The order in which two tables came is kept, and repeated with other threads and batches.
+#[test]
+fn what_was_answered_in_the_order_of_arrival_is_repeated() {
+    let repeats = |place: &Place| {
+        place.pelton(&["verify", "--threads", "1", "q.sql"]).says(0, &[]);
+        place.pelton(&["verify", "--threads", "3", "--set", "pelton.batch.rows-max=1000", "q.sql"]).says(0, &[]);
+    };
+    let place = Place::new();
+    place.write("q.sql", ARRIVAL);
+    let ran = place.pelton(&["run", "--json", "--threads", "3", "--set", "pelton.batch.delay-max=3ms", "q.sql"]);
+    assert_eq!(ran.says(0, &[]).json()["rows_out"], 240_000);
+    repeats(&place);
+
+    let place = Place::new();
+    place.write(
+        "q.sql",
+        format!("SET 'pelton.checkpoint.dir' = 'checkpoints'; SET 'pelton.checkpoint.interval' = '15ms'; {ARRIVAL}"),
+    );
+    for pause in [250, 400] {
+        kill_after(&place, Duration::from_millis(pause), "3", "-KILL");
+    }
+    assert_eq!(run(&place, &[]).says(0, &[]).json()["rows_out"], 240_000);
+    repeats(&place);
+}
+
+#[test]
+fn what_has_no_order_of_arrival_is_refused() {
+    let place = Place::new();
+    let refused = |sql: &str, want: &[&str]| {
+        let tables = &ARRIVAL[..ARRIVAL.find("CREATE TABLE out_").unwrap()];
+        place.sql(&format!("{tables}{sql}")).says(2, want);
+    };
+    refused(
+        "SELECT card, SUM(n) OVER (PARTITION BY card ORDER BY window_time ROWS BETWEEN 3 PRECEDING AND CURRENT ROW) AS m FROM (
+         SELECT card, window_time, COUNT(*) AS n FROM TUMBLE(pay, at, INTERVAL '1' MINUTE) GROUP BY card, window_start, window_end, window_time);",
+        &["there is no order of arrival among them", "leave it at 'event-time'"],
+    );
+    // Nothing says how the rows of a table without a history came.
+    let text = ARRIVAL.replace(", 'history.path' = 'labels'", "").replace("120000", "1000");
+    place.write("q.sql", text);
+    place.pelton(&["run", "q.sql"]).says(0, &[]);
+    place.pelton(&["verify", "q.sql"]).says(2, &["labels keeps no history", "nothing says when its rows came"]);
+}

@@ -4,6 +4,8 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use common::Place;
 use serde_json::Value;
@@ -257,4 +259,105 @@ fn several_outputs_are_columns() {
             assert_eq!(row[name].as_f64().unwrap() as f32, want);
         }
     }
+}
+
+/// A stream that is scored while its model's file changes, for some two seconds.
+const RELOADED: &str = "\
+SET 'pelton.checkpoint.dir' = 'checkpoints';
+SET 'pelton.checkpoint.interval' = '50ms';
+CREATE MODEL m WITH ('path' = 'model', 'reload.interval' = '40ms');
+CREATE TABLE rows_ (id BIGINT, a DOUBLE, b DOUBLE, c DOUBLE, d DOUBLE, e DOUBLE, at TIMESTAMP(3), WATERMARK FOR at AS at - INTERVAL '1' SECOND)
+WITH ('connector' = 'datagen', 'number-of-rows' = '40000', 'rows-per-second' = '20000', 'history.path' = 'history',
+ 'fields.id.kind' = 'sequence', 'fields.id.start' = '0', 'fields.at.kind' = 'sequence', 'fields.at.step' = '5ms', 'fields.at.max-past' = '500ms');
+CREATE TABLE out_ WITH ('connector' = 'filesystem', 'path' = 'out/rows', 'format' = 'json') AS
+SELECT id, a, b, c, d, e, n, PREDICT(m, a, b, c, d, e) AS p, MODEL_VERSION(m) AS v
+FROM (SELECT id, a, b, c, d, e, COUNT(*) OVER (ORDER BY at ROWS BETWEEN 9 PRECEDING AND CURRENT ROW) AS n FROM rows_);
+CREATE TABLE counted WITH ('connector' = 'filesystem', 'path' = 'out/counted', 'format' = 'json') AS
+SELECT window_end, MODEL_VERSION(m) AS v, COUNT(*) AS n FROM TUMBLE(rows_, at, INTERVAL '1' SECOND) GROUP BY window_start, window_end, 2;
+";
+
+/// All rows below a folder of JSON files.
+fn rows_below(place: &Place, folder: &str) -> Vec<Value> {
+    let files = place.files(&["checkpoints", "history"]).into_iter().filter(|file| file.starts_with(folder));
+    let mut rows = vec![];
+    for file in files {
+        let text = fs::read_to_string(place.path(&file)).unwrap();
+        rows.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    }
+    rows
+}
+
+/// A new file counts from an epoch on, by event time; a broken one does not; killed, restarted and repeated it is the same.
+#[test]
+fn a_file_that_changes_is_read_again() {
+    let place = Place::new();
+    let (first, second) = (fixture("xgb_binary.model.json"), fixture("xgb_dart.model.ubj"));
+    place.write("model", &first);
+    place.write("q.sql", RELOADED);
+    let start = |signal: Option<u64>| {
+        let mut command = place.command(&["run", "--json", "--threads", "2", "q.sql"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        if let Some(pause) = signal {
+            std::thread::sleep(Duration::from_millis(pause));
+            let _ = child.kill();
+        }
+        child
+    };
+    start(Some(500)).wait().unwrap();
+    let run = start(None);
+    std::thread::sleep(Duration::from_millis(300));
+    place.write("model", &second[..second.len() / 2]);
+    std::thread::sleep(Duration::from_millis(300));
+    place.write("model", &second);
+    let ran = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "{said}");
+    assert!(said.contains("the file cannot be used") && said.contains("the version before stays in use"), "{said}");
+    assert!(said.contains("'model' has changed") && said.contains("counts from the next checkpoint on"), "{said}");
+
+    let mut rows = rows_below(&place, "out/rows");
+    assert_eq!(rows.len(), 40_000);
+    let version = |row: &Value| row["v"].as_str().unwrap().to_string();
+    let mut versions: Vec<String> = rows.iter().map(version).collect();
+    versions.sort();
+    versions.dedup();
+    assert_eq!(versions.len(), 2, "{versions:?}");
+    let counted: u64 = rows_below(&place, "out/counted").iter().map(|row| row["n"].as_u64().unwrap()).sum();
+    assert_eq!(counted, 40_000);
+
+    // Each row has the score of the version that it names.
+    rows.sort_by_key(|row| row["id"].as_u64());
+    let oldest = version(&rows[0]);
+    for (bytes, is_first) in [(&first, true), (&second, false)] {
+        let place = Place::new();
+        place.write("model", bytes);
+        let own: Vec<&Value> = rows.iter().filter(|row| (version(row) == oldest) == is_first).collect();
+        assert!(own.len() > 1000, "{}", own.len());
+        place.write("rows.json", own.iter().map(|row| format!("{row}\n")).collect::<String>());
+        let scored = answers(&place, "SELECT id, PREDICT(m, a, b, c, d, e) AS p FROM rows_");
+        assert!(scored.iter().zip(&own).all(|(again, row)| again["id"] == row["id"] && again["p"] == row["p"]));
+    }
+
+    // What is in the folder by now does not count.
+    place.write("model", &first);
+    place.pelton(&["verify", "q.sql"]).says(0, &[]);
+    place.pelton(&["verify", "--threads", "1", "--set", "pelton.batch.rows-max=100", "q.sql"]).says(0, &[]);
+}
+
+#[test]
+fn a_file_is_read_again_where_epochs_and_times_are() {
+    let place = Place::new();
+    place.write("model", fixture("xgb_binary.model.json"));
+    place.write("rows.json", "");
+    let without = RELOADED.replace("SET 'pelton.checkpoint.dir' = 'checkpoints';\n", "");
+    place.sql(&without).says(
+        2,
+        &["model `m` has 'reload.interval', and a new file counts from a checkpoint on", "pelton.checkpoint.dir"],
+    );
+    let timeless = RELOADED.replace(", WATERMARK FOR at AS at - INTERVAL '1' SECOND", "");
+    let timeless = &timeless[..timeless.find("CREATE TABLE out_").unwrap()];
+    place
+        .sql(&format!("{timeless} SELECT PREDICT(m, a, b, c, d, e) AS p FROM rows_;"))
+        .says(2, &["so it scores rows with an event time, and these have none", "give the table a WATERMARK"]);
+    place.sql(&RELOADED.replace("40ms", "soon")).says(2, &["option 'reload.interval' is 'soon', wanted a duration"]);
 }

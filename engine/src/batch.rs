@@ -323,6 +323,8 @@ pub struct MicroBatch {
     pub marks: Marks,
     /// The source rows behind them, for dead letters.
     pub origin: Option<Arc<Origin>>,
+    /// When its rows arrived: its number among the micro-batches that were given out; 0 for rows of windows.
+    pub turn: u64,
 }
 
 impl MicroBatch {
@@ -335,6 +337,7 @@ impl MicroBatch {
             offsets: Offsets::Run(0),
             marks: Marks::NONE,
             origin: None,
+            turn: 0,
         }
     }
 
@@ -376,6 +379,7 @@ impl MicroBatch {
             offsets: self.offsets.slice(start, len),
             marks: if self.marks.local.is_some() { self.marks.take(&rows()) } else { self.marks.clone() },
             origin: self.origin.clone(),
+            turn: self.turn,
         }
     }
 
@@ -399,6 +403,7 @@ impl MicroBatch {
             offsets: self.offsets.take(rows),
             marks: self.marks.take(rows),
             origin: self.origin.clone(),
+            turn: self.turn,
         })
     }
 }

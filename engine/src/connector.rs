@@ -419,6 +419,8 @@ pub struct Decoded {
     pub metadata_rows: Vec<(String, ArrayRef)>,
     /// When the outside world had the first of the records, in ms since 1970, where it says so: for measuring latency.
     pub since_ms: Option<i64>,
+    /// In history: records with which a turn began, ascending, and the turn.
+    pub turns: Vec<(u64, u64)>,
 }
 
 /// What must be known of records that were not decoded.

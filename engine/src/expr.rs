@@ -579,6 +579,7 @@ fn join(left: MicroBatch, right: MicroBatch) -> Result<MicroBatch> {
         offsets: Offsets::List(Arc::new(offsets)),
         marks: Marks::join((&left.marks, left.rows()), (&right.marks, right.rows())),
         origin: left.origin,
+        turn: left.turn,
     })
 }
 

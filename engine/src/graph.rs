@@ -124,6 +124,11 @@ impl Graph {
         self.sources.iter().any(|s| s.table.as_ref().is_some_and(|t| !t.bounded))
     }
 
+    /// True if the order in which micro-batches are given out counts.
+    pub fn takes_turns(&self) -> bool {
+        self.nodes.iter().any(|node| node.operator.takes_turns())
+    }
+
     /// True once every sink has all the rows it will ever get, because of a `LIMIT` behind every source.
     pub fn has_enough(&self) -> bool {
         let mut enough: Vec<bool> = Vec::with_capacity(self.nodes.len());

@@ -14,17 +14,20 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use pelton_kernels::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Offsets, internal};
+use crate::batch::internal;
 use crate::by_window::WindowDigests;
 use crate::checkpoint::manifest::{SinkState, SourceState};
 use crate::connector::{
     Chunk, Decoded, DecodedBatch, Next, PartitionReader, Places, ReadRequest, SegmentWriter, Source, Staged, Storage,
 };
 use crate::error::{Error, Result};
-use crate::run::HistorySink;
+use crate::run::{HistoryRows, HistorySink};
+use crate::versions::{KeptModels, ModelState};
 
 /// Column of the offsets in a segment.
 const OFFSET: &str = "__offset";
+/// Column of the turns of their micro-batches, where the order of arrival counts.
+const TURN: &str = "__turn";
 /// Rows after which a segment is sealed whatever the clock says: it is read back in one piece.
 const SEGMENT_ROWS_MAX: u64 = 1 << 20;
 
@@ -53,6 +56,9 @@ pub struct Manifest {
     pub windows: BTreeMap<String, WindowDigests>,
     /// Bounded tables that were read beside, with fingerprints.
     pub tables: BTreeMap<String, String>,
+    /// The versions of models whose files are read again, by name.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelState>,
 }
 
 impl Manifest {
@@ -157,13 +163,14 @@ fn expire(storage: &dyn Storage, run: u32, manifest: &mut Manifest, retention: D
     gone.iter().try_for_each(|name| storage.remove(name))
 }
 
-/// Raw columns without what the engine itself can say again, plus the offset.
-fn segment_schema(raw: &SchemaRef) -> (SchemaRef, Vec<usize>) {
+/// Raw columns without what the engine itself can say again, plus the offset and, if wanted, the turn.
+fn segment_schema(raw: &SchemaRef, turns: bool) -> (SchemaRef, Vec<usize>) {
     let kept: Vec<usize> = (0..raw.fields().len())
         .filter(|&i| !crate::intake::ENGINE_METADATA.iter().any(|k| *raw.field(i).name() == format!("metadata {k}")))
         .collect();
     let mut fields: Vec<Field> = kept.iter().map(|&i| raw.field(i).clone()).collect();
     fields.push(Field::new(OFFSET, DataType::Int64, false));
+    fields.extend(turns.then(|| Field::new(TURN, DataType::Int64, false)));
     (Arc::new(Schema::new(fields)), kept)
 }
 
@@ -200,13 +207,13 @@ struct OpenSegment {
 }
 
 impl HistoryKeeper {
-    /// Starts the history of a run of `table` under `path`. Segments of earlier runs that are older than `retention` go.
+    /// Starts the history of a run of `table` under `path`. `turns`: the order of arrival is kept, too. Segments of earlier runs that are older than `retention` go.
     pub fn start(
         places: Arc<dyn Places>,
         path: &str,
         table: &str,
         pipeline: &str,
-        raw: &SchemaRef,
+        (raw, turns): (&SchemaRef, bool),
         interval: Duration,
         retention: Option<Duration>,
     ) -> Result<Self> {
@@ -227,7 +234,7 @@ impl HistoryKeeper {
             ..Default::default()
         };
         put_manifest(storage.as_ref(), run, &manifest)?;
-        let (schema, kept) = segment_schema(raw);
+        let (schema, kept) = segment_schema(raw, turns);
         Ok(HistoryKeeper {
             places,
             storage,
@@ -255,7 +262,7 @@ impl HistoryKeeper {
     pub fn resume(
         places: Arc<dyn Places>,
         path: &str,
-        raw: &SchemaRef,
+        (raw, turns): (&SchemaRef, bool),
         retention: Option<Duration>,
         (epoch, token): (u64, &str),
         so_far: &SoFar,
@@ -275,7 +282,7 @@ impl HistoryKeeper {
                 storage.remove(&name)?;
             }
         }
-        let (schema, kept) = segment_schema(raw);
+        let (schema, kept) = segment_schema(raw, turns);
         Ok(HistoryKeeper {
             places,
             storage,
@@ -322,12 +329,19 @@ pub struct SoFar {
     watermark: Option<i64>,
     sinks: BTreeMap<String, String>,
     windows: BTreeMap<String, WindowDigests>,
+    models: BTreeMap<String, ModelState>,
     ended: bool,
 }
 
 impl SoFar {
     /// At a cut: how far a source was read, and what the sinks were given; `prefix` stands before their digests.
-    pub fn new(source: &SourceState, sinks: &BTreeMap<String, SinkState>, prefix: &str, ended: bool) -> Self {
+    pub fn new(
+        source: &SourceState,
+        sinks: &BTreeMap<String, SinkState>,
+        prefix: &str,
+        ended: bool,
+        models: &BTreeMap<String, ModelState>,
+    ) -> Self {
         let partitions = source.partitions.iter().enumerate().map(|(number, at)| PartitionState {
             partition: number as u32,
             offset: at.offset,
@@ -339,6 +353,7 @@ impl SoFar {
             watermark: Some(source.mark).filter(|mark| *mark != crate::batch::MARK_MIN),
             sinks: sinks.iter().map(|(name, sink)| (name.clone(), format!("{prefix}{}", sink.digest))).collect(),
             windows: sinks.iter().map(|(name, sink)| (name.clone(), sink.windows.clone())).collect(),
+            models: models.clone(),
             ended,
         }
     }
@@ -349,6 +364,7 @@ impl SoFar {
         manifest.watermark = self.watermark;
         manifest.sinks = self.sinks.clone();
         manifest.windows = self.windows.clone();
+        manifest.models = self.models.clone();
     }
 }
 
@@ -358,6 +374,7 @@ struct StagedHistory {
     token: Token,
     epoch: u64,
     so_far: SoFar,
+    models: KeptModels,
     storage: Arc<dyn Storage>,
     retention: Option<Duration>,
 }
@@ -368,6 +385,7 @@ impl Staged for StagedHistory {
             self.token.segments.push(open.finish()?);
         }
         self.token.segments.iter_mut().for_each(|segment| segment.epoch = self.epoch);
+        self.models.put_files(self.storage.as_ref())?;
         serde_json::to_string(&self.token).map_err(|e| Error::world("cannot write what a history holds").because(e))
     }
 
@@ -385,13 +403,18 @@ impl Staged for StagedHistory {
 }
 
 impl HistorySink for HistoryKeeper {
-    fn append(&mut self, partition: u32, columns: &RecordBatch, offsets: &Offsets, mark: i64) -> Result<()> {
+    fn append(&mut self, rows: &HistoryRows) -> Result<()> {
+        let HistoryRows { partition, columns, offsets, mark, turn } = rows;
+        let (partition, mark) = (*partition, *mark);
         let n = columns.num_rows();
         if n == 0 {
             return Ok(());
         }
         let mut kept: Vec<ArrayRef> = self.kept.iter().map(|&i| columns.column(i).clone()).collect();
         kept.push(Arc::new(Int64Array::from_iter_values((0..n).map(|i| offsets.get(i) as i64))));
+        if self.schema.fields().len() > kept.len() {
+            kept.push(Arc::new(Int64Array::from(vec![*turn as i64; n])));
+        }
         let rows = RecordBatch::try_new(self.schema.clone(), kept).map_err(internal)?;
         if !self.open.contains_key(&partition) {
             let first = offsets.get(0);
@@ -436,12 +459,14 @@ impl HistorySink for HistoryKeeper {
         source: &SourceState,
         sinks: &BTreeMap<String, SinkState>,
         ended: bool,
+        models: &KeptModels,
     ) -> Result<Box<dyn Staged>> {
         Ok(Box::new(StagedHistory {
             open: std::mem::take(&mut self.open).into_values().collect(),
             token: Token { run: self.run, segments: self.waiting.replace(vec![]).unwrap_or_default() },
             epoch,
-            so_far: SoFar::new(source, sinks, &self.prefix, ended),
+            so_far: SoFar::new(source, sinks, &self.prefix, ended, &models.states),
+            models: models.clone(),
             storage: self.storage.clone(),
             retention: self.retention,
         }))
@@ -462,6 +487,8 @@ pub struct HistorySource {
     pub columns: SchemaRef,
     /// What the engine wants.
     pub request: ReadRequest,
+    /// The order of arrival is wanted, too.
+    pub turns: bool,
 }
 
 impl Source for HistorySource {
@@ -480,6 +507,7 @@ impl Source for HistorySource {
                 segments,
                 columns: self.columns.clone(),
                 metadata: self.request.metadata.clone(),
+                turns: self.turns,
                 offset: 0,
             }));
         }
@@ -495,6 +523,7 @@ struct HistoryReader {
     segments: Vec<Segment>,
     columns: SchemaRef,
     metadata: Vec<String>,
+    turns: bool,
     offset: u64,
 }
 
@@ -509,6 +538,7 @@ impl PartitionReader for HistoryReader {
             end: segment.end_offset,
             columns: self.columns.clone(),
             metadata: self.metadata.clone(),
+            turns: self.turns,
         })))
     }
 }
@@ -520,16 +550,18 @@ struct SegmentChunk {
     end: u64,
     columns: SchemaRef,
     metadata: Vec<String>,
+    turns: bool,
 }
 
 impl Chunk for SegmentChunk {
     fn decode(self: Box<Self>) -> Decoded {
         let records = self.end - self.base;
         match self.rows() {
-            Ok((batch, offsets, metadata_rows)) => Decoded {
+            Ok(SegmentRows { batch, offsets, metadata, turns }) => Decoded {
                 batches: vec![DecodedBatch { batch, records: Some(offsets) }],
                 records,
-                metadata_rows,
+                metadata_rows: metadata,
+                turns,
                 ..Default::default()
             },
             Err(error) => Decoded { records, broken: Some(error), ..Default::default() },
@@ -538,8 +570,7 @@ impl Chunk for SegmentChunk {
 }
 
 impl SegmentChunk {
-    #[expect(clippy::type_complexity, reason = "three parts of one chunk, taken apart at once")]
-    fn rows(&self) -> Result<(RecordBatch, Vec<u32>, Vec<(String, ArrayRef)>)> {
+    fn rows(&self) -> Result<SegmentRows> {
         let batches = self.places.read_segment(&self.path)?;
         let schema = batches
             .first()
@@ -553,8 +584,19 @@ impl SegmentChunk {
             })
         };
         let offsets = column(OFFSET)?;
-        let offsets =
+        let offsets: Vec<u32> =
             offsets.as_primitive::<Int64Type>().values().iter().map(|o| (*o as u64 - self.base) as u32).collect();
+        let turns = match (self.turns, all.column_by_name(TURN)) {
+            (false, _) => vec![],
+            (true, Some(turns)) => begun(&offsets, turns.as_primitive::<Int64Type>().values()),
+            (true, None) => {
+                return Err(Error::user(format!(
+                    "the history segment {} does not say in which order rows arrived",
+                    self.path.display()
+                ))
+                .hint("it was written without 'pelton.over.mode' = 'arrival'"));
+            }
+        };
         let columns = self.columns.fields().iter().map(|f| {
             let array = column(f.name())?;
             if array.data_type() == f.data_type() {
@@ -567,8 +609,23 @@ impl SegmentChunk {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(all.num_rows()));
         let batch = RecordBatch::try_new_with_options(self.columns.clone(), columns, &options).map_err(internal)?;
         let metadata = self.metadata.iter().map(|key| Ok((key.clone(), column(&format!("metadata {key}"))?)));
-        Ok((batch, offsets, metadata.collect::<Result<Vec<_>>>()?))
+        Ok(SegmentRows { batch, offsets, metadata: metadata.collect::<Result<Vec<_>>>()?, turns })
     }
+}
+
+/// What a segment holds.
+struct SegmentRows {
+    batch: RecordBatch,
+    offsets: Vec<u32>,
+    metadata: Vec<(String, ArrayRef)>,
+    turns: Vec<(u64, u64)>,
+}
+
+/// The offsets with which turns begin, and the turns.
+fn begun(offsets: &[u32], turns: &[i64]) -> Vec<(u64, u64)> {
+    let mut all: Vec<(u64, u64)> = offsets.iter().zip(turns).map(|(o, t)| (u64::from(*o), *t as u64)).collect();
+    all.dedup_by_key(|(_, turn)| *turn);
+    all
 }
 
 /// Recomputes the digest of every segment; answers the segments that differ, with what was found.

@@ -82,6 +82,8 @@ pub struct PreparedChunk {
     pub broken: Option<Error>,
     /// When the outside world had the first of the records, in ms since 1970.
     pub since_ms: Option<i64>,
+    /// As in [`Decoded::turns`].
+    pub turns: Vec<(u64, u64)>,
 }
 
 impl Intake {
@@ -305,7 +307,7 @@ impl Intake {
     /// Prepares a decoded chunk. `partition` and `base` fill the metadata columns of those names.
     pub fn prepare(&self, decoded: Decoded, partition: u32, base: u64, now_us: i64) -> Result<PreparedChunk> {
         let (records, broken, since_ms) = (decoded.records, decoded.broken, decoded.since_ms);
-        let mut out = PreparedChunk { records, broken, since_ms, ..Default::default() };
+        let mut out = PreparedChunk { records, broken, since_ms, turns: decoded.turns, ..Default::default() };
         if let Some(skipped) = decoded.skipped {
             out.skipped = Some((decoded.records, self.watermark_at(skipped.time_max)?));
         }

@@ -27,5 +27,6 @@ mod prune;
 pub mod run;
 mod shift;
 pub mod sql;
+pub mod versions;
 pub mod window;
-pub mod zone;
+mod zone;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::piece::PieceId;
 use crate::by_window::WindowDigests;
 use crate::error::{Error, Result};
+use crate::versions::ModelState;
 
 /// The form of manifests that this version writes and reads.
 const VERSION: u32 = 1;
@@ -37,6 +38,9 @@ pub struct Manifest {
     pub letters: Option<String>,
     /// What the run has counted.
     pub counts: Counts,
+    /// The versions of models whose files are read again, by name.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelState>,
 }
 
 /// How far a source was read.

@@ -52,6 +52,11 @@ impl Store {
         Store { storage, written: BTreeMap::new(), retained: retained.max(2) }
     }
 
+    /// Where they lie.
+    pub fn storage(&self) -> &dyn Storage {
+        self.storage.as_ref()
+    }
+
     /// Keeps other processes away until what is answered is dropped. `place` is what people call the storage.
     pub fn lock(&self, place: &str) -> Result<Box<dyn Send>> {
         self.storage.lock("lock")?.ok_or_else(|| {

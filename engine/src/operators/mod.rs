@@ -29,6 +29,7 @@ pub mod over;
 mod select;
 mod session;
 mod sort;
+mod waiting;
 mod window_aggregate;
 
 pub use enrich::{Enrich, JoinKind, LookupTable};
@@ -56,6 +57,19 @@ pub trait Operator: Send + Sync {
     /// Takes the next batch. Several workers push at once, each with its own `slot`; the order in which batches of
     /// different slots arrive must not be visible in what comes out (the law).
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()>;
+
+    /// Hears that all micro-batches whose turn is before this one have been pushed, and takes their rows in the order of turns, if it
+    /// [`takes_turns`](Self::takes_turns). Called before [`advance`](Self::advance), by the same thread.
+    fn arrive(&self, before: u64, out: &mut Emit) -> Result<()> {
+        let _ = (before, out);
+        Ok(())
+    }
+
+    /// True if what comes out depends on the order in which micro-batches of several partitions were given out, which is then
+    /// kept with their rows.
+    fn takes_turns(&self) -> bool {
+        false
+    }
 
     /// Hears that the watermark of its input is `mark`: every batch with a row that is not later than `mark` has been
     /// pushed. Emits what is thereby final and answers the watermark that holds for its output. Called by one thread at

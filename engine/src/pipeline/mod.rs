@@ -1,5 +1,6 @@
 //! A pipeline from its text: run it, replay it from history, verify it. `open` opens what is outside, `resume` goes on from a checkpoint.
 
+mod models;
 mod open;
 mod resume;
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 
+use self::models::Reloaded;
 use crate::by_window::WindowDigests;
 use crate::connector::{DeadLetterStore, Options, Registry, Sink, Storage};
 use crate::error::{Error, Result};
@@ -397,6 +399,9 @@ impl Pipeline<'_> {
         for key in ["pelton.float-sum", "pelton.time-zone", "pelton.volatile", "pelton.allowed-lateness"] {
             text += &format!("{key}={}\n", self.script.settings.get(key).unwrap_or("default"));
         }
+        if self.script.settings.over_arrival() {
+            text += "pelton.over.mode=arrival\n";
+        }
         format!("{:032x}", pelton_kernels::digest::hash_text(&text))
     }
 
@@ -453,9 +458,11 @@ impl Pipeline<'_> {
             by_window: false,
             profile: self.options.profile,
             step_by_step: self.options.step_by_step,
+            repeats: matches!(self.mode, Mode::Replay { .. }),
             crash_after_batches: self.options.crash_after_batches,
             suspects: self.suspects.clone(),
             notice: self.options.notice.clone(),
+            models: vec![],
         }
     }
 
@@ -470,9 +477,12 @@ impl Pipeline<'_> {
             Mode::Live => BTreeMap::new(),
             Mode::Replay { .. } => self.histories()?,
         };
+        let live = matches!(self.mode, Mode::Live);
         let mut tables = BTreeMap::new();
         // Everything is opened before anything is read: bad options and missing paths come first.
         let mut going_on = self.checkpoints(&graph)?;
+        let models = self.reloaded()?;
+        let _claims = self.begin_models(&models, going_on.as_ref(), &histories)?;
         let manifest = going_on.as_ref().and_then(|going_on| going_on.chosen.manifest.as_ref());
         let (sources, keepers) = self.open_sources(&graph, &histories, &mut tables, manifest)?;
         let sinks = match &mut going_on {
@@ -495,7 +505,9 @@ impl Pipeline<'_> {
         let mut execution = self.execution();
         execution.by_window = !keepers.is_empty() || matches!(self.mode, Mode::Replay { into: None });
         execution.digests |= !keepers.is_empty();
-        let mut outcome = run_graph(&graph, sources, sinks, letters, &execution, resumed)?;
+        execution.models = models.iter().map(Reloaded::versions).collect();
+        let run = || run_graph(&graph, sources, sinks, letters, &execution, resumed);
+        let mut outcome = if models.is_empty() || !live { run()? } else { self.beside_watcher(&models, run)? };
         let digests = self.digests(&graph, &outcome, execution.digests);
         let windows = graph.sinks.iter().zip(std::mem::take(&mut outcome.windows)).map(|(sink, mut windows)| {
             windows.close();

@@ -69,7 +69,16 @@ impl Pipeline<'_> {
                         manifest: history.manifest.clone(),
                         columns: Arc::new(columns),
                         request: intake.request.clone(),
+                        turns: graph.takes_turns(),
                     })
+                }
+                None if matches!(self.mode, Mode::Replay { .. }) && graph.takes_turns() => {
+                    return Err(Error::user(format!(
+                        "OVER took rows in the order of arrival, and {} keeps no history: nothing says when its rows came",
+                        def.table.name
+                    ))
+                    .at(def.span)
+                    .hint("add 'history.path' = '...' to its WITH (...)"));
                 }
                 None if matches!(self.mode, Mode::Replay { .. })
                     && histories.values().any(|h| h.manifest.ended != "end-of-input") =>
@@ -109,19 +118,21 @@ impl Pipeline<'_> {
                     let places = self.registry.places()?.clone();
                     let retention = (!retention.is_zero()).then_some(retention);
                     let raw = intake.raw_schema();
+                    let raw = (&raw, graph.takes_turns());
                     let token = manifest.and_then(|m| Some((m, m.histories.get(&source_name(index, node))?)));
                     let keeper = match token {
                         Some((manifest, token)) => {
                             let at = &manifest.sources[&source_name(index, node)];
-                            let so_far = SoFar::new(at, &manifest.sinks, &self.prefix(), manifest.ended);
-                            HistoryKeeper::resume(places, path, &raw, retention, (manifest.epoch, token), &so_far)
+                            let so_far =
+                                SoFar::new(at, &manifest.sinks, &self.prefix(), manifest.ended, &manifest.models);
+                            HistoryKeeper::resume(places, path, raw, retention, (manifest.epoch, token), &so_far)
                         }
                         None => HistoryKeeper::start(
                             places,
                             path,
                             &def.table.name,
                             &self.fingerprint(),
-                            &raw,
+                            raw,
                             interval,
                             retention,
                         ),

@@ -19,7 +19,7 @@ use super::Planner;
 use super::aggregate::{Columns, kernel_kind};
 use super::relation::{Meaning, Place, Relation};
 use super::share::{as_column, over};
-use super::steps::{OverPlan, Step};
+use super::steps::{OverPlan, Planned, Step};
 use crate::error::{Error, Result};
 use crate::expr::{Compiled, Select, compile, plan_error};
 use crate::graph::Input;
@@ -207,8 +207,30 @@ impl Planner<'_> {
             keys: vec![],
             schema: input.arrow(),
             ordered: input.ordered,
+            arrival: self.script.settings.over_arrival(),
         };
+        if stage.arrival && !self.come_as_they_arrive(&input.from) {
+            return Err(Error::user("these rows come when a window closes: there is no order of arrival among them")
+                .at(self.over)
+                .hint("'pelton.over.mode' = 'arrival' wants OVER before GROUP BY; or leave it at 'event-time'"));
+        }
         Ok(OverPlan { columns, fields, stage })
+    }
+
+    /// Whether rows are handed on as they come from their sources.
+    fn come_as_they_arrive(&self, inputs: &[Input]) -> bool {
+        inputs.iter().all(|input| match input {
+            Input::Source(_) => true,
+            Input::Node(n) => {
+                let Planned { step, inputs } = &self.steps[*n];
+                let passes = match step {
+                    Step::Select(_) | Step::Expand(_) | Step::Join(_) => true,
+                    Step::Over(plan) => plan.stage.arrival,
+                    Step::Sort { .. } | Step::Aggregate(_) => false,
+                };
+                passes && self.come_as_they_arrive(inputs)
+            }
+        })
     }
 
     /// What a call computes, and the column of its argument.

@@ -20,6 +20,7 @@ use crate::checkpoint::store::Store;
 use crate::connector::{Source, Staged};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::versions::KeptModels;
 
 /// How checkpoints are taken.
 pub struct Checkpoints {
@@ -113,6 +114,7 @@ pub(super) struct Sealed {
     histories: Vec<(String, Box<dyn Staged>)>,
     letters: Option<Box<dyn Staged>>,
     counts: Counts,
+    models: KeptModels,
     /// Rows that can be seen once it is written.
     arrivals: Vec<Arc<Arrival>>,
 }
@@ -191,11 +193,13 @@ impl Runner<'_> {
         }
         let so_far: BTreeMap<String, SinkState> =
             sinks.iter().map(|(name, state, ..)| (name.clone(), state.clone())).collect();
+        let models = KeptModels::turn(&self.execution.models);
         let mut histories = vec![];
         for (index, history) in serial.histories.iter_mut().enumerate() {
             if let Some(history) = history {
                 let name = &checkpoints.sources[index];
-                histories.push((name.clone(), history.seal(epoch, &sources[name], &so_far, last == Last::Ended)?));
+                histories
+                    .push((name.clone(), history.seal(epoch, &sources[name], &so_far, last == Last::Ended, &models)?));
             }
         }
         let letters = serial.letters.as_mut().map(|letters| letters.seal(epoch)).transpose()?;
@@ -204,7 +208,20 @@ impl Runner<'_> {
         let pipeline = checkpoints.pipeline.clone();
         let arrivals = std::mem::take(&mut serial.arrivals);
         let counts = self.counts();
-        Ok(Sealed { pipeline, epoch, ended, names, sources, steps, sinks, histories, letters, counts, arrivals })
+        Ok(Sealed {
+            pipeline,
+            epoch,
+            ended,
+            names,
+            sources,
+            steps,
+            sinks,
+            histories,
+            letters,
+            counts,
+            models,
+            arrivals,
+        })
     }
 
     fn counts(&self) -> Counts {
@@ -283,6 +300,7 @@ impl Runner<'_> {
 fn write(graph: &Graph, store: &mut Store, mut sealed: Sealed, tries: u32) -> Result<()> {
     let epoch = sealed.epoch;
     let steps = again(tries, || store.write_state(epoch, &sealed.steps))?;
+    again(tries, || sealed.models.put_files(store.storage()))?;
     for (_, state, staged, _) in &mut sealed.sinks {
         state.token = staged.stage()?;
     }
@@ -295,6 +313,7 @@ fn write(graph: &Graph, store: &mut Store, mut sealed: Sealed, tries: u32) -> Re
         steps,
         sinks: sealed.sinks.iter().map(|(name, state, ..)| (name.clone(), state.clone())).collect(),
         counts: sealed.counts,
+        models: std::mem::take(&mut sealed.models.states),
         ..Default::default()
     };
     for (name, staged) in &mut sealed.histories {

@@ -44,6 +44,7 @@ use crate::intake::{Intake, PreparedChunk};
 use crate::lineage::Lineage;
 use crate::operators::Emit;
 use crate::profile::{Part, PartTime, Profile};
+use crate::versions::{KeptModels, Versions};
 
 /// How often sources without an end are asked for new partitions.
 const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(1);
@@ -85,19 +86,34 @@ impl Counters {
     }
 }
 
+/// Rows for a history.
+pub struct HistoryRows {
+    /// The partition.
+    pub partition: u32,
+    /// Raw columns.
+    pub columns: RecordBatch,
+    /// Of the rows.
+    pub offsets: Offsets,
+    /// The watermark before the first row.
+    pub mark: i64,
+    /// The turn of their micro-batch.
+    pub turn: u64,
+}
+
 /// Receives the rows of one source for its history.
 pub trait HistorySink: Send {
-    /// Rows of one partition in offset order: raw columns, offsets, the watermark before the first row.
-    fn append(&mut self, partition: u32, columns: &RecordBatch, offsets: &Offsets, mark: i64) -> Result<()>;
+    /// Rows of a micro-batch; those of one partition come in offset order.
+    fn append(&mut self, rows: &HistoryRows) -> Result<()>;
     /// Called now and then, and at the end: seals what should be sealed. Not called in a run with checkpoints.
     fn tick(&mut self, end: bool) -> Result<()>;
-    /// As of a [`Sink`]; with how far the source was read, and what each sink was given.
+    /// As of a [`Sink`]; with how far the source was read, what each sink was given, and which versions of models there were.
     fn seal(
         &mut self,
         epoch: u64,
         source: &SourceState,
         sinks: &BTreeMap<String, SinkState>,
         ended: bool,
+        models: &KeptModels,
     ) -> Result<Box<dyn Staged>>;
 }
 
@@ -164,12 +180,16 @@ pub struct Execution {
     pub profile: bool,
     /// A source is asked for more only when all that came before is computed, closed and written: for measuring latency.
     pub step_by_step: bool,
+    /// The run repeats an earlier one from its history.
+    pub repeats: bool,
     /// The run ends with an error once so many micro-batches were given out.
     pub crash_after_batches: Option<u64>,
     /// What earlier runs have ended at.
     pub suspects: Arc<Mutex<Suspects>>,
     /// Hears what a person should hear when it happens.
     pub notice: Option<Arc<Notice>>,
+    /// Models whose files are read again; versions that were offered begin at cuts.
+    pub models: Vec<(String, Arc<Versions>)>,
 }
 
 /// Says something to a person.
@@ -224,6 +244,8 @@ struct Ready {
     letters: Vec<DeadLetter>,
     /// The offset after its last record, good or bad.
     end: u64,
+    /// Its turn in the run that is repeated.
+    turn: Option<u64>,
     /// For measuring how long its rows take.
     arrival: Option<Arc<Arrival>>,
     release: Instant,
@@ -232,6 +254,7 @@ struct Ready {
 /// A micro-batch that a worker has or had.
 struct Entry {
     mark_after: i64,
+    turn: u64,
     done: Option<Done>,
 }
 
@@ -250,6 +273,7 @@ struct Done {
     rows: Vec<SinkRows>,
     letters: Vec<DeadLetter>,
     arrival: Option<Arc<Arrival>>,
+    turn: u64,
 }
 
 struct Partition {
@@ -323,7 +347,8 @@ struct State {
     /// Chunks with workers or waiting to be applied in order.
     chunks: usize,
     serial_busy: bool,
-    history: VecDeque<(usize, u32, RecordBatch, Offsets, i64)>,
+    /// By source.
+    history: VecDeque<(usize, HistoryRows)>,
     letters: Vec<DeadLetter>,
     broken: Vec<Error>,
     error: Option<Error>,
@@ -334,6 +359,8 @@ struct State {
     cutting: Cutting,
     /// Micro-batches given out.
     given: u64,
+    /// The turn of the next one; turns go on from run to run.
+    turn: u64,
     /// When sources are asked for new partitions.
     look_for_partitions: Instant,
     latencies_us: Vec<u64>,
@@ -374,6 +401,10 @@ struct Runner<'g> {
     latency: Arc<Latency>,
     /// What comes to each step, in a run with checkpoints.
     lineages: Vec<Lineage>,
+    /// Micro-batches are given out in the order of the turns that they had in the run that is repeated.
+    in_turns: bool,
+    /// A step takes rows in the order of turns.
+    takes_turns: bool,
 }
 
 /// Runs a graph to its end (or until told to stop). Sinks are committed if it succeeds, and thrown away if not.
@@ -452,6 +483,7 @@ pub fn run_graph(
             stopping: false,
             cutting: Cutting::default(),
             given: 0,
+            turn: counts.batches,
             look_for_partitions: now + LOOK_FOR_PARTITIONS,
             latencies_us: vec![],
             nanos_per_row: 0.0,
@@ -467,6 +499,7 @@ pub fn run_graph(
             histories,
             letters,
             arrivals: vec![],
+            in_turns: BTreeMap::new(),
         }),
         chunks_max: execution.threads + 1,
         queue_max: 4 * execution.threads,
@@ -479,6 +512,8 @@ pub fn run_graph(
         profile: execution.profile.then(|| Profile::new(graph)),
         latency: Arc::default(),
         lineages: if trigger.is_some() { Lineage::of_inputs(graph) } else { vec![] },
+        in_turns: execution.repeats && graph.takes_turns(),
+        takes_turns: graph.takes_turns(),
     };
     std::thread::scope(|scope| {
         let runner = &runner;
@@ -618,8 +653,9 @@ impl Runner<'_> {
                 drop(state);
                 let (start, rows) = (Instant::now(), ready.batch.rows());
                 let records = (ready.batch.offsets.get(0), ready.batch.offsets.get(rows - 1) + 1);
+                let turn = ready.batch.turn;
                 let done = catch(|| self.compute(slot, ready.batch));
-                let done = done.map(|done| Done { arrival: ready.arrival, ..done });
+                let done = done.map(|done| Done { arrival: ready.arrival, turn, ..done });
                 let nanos_per_row = start.elapsed().as_nanos() as f64 / rows as f64;
                 let waited = ready.release.elapsed().as_micros() as u64;
                 state = self.lock();
@@ -683,14 +719,20 @@ impl Runner<'_> {
         }
         let due =
             |p: &Partition| p.queue.front().is_some_and(|r| r.release <= now) && p.entries.len() < 2 * self.queue_max;
-        let p = (0..state.partitions.len())
-            .filter(|&p| due(&state.partitions[p]))
-            .min_by_key(|&p| state.partitions[p].given.1)?;
+        let p = match self.in_turns {
+            true => next_in_turn(&state.partitions).filter(|&p| due(&state.partitions[p]))?,
+            false => (0..state.partitions.len())
+                .filter(|&p| due(&state.partitions[p]))
+                .min_by_key(|&p| state.partitions[p].given.1)?,
+        };
+        let turn = state.turn;
+        state.turn += 1;
         let partition = &mut state.partitions[p];
         let mut ready = partition.queue.pop_front()?;
+        ready.batch.turn = turn;
         let rows = ready.batch.rows();
         let number = partition.first_entry + partition.entries.len() as u64;
-        partition.entries.push_back(Entry { mark_after: ready.mark_after, done: None });
+        partition.entries.push_back(Entry { mark_after: ready.mark_after, turn, done: None });
         partition.given = (ready.end, ready.mark_after);
         state.cutting.batches += 1;
         state.given += 1;
@@ -698,8 +740,9 @@ impl Runner<'_> {
         state.letters.append(&mut ready.letters);
         self.execution.counters.rows_in.fetch_add(rows as u64, Ordering::Relaxed);
         if let Some(raw) = ready.raw.take() {
-            let mark = ready.batch.marks.carry();
-            state.history.push_back((partition.source, partition.index, raw, ready.batch.offsets.clone(), mark));
+            let (mark, offsets) = (ready.batch.marks.carry(), ready.batch.offsets.clone());
+            let rows = HistoryRows { partition: partition.index, columns: raw, offsets, mark, turn };
+            state.history.push_back((partition.source, rows));
         }
         Some((p, number, ready))
     }
@@ -767,6 +810,19 @@ fn catch<T>(what: impl FnOnce() -> Result<T>) -> Result<T> {
         Err(Error::bug(format!("a bug in Pelton stopped the run: {text}"))
             .hint("nothing was committed; please report it with the query and the place printed above"))
     })
+}
+
+/// The partition whose next micro-batch has the least turn; `None` while one may still bring a lesser.
+fn next_in_turn(partitions: &[Partition]) -> Option<usize> {
+    let mut least: Option<(u64, usize)> = None;
+    for (at, p) in partitions.iter().enumerate() {
+        match p.queue.front() {
+            Some(ready) => least = Some(least.unwrap_or((u64::MAX, at)).min((ready.turn.unwrap_or(0), at))),
+            None if p.ended && !p.reading && p.chunks_given == p.chunks_applied => {}
+            None => return None,
+        }
+    }
+    least.map(|(_, at)| at)
 }
 
 /// Whether no chunk is with a worker or waiting, and no micro-batch either.
@@ -847,9 +903,11 @@ mod tests {
             by_window: false,
             profile: false,
             step_by_step: false,
+            repeats: false,
             crash_after_batches: None,
             suspects: Arc::default(),
             notice: None,
+            models: vec![],
         };
         let kept = Collect::default();
         let sources = vec![OpenSource::constant(Some(rows))];

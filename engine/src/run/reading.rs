@@ -230,7 +230,8 @@ impl Runner<'_> {
                     }
                     let floor = partition.lent.front().map(|(at, _)| *at);
                     let cut = cuts.iter().copied().find(|cut| *cut > whole.offsets.get(start));
-                    if let Some(at) = floor.into_iter().chain(cut).min() {
+                    let (turn, next_turn) = turn_at(&chunk.turns, whole.offsets.get(start) - base);
+                    if let Some(at) = floor.into_iter().chain(cut).chain(next_turn.map(|at| base + at)).min() {
                         len = (1..len).find(|l| whole.offsets.get(start + l) >= at).unwrap_or(len);
                     }
                     // Rows of one record stay together, since a run goes on from a record.
@@ -245,6 +246,12 @@ impl Runner<'_> {
                             partition.next_release
                         }
                     };
+                    // A row of a paced source comes when it may.
+                    let paced = rate.map(|rate| {
+                        let waits = release.saturating_duration_since(now).as_micros() as i64;
+                        wall_clock_us() + waits - (len as f64 / rate * 1e6) as i64
+                    });
+                    let since_us = chunk.since_ms.map(|since| since * 1000).or(paced);
                     let mut batch = if len == n { whole.clone() } else { whole.slice(start, len) };
                     batch.marks = Marks::of(partition.mark, prepared.watermarks.as_ref().map(|w| w.slice(start, len)));
                     partition.mark = batch.marks.max();
@@ -254,7 +261,8 @@ impl Runner<'_> {
                     partition.queue.push_back(Ready {
                         letters: letters.drain(..with_it).collect(),
                         end: upto,
-                        arrival: chunk.since_ms.map(|since| Arrival::new(since * 1000, self.latency.clone())),
+                        turn,
+                        arrival: since_us.map(|since| Arrival::new(since, self.latency.clone())),
                         batch,
                         raw: prepared.raw.as_ref().filter(|_| self.keeps[source]).map(|r| r.slice(start, len)),
                         mark_after,
@@ -278,4 +286,10 @@ impl Runner<'_> {
             }
         }
     }
+}
+
+/// The turn of a record, and where the next one begins.
+fn turn_at(turns: &[(u64, u64)], record: u64) -> (Option<u64>, Option<u64>) {
+    let next = turns.partition_point(|(at, _)| *at <= record);
+    (next.checked_sub(1).map(|own| turns[own].1), turns.get(next).map(|(at, _)| *at))
 }

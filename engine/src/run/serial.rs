@@ -1,15 +1,15 @@
 //! The serial part: everything that must happen in order, by one worker at a time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
 use super::checkpoints::{Cuts, Last, Positions};
 use super::latency::Arrival;
-use super::{Done, End, HistorySink, Runner, SinkRows, State};
-use crate::batch::{MARK_MAX, MicroBatch, Offsets};
+use super::{Done, End, HistoryRows, HistorySink, Runner, SinkRows, State};
+use crate::batch::{MARK_MAX, MicroBatch};
 use crate::by_window::WindowDigests;
 use crate::connector::{DeadLetter, DeadLetterStore, Sink};
 use crate::error::Result;
@@ -29,6 +29,8 @@ pub(super) struct Serial {
     pub(super) cuts: Option<Cuts>,
     /// Rows that can be seen with the next checkpoint.
     pub(super) arrivals: Vec<Arc<Arrival>>,
+    /// What is measured of rows that steps take in turns, by turn.
+    pub(super) in_turns: BTreeMap<u64, Arc<Arrival>>,
 }
 
 impl Serial {
@@ -43,7 +45,9 @@ impl Serial {
 pub(super) struct SerialWork {
     done: Vec<Done>,
     marks: Vec<i64>,
-    history: Vec<(usize, u32, RecordBatch, Offsets, i64)>,
+    /// All micro-batches whose turn is before this one have been pushed.
+    before: u64,
+    history: Vec<(usize, HistoryRows)>,
     letters: Vec<DeadLetter>,
     finish: bool,
     /// No batch is at hand, and a cut is to be made.
@@ -59,6 +63,7 @@ impl Runner<'_> {
         let mut work = SerialWork {
             done: vec![],
             marks: state.announced.clone(),
+            before: state.turn,
             history: vec![],
             letters: vec![],
             finish: false,
@@ -71,6 +76,8 @@ impl Runner<'_> {
                 p.completed = p.completed.max(entry.mark_after);
                 work.done.push(entry.done.expect("looked at above"));
             }
+            let pending = p.entries.iter().filter(|e| e.done.is_none()).map(|e| e.turn);
+            work.before = pending.fold(work.before, u64::min);
             let drained =
                 p.entries.is_empty() && p.queue.is_empty() && (state.stopping || p.chunks_given == p.chunks_applied);
             p.finished = drained && !p.reading && (p.ended || state.stopping);
@@ -119,9 +126,9 @@ impl Runner<'_> {
     pub(super) fn serial_part(&self, work: SerialWork) -> Result<bool> {
         let mut serial = self.serial.lock().unwrap_or_else(PoisonError::into_inner);
         let serial = &mut *serial;
-        for (source, partition, columns, offsets, mark) in &work.history {
+        for (source, rows) in &work.history {
             if let Some(history) = &mut serial.histories[*source] {
-                history.append(*partition, columns, offsets, *mark)?;
+                history.append(rows)?;
             }
         }
         if serial.cuts.is_none() {
@@ -129,6 +136,9 @@ impl Runner<'_> {
         }
         self.keep_letters(serial, &work.letters)?;
         for done in work.done {
+            if let (true, Some(arrival)) = (self.takes_turns, &done.arrival) {
+                serial.in_turns.insert(done.turn, arrival.clone());
+            }
             self.flush(serial, done)?;
         }
         if let Some(least) = work.marks.iter().min() {
@@ -149,6 +159,9 @@ impl Runner<'_> {
                 serial.node_marks[index] = mark;
                 continue;
             }
+            if node.operator.takes_turns() {
+                self.arrive(serial, index, work.before)?;
+            }
             let mut emit = Emit::default();
             let start = self.clock();
             let after = node.operator.advance(mark, &mut emit)?;
@@ -158,6 +171,7 @@ impl Runner<'_> {
             self.flush(serial, done)?;
             serial.node_marks[index] = after.max(serial.node_marks[index]);
         }
+        serial.in_turns = serial.in_turns.split_off(&work.before);
         if self.graph.is_endless() && self.graph.has_enough() {
             self.enough.store(true, Ordering::Relaxed);
         }
@@ -167,6 +181,26 @@ impl Runner<'_> {
             self.hand_over(sealed)?;
         }
         Ok(work.finish)
+    }
+
+    /// Lets a step take the rows whose turn has come, and flushes what comes out.
+    fn arrive(&self, serial: &mut Serial, index: usize, before: u64) -> Result<()> {
+        let (node, slot) = (&self.graph.nodes[index], self.execution.threads);
+        let mut emit = Emit::default();
+        let start = self.clock();
+        node.operator.arrive(before, &mut emit)?;
+        self.timed(Part::Step(index), start, 0);
+        let batches = std::mem::take(&mut emit.batches);
+        let mut done = Done::default();
+        self.take(slot, &node.outputs, emit, &mut done)?;
+        self.flush(serial, done)?;
+        for batch in batches {
+            let arrival = serial.in_turns.get(&batch.turn).cloned();
+            let mut done = Done { arrival, ..Done::default() };
+            self.push(slot, &node.outputs, batch, &mut done)?;
+            self.flush(serial, done)?;
+        }
+        Ok(())
     }
 
     fn keep_letters(&self, serial: &mut Serial, letters: &[DeadLetter]) -> Result<()> {

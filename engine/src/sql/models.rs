@@ -7,12 +7,13 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, Float32Array, Float64Array, Int32Array, ListArray, MapArray, StringArray, StructArray,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::compute::cast;
+use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use datafusion_common::{Result as DfResult, ScalarValue};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
@@ -22,8 +23,11 @@ use super::ddl::{CreateModel, ModelColumn};
 use super::errors::carry;
 use super::text::span_of;
 use super::types;
+use crate::batch::MARK_MIN;
 use crate::connector::{Options, Registry};
 use crate::error::{Error, Result};
+use crate::operators::times_us;
+use crate::versions::{Version, Versions};
 
 /// A declared model.
 pub struct ModelDef {
@@ -31,9 +35,23 @@ pub struct ModelDef {
     pub name: String,
     /// XXH3-128 of its file.
     pub version: String,
+    /// What the file holds.
     pub model: Model,
+    /// Its file is read again while queries run.
+    pub reload: Option<Reload>,
     /// The columns that `ML_PREDICT` adds: one for each answer, or one for all.
     pub outputs: Vec<(String, DataType)>,
+}
+
+/// How a model's file is read again.
+#[derive(Debug)]
+pub struct Reload {
+    /// The file.
+    pub path: String,
+    /// How often it is looked at.
+    pub interval: Duration,
+    /// What there was of it so far.
+    pub versions: Arc<Versions>,
 }
 
 impl fmt::Debug for ModelDef {
@@ -53,6 +71,11 @@ impl ModelDef {
             None => None,
             Some(_) => Some(options.one_of("format", &["xgboost", "lightgbm", "onnx"])?.to_string()),
         };
+        let reload = options.get("reload.interval").is_some();
+        let interval = options.duration("reload.interval", Duration::from_secs(10))?;
+        if reload && interval.is_zero() {
+            return Err(options.bad("reload.interval", "a duration above 0"));
+        }
         options.reject_unknown()?;
         let at = options.span("path");
         let bytes = registry.places()?.file(&path).map_err(|e| e.at(at))?;
@@ -67,8 +90,39 @@ impl ModelDef {
                 "models are read as save_model of XGBoost (.json, .ubj) and of LightGBM (.txt) write them, and as ONNX",
             ));
         };
-        Self::read(&name, &format!("'{path}'"), &bytes, format, inputs.as_deref(), outputs.as_deref())
-            .map_err(|e| e.at(at))
+        let mut def = Self::read(&name, &format!("'{path}'"), &bytes, format, inputs.as_deref(), outputs.as_deref())
+            .map_err(|e| e.at(at))?;
+        if reload {
+            let versions = Arc::new(Versions::new(def.version_of(bytes)?));
+            def.reload = Some(Reload { path, interval, versions });
+        }
+        Ok(def)
+    }
+
+    /// Another file in the place of its own, which must take the same features and answer the same numbers.
+    pub fn version_of(&self, bytes: Vec<u8>) -> Result<Version> {
+        let wrong = |what: String| Error::user(format!("model `{}`: {what}", self.name));
+        let format = Format::of_bytes(&bytes)
+            .ok_or_else(|| wrong("the file is none of XGBoost, LightGBM or ONNX any more".to_string()))?;
+        let mut model = Model::read(&bytes, format).map_err(|e| wrong(format!("the file cannot be used: {e}")))?;
+        if model.features != self.model.features {
+            return Err(wrong(format!("the file has {} features now, not {}", model.features, self.model.features)));
+        }
+        let differs = |(own, now): (&String, &String)| !own.eq_ignore_ascii_case(now);
+        let named = self.model.feature_names.iter().zip(&model.feature_names);
+        if let Some(at) = named.clone().position(differs) {
+            let (own, now) = (&self.model.feature_names[at], &model.feature_names[at]);
+            return Err(wrong(format!("feature {} is {now} in the file now, not {own}", at + 1)));
+        }
+        let answers = |model: &Model| (model.outputs(), model.sums(), model.is_single(), model.explains);
+        if answers(&model) != answers(&self.model) {
+            return Err(wrong(
+                "the file answers other numbers than the one that the query was planned with".to_string(),
+            ));
+        }
+        model.feature_names.clone_from(&self.model.feature_names);
+        let digest = digest_of(&bytes);
+        Ok(Version { digest, bytes: bytes.into(), model })
     }
 
     /// Reads the bytes of a file; `from` is what it is called in errors. What is declared of it is held against it.
@@ -91,13 +145,17 @@ impl ModelDef {
             model.feature_names = declared_inputs(name, &model, inputs)?;
         }
         let outputs = declared_outputs(name, &model, outputs.unwrap_or_default())?;
-        let version = format!("{:032x}", pelton_kernels::digest::hash_bytes(bytes));
-        Ok(ModelDef { name: name.to_string(), version, model, outputs })
+        Ok(ModelDef { name: name.to_string(), version: digest_of(bytes), model, reload: None, outputs })
     }
 
     /// The model that a function computes with.
     pub fn of(function: &ScalarUDF) -> Option<&Arc<ModelDef>> {
         function.inner().downcast_ref::<Predict>().map(|predict| &predict.def)
+    }
+
+    /// How many features a function of a model takes, if it is one.
+    pub fn features_of(function: &ScalarUDF) -> Option<usize> {
+        function.inner().downcast_ref::<Predict>().map(Predict::features)
     }
 
     /// Fails if the features of a call, as far as they are columns, are the model's in another order or number.
@@ -132,6 +190,11 @@ impl ModelDef {
     pub fn functions(self: &Arc<Self>) -> Vec<ScalarUDF> {
         Call::ALL.iter().map(|call| ScalarUDF::new_from_impl(Predict::new(*call, self.clone()))).collect()
     }
+}
+
+/// XXH3-128 of a file.
+fn digest_of(bytes: &[u8]) -> String {
+    format!("{:032x}", pelton_kernels::digest::hash_bytes(bytes))
 }
 
 /// Who writes such files.
@@ -271,8 +334,15 @@ struct Predict {
 
 impl Predict {
     fn new(call: Call, def: Arc<ModelDef>) -> Self {
-        let name = format!("{} {} {}", call.name().to_uppercase(), def.name, &def.version[..8]);
+        // One that changes while the query runs has its versions in checkpoints and histories.
+        let version = if def.reload.is_some() { "reloaded" } else { &def.version[..8] };
+        let name = format!("{} {} {version}", call.name().to_uppercase(), def.name);
         Predict { call, def, name, signature: Signature::user_defined(Volatility::Immutable) }
+    }
+
+    /// What tells it from another of its name.
+    fn identity(&self) -> &str {
+        self.def.reload.as_ref().map_or(&self.def.version, |reload| &reload.path)
     }
 
     fn failed(&self, what: impl fmt::Display) -> datafusion_common::DataFusionError {
@@ -282,7 +352,7 @@ impl Predict {
 
 impl PartialEq for Predict {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.def.version == other.def.version
+        self.name == other.name && self.identity() == other.identity()
     }
 }
 
@@ -290,7 +360,7 @@ impl Eq for Predict {}
 
 impl Hash for Predict {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.name, &self.def.version).hash(state);
+        (&self.name, self.identity()).hash(state);
     }
 }
 
@@ -321,7 +391,10 @@ impl ScalarUDFImpl for Predict {
                 }
             }
         };
-        given.iter().enumerate().map(|(at, data_type)| plain(at, data_type)).collect()
+        // Behind the features may be the event time, which tells the version.
+        let (features, time) = given.split_at(given.len().min(self.features()));
+        let features = features.iter().enumerate().map(|(at, data_type)| plain(at, data_type));
+        features.chain(time.iter().map(|time| Ok(time.clone()))).collect()
     }
 
     fn return_type(&self, _: &[DataType]) -> DfResult<DataType> {
@@ -344,14 +417,31 @@ impl ScalarUDFImpl for Predict {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DfResult<ColumnarValue> {
-        if self.call == Call::Version {
-            return Ok(ColumnarValue::Scalar(ScalarValue::Utf8(Some(self.def.version.clone()))));
-        }
         let is_one = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_one { 1 } else { args.number_rows };
-        let columns = args.args.iter().map(|arg| column(arg, rows)).collect::<DfResult<Vec<Float64Array>>>()?;
+        let (features, time) = args.args.split_at(self.features());
+        let columns = features.iter().map(|arg| column(arg, rows)).collect::<DfResult<Vec<Float64Array>>>()?;
         let columns: Vec<&[f64]> = columns.iter().map(|column| &column.values()[..]).collect();
-        let answer = self.answer(&columns, rows);
+        let answer = match (&self.def.reload, time) {
+            (Some(reload), [time]) => {
+                let times = time.to_array(rows)?;
+                let no_time = times.logical_nulls();
+                let mut times = times_us(&times).to_vec();
+                for row in (0..rows).filter(|row| no_time.as_ref().is_some_and(|nulls| nulls.is_null(*row))) {
+                    times[row] = MARK_MIN;
+                }
+                let parts = reload.versions.score(&times, |part, version| {
+                    let columns: Vec<&[f64]> = columns.iter().map(|column| &column[part.clone()]).collect();
+                    self.answer(&version.model, &version.digest, &columns, part.len())
+                });
+                match parts.as_slice() {
+                    [] => self.answer(&self.def.model, &self.def.version, &columns, 0),
+                    [one] => one.clone(),
+                    parts => concat(&parts.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?,
+                }
+            }
+            _ => self.answer(&self.def.model, &self.def.version, &columns, rows),
+        };
         match is_one {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?)),
             false => Ok(ColumnarValue::Array(answer)),
@@ -360,8 +450,12 @@ impl ScalarUDFImpl for Predict {
 }
 
 impl Predict {
-    fn answer(&self, columns: &[&[f64]], rows: usize) -> ArrayRef {
-        let model = &self.def.model;
+    /// How many of its arguments are features.
+    fn features(&self) -> usize {
+        if self.call == Call::Version { 0 } else { self.def.model.features }
+    }
+
+    fn answer(&self, model: &Model, version: &str, columns: &[&[f64]], rows: usize) -> ArrayRef {
         let lists = |values: ArrayRef, width: usize| -> ArrayRef {
             let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
             Arc::new(ListArray::new(item(values.data_type().clone()), offsets, values, None))
@@ -390,7 +484,7 @@ impl Predict {
                 let field = Arc::new(Field::new("entries", entries.data_type().clone(), false));
                 Arc::new(MapArray::new(field, offsets, entries, None, false))
             }
-            Call::Version => unreachable!("answered before"),
+            Call::Version => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(version, rows))),
         }
     }
 }

@@ -22,7 +22,7 @@ use super::models::ModelDef;
 use super::names::{self, Spelling};
 use super::settings::{Settings, Volatile};
 use super::text::{self, RawStatement, Source, is_word, span_of, span_of_tokens, starts_with};
-use super::{Job, Outcome, Script, TableDef, Target, calls, legacy, plan, refuse, types};
+use super::{Job, Outcome, Script, TableDef, Target, calls, legacy, model_time, plan, refuse, types};
 use crate::connector::Registry;
 use crate::error::{Error, Result, Span};
 
@@ -464,6 +464,7 @@ impl Session {
         let plan = planner
             .sql_statement_to_plan(Statement::Query(query))
             .map_err(|e| text::place(provider.error(e), &tokens))?;
+        let plan = model_time::give(plan).map_err(|e| text::place(e, &tokens))?;
         let plan = plan::analyze(plan, &options).map_err(|e| text::place(e, &tokens))?;
 
         // The names of the result, as the user wrote them.

@@ -55,6 +55,12 @@ pub const KNOWN: &[Known] = &[
         doc: "Whether NOW(), RANDOM(), UUID() … may be used in streams.",
     },
     Known {
+        key: "pelton.over.mode",
+        shape: Shape::Choice(&["event-time", "arrival"]),
+        default: "event-time",
+        doc: "When OVER answers a row: when the watermark has passed it, or at once, from the rows that have arrived.",
+    },
+    Known {
         key: "pelton.device",
         shape: Shape::Choice(&["auto", "cpu", "cuda", "wgpu"]),
         default: "auto",
@@ -297,6 +303,11 @@ impl Settings {
             Some(v) if v.eq_ignore_ascii_case("fast") => FloatSum::Fast,
             _ => FloatSum::Exact,
         }
+    }
+
+    /// True if `pelton.over.mode` is `arrival`.
+    pub fn over_arrival(&self) -> bool {
+        self.get("pelton.over.mode").is_some_and(|mode| mode.eq_ignore_ascii_case("arrival"))
     }
 
     /// `pelton.device`, in lower case.

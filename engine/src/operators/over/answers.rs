@@ -181,20 +181,20 @@ impl Answers<'_> {
             for i in run.range() {
                 let (to_head, to_tail) = (self.spans.heads[i] as usize, self.spans.tails[i] as usize);
                 let count = match (&mut *self.extra, slot) {
-                    (Extra::Set { values, counts }, _) => {
+                    (Extra::Sets(sets), _) => {
+                        let set = &mut sets[run.key as usize];
                         for place in tail..to_tail.max(tail) {
                             let lane = &mut self.lanes[arg];
                             if lane.is_null(place) {
                                 continue;
                             }
                             let word = lane.distinct_word(place);
-                            if values.insert((run.key, word)) {
-                                counts[run.key as usize] += 1;
+                            if set.insert(word) {
                                 lane.hold(word);
                             }
                         }
                         debug_assert!(open);
-                        counts[run.key as usize] as i64
+                        set.len() as i64
                     }
                     (_, Slot::Counter(counter)) => {
                         let lane = &self.lanes[arg];

@@ -5,16 +5,17 @@
 //! both only move forward. Rows that no frame of a key looks at any more are overwritten when the block is full; keys that no
 //! frame can look at any more are let go now and then.
 
-use arrow::array::ArrayRef;
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, UInt32Array};
+use arrow::compute::{concat, take};
 use arrow::datatypes::DataType;
+use hashbrown::HashSet;
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::Aggregate;
 use pelton_kernels::group_table::GroupTable;
 
 use super::answers::{Answers, Counted, Failed};
 use super::lanes::{Appended, Lane, Needs, Run};
-use super::spec::{Call, Frame, Keys};
+use super::spec::{Call, Frame, Function, Keys};
 use crate::batch::internal;
 use crate::error::{Error, Result};
 
@@ -32,6 +33,9 @@ pub(super) struct Block {
 }
 
 const SMALLEST: u32 = 4;
+
+/// About so many rows are answered at once: with some five rows of a key, and 2 KiB a block, half a MiB.
+const GROUP: usize = 1024;
 
 /// What a call keeps of a key, where its frame has no beginning: rows need not be kept for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,11 +59,8 @@ pub(super) enum Extra {
     Nothing,
     /// Per key, where the frame has no beginning.
     Kept(Vec<Kept>),
-    /// Per key, where the frame has no beginning: the different values, and how many.
-    Set {
-        values: hashbrown::HashSet<(u32, i128)>,
-        counts: Vec<u64>,
-    },
+    /// Per key, where the frame has no beginning: the different values.
+    Sets(Vec<HashSet<i128>>),
     /// Per key, where the frame has no beginning: the aggregate of all its rows so far.
     States(Vec<Option<Box<dyn Aggregate>>>),
 }
@@ -84,8 +85,12 @@ pub(super) struct Keyed {
     pub(super) counts: Vec<u32>,
     pub(super) counters: usize,
     pub(super) extras: Vec<Extra>,
+    /// In the order of arrival: the same of the rows before each block, for rows that come behind later ones.
+    pub(super) bases: Vec<Extra>,
     /// The rows back that `LAG` looks.
-    back: u32,
+    pub(super) back: u32,
+    /// Rows are taken in the order in which they arrive, and none to come is older than this.
+    pub(super) settled: Option<i64>,
     free: Vec<Vec<u32>>,
     sweep_at: usize,
 }
@@ -99,6 +104,44 @@ pub(super) struct Spans {
     pub(super) before: Vec<(u32, u32)>,
 }
 
+impl Extra {
+    /// Makes what it has of a key that of `other`. `call`, `lanes`: whose it is.
+    pub(super) fn begin_at(&mut self, other: &Extra, key: usize, call: &Call, lanes: &mut [Lane]) -> Result<()> {
+        match (self, other) {
+            (Extra::Kept(own), Extra::Kept(other)) => {
+                let lane = &mut lanes[call.arg.expect("what is kept is of an argument")];
+                let before = std::mem::replace(&mut own[key], other[key]);
+                if other[key].state == Seen::Value {
+                    lane.hold(other[key].word);
+                }
+                if before.state == Seen::Value {
+                    lane.release(before.word);
+                }
+            }
+            (Extra::Sets(own), Extra::Sets(other)) => {
+                let lane = &mut lanes[call.arg.expect("what is kept is of an argument")];
+                other[key].iter().for_each(|word| lane.hold(*word));
+                let before = std::mem::replace(&mut own[key], other[key].clone());
+                before.into_iter().for_each(|word| lane.release(word));
+            }
+            (Extra::States(own), Extra::States(other)) => {
+                let Function::Aggregate { spec, .. } = &call.function else { return Ok(()) };
+                own[key] = match &other[key] {
+                    None => None,
+                    Some(state) => {
+                        let fault = |e| Error::bug("cannot copy an aggregate of OVER").because(e);
+                        let mut copy = spec.build().map_err(fault)?;
+                        copy.load(&state.save()).map_err(fault)?;
+                        Some(copy)
+                    }
+                };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 /// Where a call keeps its places and numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Slot {
@@ -108,8 +151,8 @@ pub(super) enum Slot {
 }
 
 impl Keyed {
-    /// For a spec over columns of these types.
-    pub(super) fn new(spec: Keys, types: &[DataType]) -> Result<Self> {
+    /// For a spec over columns of these types. `arrival`: rows come in the order of arrival.
+    pub(super) fn new(spec: Keys, types: &[DataType], arrival: bool) -> Result<Self> {
         let mut needs = vec![Needs::default(); spec.args.len()];
         for call in &spec.calls {
             if let Some(arg) = call.arg {
@@ -122,7 +165,7 @@ impl Keyed {
         let lanes = spec.args.iter().zip(needs).map(lane).collect::<Result<Vec<_>>>()?;
         let key_types: Vec<DataType> = spec.keys.iter().map(|key| types[*key].clone()).collect();
         let (mut stride, mut counters) = (2 * spec.frames.len(), 0);
-        let mut extras = vec![];
+        let (mut extras, mut bases) = (vec![], vec![]);
         for call in &spec.calls {
             let open = spec.frames[call.frame].is_open();
             match call.function.slot(open) {
@@ -131,6 +174,7 @@ impl Keyed {
                 Slot::None => {}
             }
             extras.push(call.function.extra(open));
+            bases.extend(arrival.then(|| call.function.extra(open)));
         }
         let back = spec.calls.iter().map(|call| call.function.back()).max().unwrap_or(0);
         let lookback = spec.lookback();
@@ -148,7 +192,9 @@ impl Keyed {
             counts: vec![],
             counters,
             extras,
+            bases,
             back,
+            settled: None,
             free: vec![],
             sweep_at: 1024,
         })
@@ -162,19 +208,79 @@ impl Keyed {
         columns: &[ArrayRef],
         failed: &mut Vec<Failed>,
     ) -> Result<Vec<ArrayRef>> {
+        let ids = self.intern(columns, times.len())?;
+        self.answer(times, columns, &ids, failed)
+    }
+
+    /// The numbers of the rows' keys; without keys all are of one.
+    pub(super) fn intern(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<u32>> {
         let keys: Vec<ArrayRef> = self.spec.keys.iter().map(|key| columns[*key].clone()).collect();
         let mut ids = vec![];
         match keys.is_empty() {
-            true => ids.resize(times.len(), 0),
+            true => ids.resize(rows, 0),
             false => self
                 .table
-                .intern(&keys, Rows::All(times.len()), &mut ids)
+                .intern(&keys, Rows::All(rows), &mut ids)
                 .map_err(|e| Error::user("cannot tell the keys of PARTITION BY apart").because(e))?,
         }
-        let known = if keys.is_empty() { 1 } else { self.table.len() };
-        self.know(known);
-        let order = by_key(&ids, known);
-        let (at, runs) = self.place(times, &ids, &order);
+        self.know(if keys.is_empty() { 1 } else { self.table.len() });
+        Ok(ids)
+    }
+
+    /// The answers of all calls for rows of these keys.
+    ///
+    /// Every frame and every call goes through the rows once. So that a key's block is still in the caches when the next one comes to
+    /// it, many rows are sorted by key and answered in groups, of which all blocks fit there together.
+    pub(super) fn answer(
+        &mut self,
+        times: &[i64],
+        columns: &[ArrayRef],
+        ids: &[u32],
+        failed: &mut Vec<Failed>,
+    ) -> Result<Vec<ArrayRef>> {
+        if times.len() < 2 * GROUP {
+            return self.answer_group(times, columns, ids, failed);
+        }
+        let order = by_key(ids, self.blocks.len());
+        let rows = UInt32Array::from(order);
+        let order = rows.values();
+        let times: Vec<i64> = order.iter().map(|row| times[*row as usize]).collect();
+        let ids: Vec<u32> = order.iter().map(|row| ids[*row as usize]).collect();
+        let mut sorted = columns.to_vec();
+        for arg in &self.spec.args {
+            sorted[*arg] = take(&columns[*arg], &rows, None).map_err(internal)?;
+        }
+        let mut parts: Vec<Vec<ArrayRef>> = vec![vec![]; self.spec.calls.len()];
+        let mut start = 0;
+        while start < ids.len() {
+            let mut end = (start + GROUP).min(ids.len());
+            end += ids[end..].iter().take_while(|key| **key == ids[end - 1]).count();
+            let own: Vec<ArrayRef> = sorted.iter().map(|column| column.slice(start, end - start)).collect();
+            let mut refused = vec![];
+            let answers = self.answer_group(&times[start..end], &own, &ids[start..end], &mut refused)?;
+            parts.iter_mut().zip(answers).for_each(|(part, answer)| part.push(answer));
+            failed.extend(refused.into_iter().map(|f| Failed { row: order[start + f.row as usize], reason: f.reason }));
+            start = end;
+        }
+        let mut places = vec![0u32; order.len()];
+        order.iter().enumerate().for_each(|(at, row)| places[*row as usize] = at as u32);
+        let places = UInt32Array::from(places);
+        let whole = |parts: Vec<ArrayRef>| {
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            take(&concat(&parts)?, &places, None)
+        };
+        parts.into_iter().map(whole).collect::<Result<_, _>>().map_err(internal)
+    }
+
+    fn answer_group(
+        &mut self,
+        times: &[i64],
+        columns: &[ArrayRef],
+        ids: &[u32],
+        failed: &mut Vec<Failed>,
+    ) -> Result<Vec<ArrayRef>> {
+        let order = by_key(ids, self.blocks.len());
+        let (at, runs) = self.place(times, ids, &order)?;
         let rows = Appended { order: &order, at: &at, runs: &runs };
         let places = self.times.len();
         for (lane, arg) in self.lanes.iter_mut().zip(&self.spec.args) {
@@ -183,10 +289,30 @@ impl Keyed {
         let spans: Vec<Spans> = (0..self.spec.frames.len()).map(|frame| self.move_frame(frame, times, &rows)).collect();
         let mut answers = Vec::with_capacity(self.spec.calls.len());
         let mut counted = Counted::new();
+        for (call, slot) in self.slots() {
+            let frame = self.spec.calls[call].frame;
+            let mut answers_of = Answers {
+                lanes: &mut self.lanes,
+                extra: &mut self.extras[call],
+                positions: &mut self.positions,
+                stride: self.stride,
+                counts: &mut self.counts,
+                counters: self.counters,
+                rows: &rows,
+                spans: &spans[frame],
+                counted: &mut counted,
+                failed,
+            };
+            answers.push(answers_of.of(&self.spec.calls[call], self.spec.frames[frame], slot)?);
+        }
+        Ok(answers)
+    }
+
+    /// Where each call keeps its places and numbers.
+    pub(super) fn slots(&self) -> Vec<(usize, Slot)> {
         let (mut position, mut counter) = (2 * self.spec.frames.len(), 0);
-        for call in 0..self.spec.calls.len() {
-            let Call { frame, function, .. } = &self.spec.calls[call];
-            let slot = match function.slot(self.spec.frames[*frame].is_open()) {
+        let slot = |(at, call): (usize, &Call)| {
+            let slot = match call.function.slot(self.spec.frames[call.frame].is_open()) {
                 Slot::Position(_) => {
                     position += 1;
                     Slot::Position(position - 1)
@@ -197,21 +323,9 @@ impl Keyed {
                 }
                 Slot::None => Slot::None,
             };
-            let mut answers_of = Answers {
-                lanes: &mut self.lanes,
-                extra: &mut self.extras[call],
-                positions: &mut self.positions,
-                stride: self.stride,
-                counts: &mut self.counts,
-                counters: self.counters,
-                rows: &rows,
-                spans: &spans[*frame],
-                counted: &mut counted,
-                failed,
-            };
-            answers.push(answers_of.of(&self.spec.calls[call], self.spec.frames[*frame], slot)?);
-        }
-        Ok(answers)
+            (at, slot)
+        };
+        self.spec.calls.iter().enumerate().map(slot).collect()
     }
 
     /// Makes room for the keys there are.
@@ -219,25 +333,25 @@ impl Keyed {
         self.blocks.resize(keys, Block { class: u8::MAX, ..Block::default() });
         self.positions.resize(keys * self.stride, 0);
         self.counts.resize(keys * self.counters, 0);
-        for extra in &mut self.extras {
+        for extra in self.extras.iter_mut().chain(&mut self.bases) {
             match extra {
                 Extra::Nothing => {}
                 Extra::Kept(kept) => kept.resize(keys, Kept::default()),
-                Extra::Set { counts, .. } => counts.resize(keys, 0),
+                Extra::Sets(sets) => sets.resize_with(keys, HashSet::new),
                 Extra::States(states) => states.resize_with(keys, || None),
             }
         }
     }
 
     /// Gives each row, in order, its place.
-    pub(super) fn place(&mut self, times: &[i64], ids: &[u32], order: &[u32]) -> (Vec<u32>, Vec<Run>) {
+    pub(super) fn place(&mut self, times: &[i64], ids: &[u32], order: &[u32]) -> Result<(Vec<u32>, Vec<Run>)> {
         let mut at = Vec::with_capacity(order.len());
         let mut runs = vec![];
         let mut from = 0;
         while from < order.len() {
             let key = ids[order[from] as usize];
             let to = from + order[from..].iter().take_while(|row| ids[**row as usize] == key).count();
-            self.make_room(key, (to - from) as u32);
+            self.make_room(key, (to - from) as u32)?;
             let block = &mut self.blocks[key as usize];
             for &row in &order[from..to] {
                 let place = block.start + block.len;
@@ -248,19 +362,22 @@ impl Keyed {
             runs.push(Run { key, rows: (from as u32, to as u32), start: block.start, base: block.base });
             from = to;
         }
-        (at, runs)
+        Ok((at, runs))
     }
 
     /// Makes room for `more` rows in a key's block, where it is or in another.
-    pub(super) fn make_room(&mut self, key: u32, more: u32) {
+    pub(super) fn make_room(&mut self, key: u32, more: u32) -> Result<()> {
         let block = self.blocks[key as usize];
         let is_new = block.class == u8::MAX;
         let room = if is_new { 0 } else { SMALLEST << block.class };
         if block.len + more < room {
-            return;
+            return Ok(());
         }
         let needless = if is_new { 0 } else { self.needless(key) };
         let rest = block.len - needless;
+        if needless > 0 && !self.bases.is_empty() {
+            self.rest_on(key, needless)?;
+        }
         for lane in &mut self.lanes {
             lane.forget(key, block.start as usize, needless as usize, block.base);
         }
@@ -283,6 +400,7 @@ impl Keyed {
         for position in &mut self.positions[own..own + self.stride] {
             *position = position.saturating_sub(needless);
         }
+        Ok(())
     }
 
     /// A block's first place.
@@ -309,7 +427,8 @@ impl Keyed {
         let own = &self.positions[key as usize * self.stride..];
         let frames = self.spec.frames.iter().zip(own.chunks_exact(2));
         let of_frames = frames.map(|(frame, place)| if frame.is_open() { place[1] } else { place[0] });
-        of_frames.min().unwrap_or(len).min(len.saturating_sub(self.back))
+        let behind = of_frames.min().unwrap_or(len).min(len.saturating_sub(self.back));
+        self.settled.map_or(behind, |mark| behind.min(self.settled(key, mark)))
     }
 
     /// Where a frame begins and ends for each new row.
@@ -328,6 +447,8 @@ impl Keyed {
             let len = self.blocks[run.key as usize].len;
             let there = &self.times[start as usize..(start + len) as usize];
             for i in run.range() {
+                // What arrives later is not there yet, not even a peer.
+                let len = if self.settled.is_some() { rows.at[i] - start + 1 } else { len };
                 match self.spec.frames[frame] {
                     Frame::Range { from, to } => {
                         let time = times[rows.order[i] as usize];
@@ -405,10 +526,10 @@ impl Keyed {
 
     /// Bytes held.
     pub(super) fn memory_bytes(&self) -> usize {
-        let extras = self.extras.iter().map(|extra| match extra {
+        let extras = self.extras.iter().chain(&self.bases).map(|extra| match extra {
             Extra::Nothing => 0,
             Extra::Kept(kept) => kept.capacity() * size_of::<Kept>(),
-            Extra::Set { values, counts } => values.capacity() * 33 + counts.capacity() * 8,
+            Extra::Sets(sets) => sets.iter().map(|set| size_of::<HashSet<i128>>() + set.capacity() * 17).sum(),
             Extra::States(states) => states.iter().flatten().map(|state| state.memory_bytes()).sum(),
         });
         self.table.memory_bytes()
@@ -430,7 +551,7 @@ fn gathered(values: &[u32], keys: &[u32], width: usize) -> Vec<u32> {
 }
 
 /// The rows in the order of their keys, and within a key as they came.
-fn by_key(ids: &[u32], keys: usize) -> Vec<u32> {
+pub(super) fn by_key(ids: &[u32], keys: usize) -> Vec<u32> {
     if keys > 4 * ids.len() {
         let mut pairs: Vec<u64> = ids.iter().enumerate().map(|(row, id)| u64::from(*id) << 32 | row as u64).collect();
         pairs.sort_unstable();

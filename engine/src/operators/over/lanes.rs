@@ -682,6 +682,39 @@ impl Lane {
         }
     }
 
+    /// Undoes what [`append`](Self::append) did with the last rows of a key, those at `places`.
+    pub fn take_back(&mut self, run: &Run, places: std::ops::Range<usize>) {
+        let releases = self.kind == Kind::Text && self.needs.values;
+        for place in places.rev() {
+            let at = place as u32;
+            for (needed, links) in [(self.needs.least, &mut self.least), (self.needs.greatest, &mut self.greatest)] {
+                if needed {
+                    links.take_back(at, run.start);
+                }
+            }
+            if self.is_null(place) {
+                continue;
+            }
+            if self.needs.distinct {
+                self.take_back_occurrence(run, at);
+            }
+            if releases {
+                self.texts.release(self.word(place) as u32);
+            }
+        }
+    }
+
+    fn take_back_occurrence(&mut self, run: &Run, at: u32) {
+        let value = (run.key, self.same(self.word(at as usize)));
+        let (step, number) = (self.before[at as usize], run.base + u64::from(at - run.start));
+        if step > 0 && step <= at - run.start {
+            self.after[(at - step) as usize] = 0;
+            self.latest.insert(value, number - u64::from(step));
+        } else {
+            self.latest.remove(&value);
+        }
+    }
+
     /// What was before a place since the key's first row: the sum, and how many NULLs.
     pub fn before(&self, place: usize) -> (i128, u64) {
         (self.sums.get(place).copied().unwrap_or(0), self.nulls_before(place))
@@ -807,6 +840,18 @@ impl Links {
             other = (back != 0 && back <= place - start).then(|| place - back);
         }
         self.back[at as usize] = other.map_or(0, |place| at - place);
+    }
+
+    /// Undoes that, where the place is the block's last.
+    fn take_back(&mut self, at: u32, start: u32) {
+        // Those that it was better than are a chain of links back, which ends where its own does.
+        let end = at - self.back[at as usize];
+        let mut other = at.checked_sub(1).filter(|other| *other >= start);
+        while let Some(place) = other.filter(|place| *place != end && self.next[*place as usize] == at - place) {
+            self.next[place as usize] = 0;
+            let back = self.back[place as usize];
+            other = (back != 0 && back <= place - start).then(|| place - back);
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Keyed {
             columns.push(Arc::new(UInt64Array::from(nulls)));
         }
         let mut sets = vec![];
-        for (extra, call) in self.extras.iter().zip(&self.spec.calls) {
+        for (extra, call) in self.extras.iter().chain(&self.bases).zip(self.spec.calls.iter().cycle()) {
             let lane = || &self.lanes[call.arg.expect("what is kept is of an argument")];
             match extra {
                 Extra::Nothing => {}
@@ -77,9 +77,9 @@ impl Keyed {
                     let words = kept.iter().map(|kept| (kept.state == Seen::Value).then_some(kept.word));
                     columns.push(lane().array(words).map_err(internal)?);
                 }
-                Extra::Set { values, counts } => {
-                    columns.push(Arc::new(UInt64Array::from(counts.clone())));
-                    let mut values: Vec<(u32, i128)> = values.iter().copied().collect();
+                Extra::Sets(of) => {
+                    let values = of.iter().zip(0..).flat_map(|(set, key)| set.iter().map(move |word| (key, *word)));
+                    let mut values: Vec<(u32, i128)> = values.collect();
                     values.sort_unstable();
                     let of = UInt32Array::from_iter_values(values.iter().map(|(key, _)| *key));
                     let words = lane().array(values.iter().map(|(_, word)| Some(*word))).map_err(internal)?;
@@ -135,9 +135,9 @@ impl Keyed {
         let ids: Vec<u32> = (0..known).flat_map(|key| std::iter::repeat_n(key as u32, lens[key] as usize)).collect();
         let order: Vec<u32> = (0..ids.len() as u32).collect();
         // Keys without rows have a block as well.
-        (0..known).for_each(|key| self.make_room(key as u32, lens[key]));
+        (0..known).try_for_each(|key| self.make_room(key as u32, lens[key]))?;
         self.blocks.iter_mut().zip(&bases).for_each(|(block, base)| block.base = *base);
-        let (at, runs) = self.place(&times, &ids, &order);
+        let (at, runs) = self.place(&times, &ids, &order)?;
         let appended = Appended { order: &order, at: &at, runs: &runs };
         let places = self.times.len();
         for (at, lane) in self.lanes.iter_mut().enumerate() {
@@ -151,7 +151,7 @@ impl Keyed {
         }
         (self.positions, self.counts) = (positions, counts);
         let mut sets = batches[2..].iter();
-        for (extra, call) in self.extras.iter_mut().zip(&self.spec.calls) {
+        for (extra, call) in self.extras.iter_mut().chain(&mut self.bases).zip(self.spec.calls.iter().cycle()) {
             match extra {
                 Extra::Nothing => {}
                 Extra::Kept(kept) => {
@@ -169,14 +169,14 @@ impl Keyed {
                         both.map(|(state, word)| Ok(Kept { state: seen(state)?, word: word.unwrap_or_default() }));
                     *kept = both.collect::<Result<_>>()?;
                 }
-                Extra::Set { values, counts } => {
-                    *counts = columns.numbers()?;
+                Extra::Sets(own) => {
                     let set = sets.next().ok_or_else(other)?;
                     let of = set.column(0).as_primitive_opt::<UInt32Type>().ok_or_else(other)?;
                     let lane = &mut self.lanes[call.arg.ok_or_else(other)?];
                     let words = lane.words(set.column(1)).map_err(|e| other().because(e))?;
-                    *values =
-                        of.values().iter().copied().zip(words.into_iter().map(Option::unwrap_or_default)).collect();
+                    for (key, word) in of.values().iter().zip(words) {
+                        own.get_mut(*key as usize).ok_or_else(other)?.insert(word.unwrap_or_default());
+                    }
                 }
                 Extra::States(states) => {
                     let Function::Aggregate { spec, .. } = &call.function else { return Err(other()) };

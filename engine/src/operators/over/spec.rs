@@ -138,7 +138,7 @@ impl Function {
         match spec.kind {
             _ if !open => Extra::Nothing,
             AggregateKind::Count if !spec.distinct => Extra::Nothing,
-            AggregateKind::Count => Extra::Set { values: Default::default(), counts: vec![] },
+            AggregateKind::Count => Extra::Sets(vec![]),
             AggregateKind::FirstValue | AggregateKind::LastValue => Extra::Kept(vec![]),
             _ if self.greatest().is_some() => Extra::Kept(vec![]),
             _ if self.adds(open) => Extra::Nothing,

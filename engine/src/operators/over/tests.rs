@@ -15,7 +15,7 @@ use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
 use super::{Call, Frame, Function, Keys, OverStage, OverWindows};
 use crate::batch::{MARK_MAX, Marks, MicroBatch, Offsets};
 use crate::checkpoint::piece::{Cut, PieceId, SavedPiece, SavedStep};
-use crate::operators::{Emit, Operator};
+use crate::operators::{Emit, Operator, times_us};
 
 /// SplitMix.
 struct Dice(u64);
@@ -154,19 +154,40 @@ fn stage(dice: &mut Dice, timed: bool) -> OverStage {
         all.push(keys);
     }
     let schema_out = Arc::new(Schema::new(fields));
-    OverStage { input: schema(), passed: 8, time: TIME, tick: MS, keys: all, schema: schema_out, ordered: true }
+    OverStage {
+        input: schema(),
+        passed: 8,
+        time: TIME,
+        tick: MS,
+        keys: all,
+        schema: schema_out,
+        ordered: true,
+        arrival: false,
+    }
 }
 
 /// What the stage should answer: rows in order, each call by going through all rows of the key.
 fn reference(stage: &OverStage, partitions: &[RecordBatch]) -> RecordBatch {
     let all = concat_batches(&schema(), partitions).unwrap();
-    let times = super::times_us(all.column(TIME));
+    let times = times_us(all.column(TIME));
     let mut order: Vec<(i64, u32, u64, u32)> = vec![];
     for (p, rows) in partitions.iter().enumerate() {
         let before: usize = partitions[..p].iter().map(RecordBatch::num_rows).sum();
         order.extend((0..rows.num_rows()).map(|r| (times[before + r], p as u32, r as u64, (before + r) as u32)));
     }
     order.sort_unstable();
+    defined(stage, &all, &order)
+}
+
+/// What it should answer if rows have arrived in this order.
+fn reference_of_arrival(stage: &OverStage, arrived: &RecordBatch) -> RecordBatch {
+    let times = times_us(arrived.column(TIME));
+    let order: Vec<_> = times.iter().enumerate().map(|(row, time)| (*time, 0, row as u64, row as u32)).collect();
+    defined(stage, arrived, &order)
+}
+
+/// Every answer by its definition. `order`: time, partition, offset and row of `all`, in the order in which rows are answered.
+fn defined(stage: &OverStage, all: &RecordBatch, order: &[(i64, u32, u64, u32)]) -> RecordBatch {
     let picked = UInt32Array::from_iter_values(order.iter().map(|o| o.3));
     let mut columns: Vec<ArrayRef> = all.columns().iter().map(|c| take(c, &picked, None).unwrap()).collect();
     let rows = RecordBatch::try_new(schema(), columns.clone()).unwrap();
@@ -180,7 +201,9 @@ fn reference(stage: &OverStage, partitions: &[RecordBatch]) -> RecordBatch {
         for call in &keys.calls {
             let parts: Vec<ArrayRef> = (0..rows.num_rows())
                 .map(|row| {
-                    let of_key: Vec<usize> = (0..rows.num_rows()).filter(|r| key_of[*r] == key_of[row]).collect();
+                    let there = if stage.arrival { row + 1 } else { rows.num_rows() };
+                    let mut of_key: Vec<usize> = (0..there).filter(|r| key_of[*r] == key_of[row]).collect();
+                    of_key.sort_by_key(|row| order[*row].0);
                     let own = of_key.iter().position(|r| *r == row).unwrap() as i64;
                     let in_frame = |number: i64, time: i64| match keys.frames[call.frame] {
                         Frame::Range { from, to } => {
@@ -194,7 +217,7 @@ fn reference(stage: &OverStage, partitions: &[RecordBatch]) -> RecordBatch {
                         .filter(|n| in_frame(*n as i64, order[of_key[*n]].0))
                         .map(|n| of_key[n] as u32)
                         .collect();
-                    one(call, call.arg.map(|arg| rows.column(keys.args[arg])), &order, &frame, own, &of_key)
+                    one(call, call.arg.map(|arg| rows.column(keys.args[arg])), order, &frame, own, &of_key)
                 })
                 .collect();
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
@@ -273,14 +296,14 @@ fn run(dice: &mut Dice, stage: &OverStage, partitions: &[RecordBatch], checkpoin
                 offsets: Offsets::Run(at[p] as u64),
                 marks: Marks::NONE,
                 origin: None,
+                turn: 0,
             };
             at[p] += n;
             over.push(dice.below(2) as usize, batch, &mut Emit::default()).unwrap();
         }
         if dice.below(3) == 0 {
             // No row to come is below the watermark.
-            let to_come =
-                partitions.iter().zip(&at).flat_map(|(rows, at)| super::times_us(rows.column(TIME))[*at..].to_vec());
+            let to_come = partitions.iter().zip(&at).flat_map(|(rows, at)| times_us(rows.column(TIME))[*at..].to_vec());
             let mut emit = Emit::default();
             over.advance(to_come.min().unwrap_or(MARK_MAX - 1), &mut emit).unwrap();
             out.extend(emit.batches.into_iter().map(|batch| batch.columns));
@@ -300,26 +323,87 @@ fn run(dice: &mut Dice, stage: &OverStage, partitions: &[RecordBatch], checkpoin
     concat_batches(&stage.schema, &out).unwrap()
 }
 
+/// Lets rows arrive in a random order of partitions, by threads that are done in another; the rows as they arrived, and the answers.
+fn arrive(
+    dice: &mut Dice,
+    stage: &OverStage,
+    partitions: &[RecordBatch],
+    checkpoints: bool,
+) -> (RecordBatch, RecordBatch) {
+    let mut over = OverWindows::new(stage.clone(), 2, true).unwrap();
+    let mut at = vec![0; partitions.len()];
+    let least = |of: std::ops::Range<usize>, at: &[usize]| {
+        let times = of.flat_map(|p| times_us(partitions[p].column(TIME))[at[p]..].to_vec());
+        times.min().unwrap_or(MARK_MAX - 1)
+    };
+    let (mut arrived, mut out, mut pieces, mut epoch) = (vec![], vec![], BTreeMap::new(), 0);
+    let (mut pending, mut turn): (Vec<MicroBatch>, u64) = (vec![], 0);
+    loop {
+        let p = dice.below(partitions.len() as u64) as usize;
+        let n = (1 + dice.below(30) as usize).min(partitions[p].num_rows() - at[p]);
+        let at_end = at.iter().zip(partitions).all(|(at, rows)| *at == rows.num_rows());
+        if n > 0 {
+            let columns = partitions[p].slice(at[p], n);
+            arrived.push(columns.clone());
+            let (offsets, marks) = (Offsets::Run(at[p] as u64), Marks::of(least(p..p + 1, &at), None));
+            pending.push(MicroBatch { partition: p as u32, offsets, marks, turn, ..MicroBatch::derived(columns) });
+            (at[p], turn) = (at[p] + n, turn + 1);
+        }
+        let all = at_end || dice.below(5) == 0;
+        while !pending.is_empty() && (all || dice.below(2) == 0) {
+            let one = pending.swap_remove(dice.below(pending.len() as u64) as usize);
+            over.push(dice.below(2) as usize, one, &mut Emit::default()).unwrap();
+        }
+        let before = pending.iter().map(|batch| batch.turn).min().unwrap_or(turn);
+        let mut emit = Emit::default();
+        over.arrive(before, &mut emit).unwrap();
+        // Batches that have been pushed count as done, wherever their turn is.
+        let to_come = pending.iter().map(|batch| batch.marks.carry()).min().unwrap_or(MARK_MAX - 1);
+        over.advance(to_come.min(least(0..partitions.len(), &at)), &mut emit).unwrap();
+        out.extend(emit.batches.into_iter().map(|batch| batch.columns));
+        if checkpoints && pending.is_empty() && dice.below(2) == 0 {
+            epoch += 1;
+            let saved = saved(&over, epoch, &mut pieces);
+            if dice.below(2) == 0 {
+                over = OverWindows::new(stage.clone(), 2, true).unwrap();
+                over.load(saved).unwrap();
+            }
+        }
+        if at_end && pending.is_empty() {
+            break;
+        }
+    }
+    (concat_batches(&schema(), &arrived).unwrap(), concat_batches(&stage.schema, &out).unwrap())
+}
+
 fn check(seed: u64, n: usize, keys: u64) {
     let mut dice = Dice(seed);
     let (odd, timed) = (dice.below(3) == 0, dice.below(2) == 0);
     let partitions: Vec<RecordBatch> = (0..1 + dice.below(3)).map(|_| rows(&mut dice, n, keys, odd)).collect();
-    let stage = stage(&mut dice, timed);
-    let want = reference(&stage, &partitions);
+    let of_time = stage(&mut dice, timed);
+    let want = reference(&of_time, &partitions);
+    let of_arrival = OverStage { arrival: true, ..stage(&mut dice, timed) };
     for checkpoints in [false, true] {
-        let got = run(&mut dice, &stage, &partitions, checkpoints);
-        for (at, field) in stage.schema.fields().iter().enumerate() {
-            let (want, got) = (want.column(at), got.column(at));
-            if bits(want) != bits(got) {
-                let row = (0..want.len()).find(|row| bits(&want.slice(*row, 1)) != bits(&got.slice(*row, 1)));
-                let row = row.unwrap_or(0);
-                panic!(
-                    "seed {seed}, checkpoints {checkpoints}: {field}, row {row}: {:?} instead of {:?}\n{}",
-                    got.slice(row, 1),
-                    want.slice(row, 1),
-                    stage.text(&|at| schema().field(at).name().clone()),
-                );
-            }
+        let text = format!("seed {seed}, checkpoints {checkpoints}");
+        let got = run(&mut dice, &of_time, &partitions, checkpoints);
+        compare(&text, &of_time, &want, &got);
+        let (arrived, got) = arrive(&mut dice, &of_arrival, &partitions, checkpoints);
+        compare(&format!("{text}, by arrival"), &of_arrival, &reference_of_arrival(&of_arrival, &arrived), &got);
+    }
+}
+
+fn compare(text: &str, stage: &OverStage, want: &RecordBatch, got: &RecordBatch) {
+    for (at, field) in stage.schema.fields().iter().enumerate() {
+        let (want, got) = (want.column(at), got.column(at));
+        if bits(want) != bits(got) {
+            let row = (0..want.len()).find(|row| bits(&want.slice(*row, 1)) != bits(&got.slice(*row, 1)));
+            let row = row.unwrap_or(0);
+            panic!(
+                "{text}: {field}, row {row}: {:?} instead of {:?}\n{}",
+                got.slice(row, 1),
+                want.slice(row, 1),
+                stage.text(&|at| schema().field(at).name().clone()),
+            );
         }
     }
 }
@@ -363,6 +447,7 @@ fn keys_that_are_many_and_gone_are_let_go() {
         keys: vec![keys],
         schema: Arc::new(Schema::new(fields)),
         ordered: true,
+        arrival: false,
     };
     let over = OverWindows::new(stage, 1, false).unwrap();
     let mut most = 0;

@@ -112,6 +112,12 @@ impl Times {
     }
 }
 
+/// Whether [`at`] has an answer in UTC.
+fn is_in_calendar(micros: i64) -> bool {
+    DateTime::<chrono::Utc>::MIN_UTC.timestamp_micros() <= micros
+        && micros <= DateTime::<chrono::Utc>::MAX_UTC.timestamp_micros()
+}
+
 fn at(micros: i64, zone: Tz) -> Option<DateTime<Tz>> {
     zone.timestamp_micros(micros).single()
 }
@@ -202,6 +208,11 @@ fn extract(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let times = Times::of(&args.args[1])?;
     let zone = times.zone(f.zone);
     let of_a_day = matches!(args.args[1].data_type(), DataType::Time32(_) | DataType::Time64(_));
+    if let (ColumnarValue::Scalar(_), Some(name), true) = (&args.args[0], names.get(0), zone == Tz::UTC && !of_a_day)
+        && let Some(get) = plain_part(name)
+    {
+        return numbers::<Int64Type>(args, |row| times.get(row).filter(|us| is_in_calendar(*us)).map(get));
+    }
     let mut failure = None;
     let out = numbers::<Int64Type>(args, |row| {
         let name = names.get(row)?;
@@ -262,6 +273,20 @@ fn part(name: &str) -> Option<fn(&DateTime<Tz>) -> i64> {
         "decade" => |t| i64::from(t.year().div_euclid(10)),
         "century" => |t| i64::from((t.year() - 1).div_euclid(100) + 1),
         "millennium" | "millenium" => |t| i64::from((t.year() - 1).div_euclid(1000) + 1),
+        _ => return None,
+    })
+}
+
+/// The same of the reading of a clock in µs since 1970, for the parts that need no calendar.
+fn plain_part(name: &str) -> Option<fn(i64) -> i64> {
+    Some(match name.to_ascii_lowercase().trim_end_matches('s') {
+        // The first day of 1970 was a Thursday.
+        "dow" | "dayofweek" => |us| (us.div_euclid(DAY) + 4).rem_euclid(7) + 1,
+        "isodow" => |us| (us.div_euclid(DAY) + 3).rem_euclid(7) + 1,
+        "hour" => |us| us.rem_euclid(DAY) / (3600 * SECOND),
+        "minute" => |us| us.rem_euclid(3600 * SECOND) / (60 * SECOND),
+        "second" => |us| us.rem_euclid(60 * SECOND) / SECOND,
+        "epoch" => |us| us.div_euclid(SECOND),
         _ => return None,
     })
 }
@@ -641,4 +666,24 @@ fn time_of_day(f: &Flink, args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 
 fn constant(_: &ScalarFunctionArgs, value: ScalarValue) -> Result<ColumnarValue> {
     Ok(ColumnarValue::Scalar(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_without_a_calendar_are_those_with_one() {
+        let odd = (0..20_000i64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64));
+        let near = (-5000..5000).map(|i| i * 1_234_567_891);
+        for us in odd.chain(near).chain([0, -1, DAY, -DAY, DAY - 1, i64::MAX, i64::MIN]) {
+            let by_calendar = at(us, Tz::UTC);
+            assert_eq!(by_calendar.is_some(), is_in_calendar(us), "{us}");
+            for name in ["dow", "dayofweek", "isodow", "hour", "hours", "minute", "second", "epoch"] {
+                if let Some(time) = by_calendar {
+                    assert_eq!(plain_part(name).unwrap()(us), part(name).unwrap()(&time), "{name} of {us}");
+                }
+            }
+        }
+    }
 }
