@@ -342,11 +342,22 @@ impl Partition {
     }
 }
 
+/// A batch that came out of a step, for the steps behind it.
+struct Job {
+    node: usize,
+    batch: MicroBatch,
+    /// Where its answer goes.
+    place: usize,
+}
+
 struct State {
     partitions: Vec<Partition>,
     /// Chunks with workers or waiting to be applied in order.
     chunks: usize,
     serial_busy: bool,
+    /// What the serial part has given to whoever is free, and waits for.
+    jobs: VecDeque<Job>,
+    answers: Vec<Option<Result<Done>>>,
     /// By source.
     history: VecDeque<(usize, HistoryRows)>,
     letters: Vec<DeadLetter>,
@@ -474,6 +485,8 @@ pub fn run_graph(
             partitions,
             chunks: 0,
             serial_busy: false,
+            jobs: VecDeque::new(),
+            answers: vec![],
             history: VecDeque::new(),
             letters: vec![],
             broken: vec![],
@@ -615,6 +628,10 @@ impl Runner<'_> {
             if state.finished || state.error.is_some() {
                 self.wake.notify_all();
                 return;
+            }
+            if let Some(job) = state.jobs.pop_front() {
+                state = self.job(state, slot, job);
+                continue;
             }
             let stop = self.execution.stop.load(Ordering::Relaxed) || self.enough.load(Ordering::Relaxed);
             if !state.stopping && stop {
@@ -789,6 +806,21 @@ impl Runner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Computes what follows a step, for the serial part.
+    fn job<'s>(&'s self, state: MutexGuard<'s, State>, slot: usize, job: Job) -> MutexGuard<'s, State> {
+        drop(state);
+        let Job { node, batch, place } = job;
+        let done = catch(|| {
+            let mut done = Done::default();
+            self.push(slot, &self.graph.nodes[node].outputs, batch, &mut done)?;
+            Ok(done)
+        });
+        let mut state = self.lock();
+        state.answers[place] = Some(done);
+        self.wake.notify_all();
+        state
     }
 
     fn take(&self, slot: usize, outputs: &[Output], emit: Emit, done: &mut Done) -> Result<()> {
