@@ -46,6 +46,7 @@ use crate::error::{Error, Span};
 pub use aggregates::{AggregateKind, PeltonAggregate};
 pub(crate) use errors::{from_datafusion, without_plea};
 pub use functions::outside::Function;
+pub use models::{Call, ModelCall, with_scorer};
 pub use over::{PeltonWindow, WindowKind};
 pub(crate) use plan::is_volatile;
 pub use session::Session;

@@ -24,6 +24,7 @@ use super::text::span_of;
 use super::types;
 use crate::connector::{Options, Registry};
 use crate::error::{Error, Result};
+use crate::scoring::Scorer;
 
 /// A declared model.
 pub struct ModelDef {
@@ -260,6 +261,30 @@ impl Call {
     }
 }
 
+/// A call of a model that a device may answer, as far as it computes anything.
+pub struct ModelCall {
+    /// The function's name: call, model, and the first digits of its file's digest.
+    pub name: String,
+    /// What is asked.
+    pub call: Call,
+    /// Of which model.
+    pub def: Arc<ModelDef>,
+}
+
+impl ModelCall {
+    /// The call that a function is; `None` for other functions, and for `MODEL_VERSION`, which is a constant.
+    pub fn of(function: &ScalarUDF) -> Option<ModelCall> {
+        let Predict { call, def, name, .. } = function.inner().downcast_ref::<Predict>()?;
+        (*call != Call::Version).then(|| ModelCall { name: name.clone(), call: *call, def: def.clone() })
+    }
+}
+
+/// The function of a call with a device at hand; `None` for other functions.
+pub fn with_scorer(function: &ScalarUDF, scorer: Arc<Scorer>) -> Option<ScalarUDF> {
+    let Predict { call, def, .. } = function.inner().downcast_ref::<Predict>()?;
+    Some(ScalarUDF::new_from_impl(Predict { scorer: Some(scorer), ..Predict::new(*call, def.clone()) }))
+}
+
 /// A call of a model, as a function.
 #[derive(Debug)]
 struct Predict {
@@ -267,12 +292,14 @@ struct Predict {
     def: Arc<ModelDef>,
     name: String,
     signature: Signature,
+    /// Asked for scores and leaves; without, the processor answers.
+    scorer: Option<Arc<Scorer>>,
 }
 
 impl Predict {
     fn new(call: Call, def: Arc<ModelDef>) -> Self {
         let name = format!("{} {} {}", call.name().to_uppercase(), def.name, &def.version[..8]);
-        Predict { call, def, name, signature: Signature::user_defined(Volatility::Immutable) }
+        Predict { call, def, name, signature: Signature::user_defined(Volatility::Immutable), scorer: None }
     }
 
     fn failed(&self, what: impl fmt::Display) -> datafusion_common::DataFusionError {
@@ -361,7 +388,7 @@ impl ScalarUDFImpl for Predict {
 
 impl Predict {
     fn answer(&self, columns: &[&[f64]], rows: usize) -> ArrayRef {
-        let model = &self.def.model;
+        let (scorer, version, model) = (self.scorer.as_deref(), &self.def.version, &self.def.model);
         let lists = |values: ArrayRef, width: usize| -> ArrayRef {
             let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
             Arc::new(ListArray::new(item(values.data_type().clone()), offsets, values, None))
@@ -374,10 +401,10 @@ impl Predict {
             if width == 1 { values } else { lists(values, width) }
         };
         match self.call {
-            Call::Predict => scores(model.predict(columns), model.outputs()),
-            Call::Raw => scores(model.raw(columns), model.sums()),
+            Call::Predict => scores(Scorer::predict(scorer, version, model, columns), model.outputs()),
+            Call::Raw => scores(Scorer::raw(scorer, version, model, columns), model.sums()),
             Call::Leaves => {
-                let leaves = model.leaves(columns).into_iter().map(|leaf| leaf as i32);
+                let leaves = Scorer::leaves(scorer, version, model, columns).into_iter().map(|leaf| leaf as i32);
                 lists(Arc::new(Int32Array::from_iter_values(leaves)), model.trees())
             }
             Call::Explain => {
