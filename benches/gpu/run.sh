@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Correctness first, then speed, on a machine with an NVIDIA GPU and nothing of ours: pack.sh has put together what lies beside
+# Correctness first (random stages and ensembles of trees, the matrix), then speed, on a machine with an NVIDIA GPU and nothing of ours: pack.sh has put together what lies beside
 # this script. Writes gpu.json and gpu.md to the folder given. Ten minutes at most; STAGES=N says how many random stages (10,000).
 #
 #   benches/gpu/pack.sh /tmp/gpu && scp -r /tmp/gpu machine: && ssh machine gpu/run.sh OUT
@@ -30,7 +30,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | 
 echo "== pelton doctor"
 "$work/pelton" doctor 2>&1 | tee "$work/doctor"
 
-echo "== random stages beside the processor: $stages, by $cores processes"
+echo "== random stages beside the processor: $stages, and a tenth as many ensembles of trees, by $cores processes"
 each=$(((stages + cores - 1) / cores)) running=()
 for i in $(seq 0 $((cores - 1))); do
     from=$((i * each)) to=$(((i + 1) * each > stages ? stages : (i + 1) * each))
@@ -43,7 +43,7 @@ for process in "${running[@]}"; do
     case $? in 0) ;; 124) late=$((late + 1)) ;; *) wrong=$((wrong + 1)) ;; esac
 done
 grep -hE 'panicked' -A1 "$work"/stages.* | cut -c1-400 | head -20
-echo "$stages stages by $cores processes: $wrong found a difference, $late did not end in time" | tee "$work/stages.said"
+echo "$stages stages and $((stages / 10)) ensembles by $cores processes: $wrong found a difference, $late did not end in time" | tee "$work/stages.said"
 [ $((wrong + late)) -eq 0 ] || failed=1
 
 echo "== determinism matrix"

@@ -79,13 +79,13 @@ impl TextArgs {
 /// Where stages may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Device {
-    /// On the CPU, until placement is measured.
+    /// For each batch on the CPU or an NVIDIA GPU, whichever is faster.
     Auto,
     /// On the CPU.
     Cpu,
-    /// Every GROUP BY on an NVIDIA GPU, or an error that says what can not run there.
+    /// Every GROUP BY on an NVIDIA GPU, or an error that says what can not run there; and models, as far as it walks their trees.
     Cuda,
-    /// Every GROUP BY on a GPU by Vulkan, Metal or DX12, or an error that says what can not run there.
+    /// The same on a GPU by Vulkan, Metal or DX12.
     Wgpu,
 }
 

@@ -77,6 +77,42 @@ fn answers_are_those_of_the_libraries() {
     }
 }
 
+/// On a GPU by wgpu, or what plays one: the same bits, of models that it walks and of one that it leaves to the processor.
+#[test]
+fn devices_give_the_same_answers() {
+    let devices = Place::new().pelton(&["devices", "--json"]).json();
+    if !devices["devices"].as_array().unwrap().iter().any(|device| device["device"] == "wgpu:0") {
+        assert!(std::env::var_os("CI").is_none(), "CI has a GPU, or lavapipe");
+        eprintln!("not run: no GPU");
+        return;
+    }
+    for (case, stop) in [
+        ("xgb_binary_json.json", None),
+        ("xgb_softprob_json.json", None),
+        ("lgb_zero.json", None),
+        ("onnx_xgboost.json", None),
+        ("xgb_categories_ubj.json", Some("does not walk its trees: tree 0 asks for categories")),
+    ] {
+        let (place, _) = place(case);
+        let select = "SELECT id, PREDICT(m, a, b, c, d, e) AS p, PREDICT_RAW(m, a, b, c, d, e) AS r, PREDICT_LEAVES(m, a, b, c, d, e) AS l FROM rows_
+                      WHERE PREDICT_LEAVES(m, a, b, c, d, e)[1] >= 0";
+        place.write("q.sql", format!("{TABLES} CREATE TABLE out_ WITH ('connector' = 'blackhole') AS {select};"));
+        let on = |device: &str| {
+            place.pelton(&["run", "--json", "--device", device, "q.sql"]).says(0, &[]).json()["digests"].clone()
+        };
+        assert_eq!(on("cpu"), on("wgpu"), "{case}");
+        let ran = place.pelton(&["run", "--device", "wgpu", "q.sql"]);
+        let scored = ran.err.contains("0 rows folded, 1") && ran.err.contains(" scored");
+        assert_eq!(scored, stop.is_none(), "{case}: {}", ran.err);
+        let plan = place.pelton(&["explain", "--placement", "--device", "wgpu", "q.sql"]).out;
+        let place_ = plan.split("PREDICT_RAW m ").nth(1).unwrap_or_else(|| panic!("{plan}"));
+        let wanted = stop.unwrap_or("on wgpu:0\n  - 'pelton.device' says so\n  ");
+        assert!(place_.contains(wanted), "{case}: {plan}");
+        let calls = plan.lines().filter(|line| line.starts_with("PREDICT")).count();
+        assert_eq!(calls, 3, "{plan}");
+    }
+}
+
 #[test]
 fn several_classes_are_arrays() {
     let (place, case) = place("xgb_softprob_json.json");

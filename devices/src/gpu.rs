@@ -110,8 +110,31 @@ impl Gpu {
             settle: shader::has_extremes(layout).then(|| pipeline("settle")),
             enter: pipeline("enter"),
         };
+        self.accepted(scope).map(|()| kernel)
+    }
+
+    /// Compiles the shader that walks forests of which so many trees have their ends in a word.
+    pub(crate) fn forest_kernel(&self, ends_per_word: usize) -> Result<wgpu::ComputePipeline, ProgramError> {
+        let scope = self.device.push_error_scope(ErrorFilter::Validation);
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: None,
+            source: wgpu::ShaderSource::Wgsl(shader::forest_text(ends_per_word).into()),
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some("walk"),
+            layout: None,
+            module: &module,
+            entry_point: Some("walk"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        });
+        self.accepted(scope).map(|()| pipeline)
+    }
+
+    /// Fails if a shader that was compiled since the scope began was refused.
+    fn accepted(&self, scope: wgpu::ErrorScopeGuard) -> Result<(), ProgramError> {
         match pollster::block_on(scope.pop()) {
-            None => Ok(kernel),
+            None => Ok(()),
             Some(error) => Err(self.failed(format!("it does not compile a kernel: {error}"))),
         }
     }
@@ -140,15 +163,16 @@ impl Gpu {
 
     /// Binds buffers by their numbers.
     pub(crate) fn bind(&self, buffers: [&wgpu::Buffer; BINDINGS]) -> wgpu::BindGroup {
+        self.bind_to(&self.layout, &buffers)
+    }
+
+    /// Likewise, for a pipeline of this layout.
+    pub(crate) fn bind_to(&self, layout: &wgpu::BindGroupLayout, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
         let entries: Vec<_> = (0..)
             .zip(buffers)
             .map(|(binding, buffer)| wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() })
             .collect();
-        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: None,
-            layout: &self.layout,
-            entries: &entries,
-        })
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
     }
 
     /// Waits for a submission.

@@ -15,6 +15,9 @@
 
 mod adapter;
 mod cuda;
+mod ensembles;
+mod forest;
+mod forests;
 mod gpu;
 mod layout;
 mod pack;
@@ -28,11 +31,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use pelton_kernels::program::{Device, GroupState, Program, ProgramError, Stop};
+use pelton_models::ForestDevice;
 
 pub use adapter::{Adapter, adapters};
 pub use cuda::{Cuda, CudaCompiler, CudaDevice, Figure, Limits, Size, cubin_folder, cuda_devices, measure};
 pub use tally::RowCounts;
 
+use forests::{Forests, Kept};
 use gpu::Gpu;
 use layout::Layout;
 use resident::Stage;
@@ -58,11 +63,13 @@ pub enum Unfit {
     Compiling,
     /// A kernel can not be compiled: there is no compiler, or it refuses the text.
     Kernel,
+    /// The device has failed.
+    Failed,
 }
 
 impl Unfit {
     /// All of them, in order.
-    pub const ALL: [Unfit; 8] = [
+    pub const ALL: [Unfit; 9] = [
         Unfit::Exponents,
         Unfit::Groups,
         Unfit::Memory,
@@ -71,6 +78,7 @@ impl Unfit {
         Unfit::Range,
         Unfit::Compiling,
         Unfit::Kernel,
+        Unfit::Failed,
     ];
 }
 
@@ -85,6 +93,7 @@ impl fmt::Display for Unfit {
             Unfit::Range => "times too far apart for one table",
             Unfit::Compiling => "its kernel was still being compiled",
             Unfit::Kernel => "its kernel could not be compiled",
+            Unfit::Failed => "the device had failed",
         })
     }
 }
@@ -95,6 +104,7 @@ pub struct Wgpu {
     tally: Arc<Tally>,
     /// Programs that are made ready. Those that nobody else knows any more are let go when a new one comes.
     stages: Mutex<Vec<Arc<Stage>>>,
+    forests: Kept<forest::Resident>,
 }
 
 static OPEN: OnceLock<Result<Arc<Wgpu>, String>> = OnceLock::new();
@@ -112,7 +122,7 @@ impl Wgpu {
 
     fn open_anew() -> Result<Wgpu, String> {
         let gpu = Arc::new(adapter::open_best()?);
-        Ok(Wgpu { gpu, tally: Arc::default(), stages: Mutex::default() })
+        Ok(Wgpu { gpu, tally: Arc::default(), stages: Mutex::default(), forests: Kept::default() })
     }
 
     /// What the adapter is called.
@@ -120,9 +130,14 @@ impl Wgpu {
         self.gpu.device.adapter_info().name
     }
 
-    /// Rows that were folded until now, by who has done it.
+    /// Rows that were folded or scored until now, by who has done it.
     pub fn rows(&self) -> RowCounts {
         self.tally.rows()
+    }
+
+    /// The adapter, as what scores rows.
+    pub fn forests(self: &Arc<Self>) -> Arc<dyn ForestDevice> {
+        Arc::new(Forests(self.clone()))
     }
 
     fn stage(&self, program: &Arc<Program>) -> Result<Arc<Stage>, ProgramError> {
@@ -154,5 +169,7 @@ impl Device for Wgpu {
     }
 }
 
+#[cfg(test)]
+mod forest_tests;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,12 @@ const GROUPS: &str = include_str!("../../shaders/wgsl/groups.wgsl");
 const SUMS: &str = include_str!("../../shaders/wgsl/sums.wgsl");
 const EXTREMES: &str = include_str!("../../shaders/wgsl/extremes.wgsl");
 const FOLD: &str = include_str!("../../shaders/wgsl/fold.wgsl");
+const FOREST: &str = include_str!("../../shaders/wgsl/forest.wgsl");
+
+/// The text that walks forests of which so many trees have their ends in a word.
+pub(crate) fn forest_text(ends_per_word: usize) -> String {
+    format!("const WORKGROUP: u32 = {WORKGROUP}u;\nconst ENDS_PER_WORD: u32 = {ends_per_word}u;\n{FOREST}")
+}
 
 /// The text of a layout.
 pub(crate) fn text(layout: &Layout) -> String {

@@ -329,7 +329,7 @@ fn arenas_grow_with_the_groups() {
     let batch = |first, keys| keys_and_doubles(first, keys, |i| i as f64 / 8.0);
     let state = fold_both(&device, &[batch(0, 10), batch(5, 3000), batch(1000, 20_000), batch(-7, 9)]);
     assert_eq!(state.groups(), 21_007);
-    assert_eq!(device.rows(), RowCounts { folded: 2 * 23_019, refused: vec![] });
+    assert_eq!(device.rows(), RowCounts { folded: 2 * 23_019, scored: 0, refused: vec![] });
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn what_does_not_fit_is_folded_beside_and_counted() {
     let plain = || keys_and_doubles(0, 50, |i| i as f64 / 8.0);
     let huge = keys_and_doubles(40, 50, |i| i as f64 * 1e200);
     fold_both(&device, &[plain(), huge, plain()]);
-    assert_eq!(device.rows(), RowCounts { folded: 200, refused: vec![(Unfit::Exponents, 100)] });
+    assert_eq!(device.rows(), RowCounts { folded: 200, scored: 0, refused: vec![(Unfit::Exponents, 100)] });
     assert!(device.rows().to_string().starts_with("200 rows folded, 100 on the processor (doubles too far apart"));
 }
 
@@ -378,6 +378,9 @@ fn every_shader_is_valid_for_every_back_end() {
     }
     let nothing = Program { keys: vec![], aggregates: vec![] };
     validate(&shader::text(&Layout::of(&nothing, false).unwrap()), u64::MAX);
+    for ends_per_word in [2, 4] {
+        validate(&shader::forest_text(ends_per_word), ends_per_word as u64);
+    }
 }
 
 /// Checks a shader as naga does for an adapter that can nothing beyond what WebGPU asks of all, then writes it for each.

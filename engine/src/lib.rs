@@ -25,6 +25,7 @@ mod predicate;
 pub mod profile;
 mod prune;
 pub mod run;
+mod scoring;
 mod shift;
 pub mod sql;
 pub mod versions;

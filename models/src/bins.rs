@@ -15,6 +15,7 @@ pub(crate) const THRESHOLDS_MAX: usize = 255;
 pub(crate) const RUN: usize = 16;
 
 /// The thresholds of a feature in runs; behind the last is NaN, which no value reaches.
+#[derive(Debug)]
 pub(crate) struct Bins<T> {
     /// The last of each run.
     coarse: [T; RUN],

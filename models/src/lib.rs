@@ -9,7 +9,9 @@
 //! A missing value is NaN. What becomes of it is each node's own matter, as it was trained.
 
 mod bins;
+mod byte_forest;
 mod contributions;
+mod device;
 mod document;
 mod error;
 mod exp;
@@ -22,5 +24,7 @@ mod tiles;
 mod ubjson;
 mod xgboost;
 
+pub use byte_forest::{ByteForest, ByteTree, Found};
+pub use device::ForestDevice;
 pub use error::ModelError;
 pub use model::{Format, Model, Scores};

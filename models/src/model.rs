@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use crate::byte_forest::{ByteForest, Found};
 use crate::contributions::Shap;
 use crate::error::{ModelError, Result};
 use crate::link::Link;
-use crate::tiles::Tiles;
+use crate::tiles::{Tiled, Tiles};
 use crate::{lightgbm, onnx, xgboost};
 
 /// How a model's file is written.
@@ -44,6 +45,25 @@ pub enum Scores {
     Single(Vec<f32>),
     /// LightGBM's, and those of ONNX where the trees are given doubles.
     Double(Vec<f64>),
+}
+
+impl Scores {
+    /// The scores of all parts, which are of one precision, one part after the other.
+    ///
+    /// # Panics
+    /// If there is no part, or they are not of one precision.
+    pub fn concat(parts: Vec<Scores>) -> Scores {
+        let mut parts = parts.into_iter();
+        let mut all = parts.next().expect("there is a part");
+        for part in parts {
+            match (&mut all, part) {
+                (Scores::Single(all), Scores::Single(part)) => all.extend(part),
+                (Scores::Double(all), Scores::Double(part)) => all.extend(part),
+                _ => panic!("parts of one model are of one precision"),
+            }
+        }
+        all
+    }
 }
 
 /// A trained ensemble.
@@ -175,9 +195,17 @@ pub(crate) enum Missing {
 }
 
 /// What both precisions do.
-pub(crate) trait Number: Copy + PartialOrd + std::ops::AddAssign + std::ops::DivAssign {
+pub(crate) trait Number: Copy + 'static + PartialOrd + std::ops::AddAssign + std::ops::DivAssign {
     fn of(value: f64) -> Self;
     fn to_f64(self) -> f64;
+    /// The greatest that is finite.
+    fn greatest() -> f64;
+
+    /// Those of this precision.
+    ///
+    /// # Panics
+    /// If they are of the other.
+    fn of_scores(scores: &Scores) -> &[Self];
 
     /// NaN?
     fn is_missing(self) -> bool {
@@ -193,6 +221,15 @@ impl Number for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+
+    fn greatest() -> f64 {
+        f64::from(f32::MAX)
+    }
+
+    fn of_scores(scores: &Scores) -> &[Self] {
+        let Scores::Single(scores) = scores else { panic!("single precision is wanted") };
+        scores
+    }
 }
 
 impl Number for f64 {
@@ -203,10 +240,19 @@ impl Number for f64 {
     fn to_f64(self) -> f64 {
         self
     }
+
+    fn greatest() -> f64 {
+        f64::MAX
+    }
+
+    fn of_scores(scores: &Scores) -> &[Self] {
+        let Scores::Double(scores) = scores else { panic!("double precision is wanted") };
+        scores
+    }
 }
 
 /// Values this near to 0 are 0 where 0 is missing (LightGBM's `kZeroThreshold`).
-const ZERO: f64 = 1e-35f32 as f64;
+pub(crate) const ZERO: f64 = 1e-35f32 as f64;
 
 impl<T: Number> Trees<T> {
     /// None yet: leaves are added to these sums, and a value goes to the left below the threshold.
@@ -413,20 +459,7 @@ impl Model {
     /// # Panics
     /// If there are not as many columns as features, or not all of one length.
     pub fn raw(&self, columns: &[&[f64]]) -> Scores {
-        let rows = self.rows_of(columns);
-        match (&self.forest, &self.layout) {
-            (Forest::Single(trees), Layout::Single(tiles)) => {
-                let mut all = Vec::with_capacity(rows * self.sums());
-                tiles.each_row(trees, columns, rows, |sums| all.extend_from_slice(sums));
-                Scores::Single(all)
-            }
-            (Forest::Double(trees), Layout::Double(tiles)) => {
-                let mut all = Vec::with_capacity(rows * self.sums());
-                tiles.each_row(trees, columns, rows, |sums| all.extend_from_slice(sums));
-                Scores::Double(all)
-            }
-            _ => unreachable!("the layout is that of the forest"),
-        }
+        self.raw_of(Rows::Values(columns), self.rows_of(columns))
     }
 
     /// What the library's `predict` answers, as [`Model::raw`] takes and gives it.
@@ -434,11 +467,63 @@ impl Model {
     /// # Panics
     /// As [`Model::raw`].
     pub fn predict(&self, columns: &[&[f64]]) -> Scores {
-        let rows = self.rows_of(columns);
+        self.predict_of(Rows::Values(columns), self.rows_of(columns))
+    }
+
+    /// The forest as devices walk it; or what they do not walk: what a tree has or asks for.
+    pub fn byte_forest(&self) -> std::result::Result<ByteForest, String> {
+        match &self.forest {
+            Forest::Single(trees) => ByteForest::of_singles(trees, self.features),
+            Forest::Double(trees) => ByteForest::of_doubles(trees, self.features),
+        }
+    }
+
+    /// [`Model::raw`] of so many rows, of which a device has found this.
+    ///
+    /// # Panics
+    /// If the forest is another's, or it was found of fewer rows.
+    pub fn raw_found(&self, forest: &ByteForest, found: &Found, rows: usize) -> Scores {
+        self.raw_of(Rows::Found(forest, found), rows)
+    }
+
+    /// [`Model::predict`] likewise.
+    ///
+    /// # Panics
+    /// As [`Model::raw_found`].
+    pub fn predict_found(&self, forest: &ByteForest, found: &Found, rows: usize) -> Scores {
+        self.predict_of(Rows::Found(forest, found), rows)
+    }
+
+    /// [`Model::leaves`] of so many rows, of which a device has found the ends.
+    ///
+    /// # Panics
+    /// As [`Model::raw_found`], and if sums were found.
+    pub fn leaves_found(&self, forest: &ByteForest, found: &Found, rows: usize) -> Vec<u32> {
+        let Found::Ends(ends) = found else { panic!("sums do not tell leaves") };
+        forest.leaf_ids(ends, rows)
+    }
+
+    fn raw_of(&self, from: Rows<'_>, rows: usize) -> Scores {
+        match (&self.forest, &self.layout) {
+            (Forest::Single(trees), Layout::Single(tiles)) => {
+                let mut all = Vec::with_capacity(rows * self.sums());
+                from.each_row(trees, tiles, rows, |sums| all.extend_from_slice(sums));
+                Scores::Single(all)
+            }
+            (Forest::Double(trees), Layout::Double(tiles)) => {
+                let mut all = Vec::with_capacity(rows * self.sums());
+                from.each_row(trees, tiles, rows, |sums| all.extend_from_slice(sums));
+                Scores::Double(all)
+            }
+            _ => unreachable!("the layout is that of the forest"),
+        }
+    }
+
+    fn predict_of(&self, from: Rows<'_>, rows: usize) -> Scores {
         match (&self.forest, &self.layout) {
             (Forest::Single(trees), Layout::Single(tiles)) => {
                 let mut all = Vec::with_capacity(rows * self.outputs());
-                tiles.each_row(trees, columns, rows, |sums| {
+                from.each_row(trees, tiles, rows, |sums| {
                     trees.average(sums);
                     self.link.single(sums, &mut all);
                 });
@@ -446,7 +531,7 @@ impl Model {
             }
             (Forest::Double(trees), Layout::Double(tiles)) => {
                 let mut all = Vec::with_capacity(rows * self.outputs());
-                tiles.each_row(trees, columns, rows, |sums| {
+                from.each_row(trees, tiles, rows, |sums| {
                     trees.average(sums);
                     self.link.double(sums, &mut all);
                 });
@@ -501,6 +586,41 @@ impl Model {
     }
 }
 
+/// Where the sums of rows come from.
+#[derive(Clone, Copy)]
+enum Rows<'a> {
+    /// From their values, here.
+    Values(&'a [&'a [f64]]),
+    /// From what a device has found.
+    Found(&'a ByteForest, &'a Found),
+}
+
+impl Rows<'_> {
+    /// Calls with the sums of each row, which are whole.
+    fn each_row<T: Tiled>(self, trees: &Trees<T>, tiles: &Tiles<T>, rows: usize, mut call: impl FnMut(&mut Vec<T>)) {
+        let (forest, found) = match self {
+            Rows::Values(columns) => return tiles.each_row(trees, columns, rows, call),
+            Rows::Found(forest, found) => (forest, found),
+        };
+        let added;
+        let planes = match found {
+            Found::Sums(sums) => T::of_scores(sums),
+            Found::Ends(ends) => {
+                added = forest.add_ends(trees, T::of_scores(&forest.leaves), ends, rows);
+                &added
+            }
+        };
+        let stride = ByteForest::stride(rows);
+        let mut sums = Vec::with_capacity(trees.start.len());
+        for row in 0..rows {
+            sums.clear();
+            sums.extend((0..trees.start.len()).map(|sum| planes[sum * stride + row]));
+            trees.finish(&mut sums);
+            call(&mut sums);
+        }
+    }
+}
+
 /// Calls with the values of each row.
 fn rows<T: Number>(columns: &[&[f64]], count: usize, mut call: impl FnMut(&[T])) {
     let mut row = vec![T::of(0.0); columns.len()];
@@ -528,11 +648,11 @@ mod tests {
         assert_eq!(at, got.len());
     }
 
-    /// Tiles give the sums of the walk, for any number of rows, and for values at and beside every threshold.
+    /// Tiles give the sums of the walk, and so do forests over bytes, for any number of rows, and for values at and beside every threshold.
     #[test]
     fn tiles_are_the_walk() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-        let mut models = 0;
+        let (mut models, mut walked) = (0, 0);
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.display().to_string();
@@ -557,13 +677,30 @@ mod tests {
                     |c: usize| (0..rows).map(|row| values[(row * (2 * c + 1) + c * 17) % values.len()]).collect();
                 let columns: Vec<Vec<f64>> = (0..model.features).map(column).collect();
                 let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-                match (&model.forest, model.raw(&columns)) {
-                    (Forest::Single(trees), Scores::Single(got)) => same(trees, &columns, &got, &name),
-                    (Forest::Double(trees), Scores::Double(got)) => same(trees, &columns, &got, &name),
-                    _ => panic!("{name}"),
+                let mut all = vec![model.raw(&columns)];
+                match model.byte_forest() {
+                    Ok(forest) => {
+                        let ends = crate::byte_forest::tests::ends(&forest, &columns, rows);
+                        all.push(model.raw_found(&forest, &ends, rows));
+                        // NaN is not equal to itself; the bits are.
+                        let shown = |scores: &Scores| format!("{scores:?}");
+                        let found = model.predict_found(&forest, &ends, rows);
+                        assert_eq!(shown(&found), shown(&model.predict(&columns)), "{name}");
+                        assert_eq!(model.leaves_found(&forest, &ends, rows), model.leaves(&columns), "{name}");
+                        walked += 1;
+                    }
+                    Err(why) => assert!(why.contains("categories"), "{name}: {why}"),
+                }
+                for got in &all {
+                    match (&model.forest, got) {
+                        (Forest::Single(trees), Scores::Single(got)) => same(trees, &columns, got, &name),
+                        (Forest::Double(trees), Scores::Double(got)) => same(trees, &columns, got, &name),
+                        _ => panic!("{name}"),
+                    }
                 }
             }
         }
         assert!(models >= 35, "{models}");
+        assert!(walked >= 5 * 25, "{walked}");
     }
 }

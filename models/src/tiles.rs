@@ -1,7 +1,7 @@
 //! Many rows at once: values become bytes ([`Bins`]), and 64 rows go down a tree together ([`descend`]).
 //!
 //! Leaves are only found there; they are added row by row in the order of the trees, so the sums are those of [`Trees`], bit for bit.
-//! Trees that are too deep, and those that ask for categories or to which 0 is missing, are walked as they are.
+//! Trees that are too deep, and those that ask for categories, are walked as they are.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use pelton_kernels::cpu::{self, Level};
 
 use crate::bins::{Bins, RUN, THRESHOLDS_MAX};
 use crate::lanes::{DEPTH_MAX, Nodes, descend, room};
-use crate::model::{Fold, LEAF, Missing, Node, Number, Test, Trees};
+use crate::model::{Fold, LEAF, Missing, Node, Number, Test, Trees, ZERO};
 
 /// Rows of a tile.
 pub(crate) const TILE: usize = 64;
@@ -140,10 +140,26 @@ struct Whole {
 }
 
 /// A feature's bytes, with missing values below all thresholds or above.
-#[derive(Clone, Copy, PartialEq)]
-struct Column {
-    feature: u32,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Column {
+    pub feature: u32,
     missing_left: bool,
+    /// 0 is missing too.
+    zero_is_missing: bool,
+}
+
+impl Column {
+    /// Makes bytes of the values of its feature, whose thresholds these are.
+    pub fn fill<T: Tiled>(self, level: Level, bins: &Bins<T>, values: &[T; TILE], bytes: &mut [u8; TILE]) {
+        bins.count(level, values, bytes);
+        let is_missing = |value: &T| value.is_missing() || (self.zero_is_missing && value.to_f64().abs() <= ZERO);
+        // NaN has reached no threshold, which is left of all.
+        let is_as_counted = self.missing_left && !self.zero_is_missing;
+        if !is_as_counted && values.iter().fold(false, |any, value| any | is_missing(value)) {
+            let byte = if self.missing_left { 0 } else { u8::MAX };
+            bytes.iter_mut().zip(values).filter(|(_, value)| is_missing(value)).for_each(|(to, _)| *to = byte);
+        }
+    }
 }
 
 impl<T: Tiled> Tiles<T> {
@@ -238,8 +254,7 @@ impl<T: Tiled> Group<T> {
             self.leaves[whole.first + first..][..below].fill(node.value);
             return;
         }
-        let (threshold, missing_left) = test(trees, node).expect("other trees are walked");
-        let column = Column { feature: node.feature, missing_left };
+        let (threshold, column) = test(trees, node).expect("other trees are walked");
         let column = self.tile.iter().position(|known| *known == column).unwrap_or_else(|| {
             self.tile.push(column);
             self.tile.len() - 1
@@ -292,31 +307,26 @@ impl<T: Tiled> Group<T> {
     fn fill(&self, level: Level, values: &[[T; TILE]], tile: &mut Vec<[u8; TILE]>) {
         tile.resize(self.tile.len(), [0; TILE]);
         for (column, bytes) in self.tile.iter().zip(tile) {
-            let values = &values[column.feature as usize];
             let bins = self.bins[column.feature as usize].as_ref().expect("a node has a threshold");
-            bins.count(level, values, bytes);
-            if !column.missing_left && values.iter().fold(false, |any, value| any | value.is_missing()) {
-                let pairs = bytes.iter_mut().zip(values);
-                pairs.filter(|(_, value)| value.is_missing()).for_each(|(byte, _)| *byte = u8::MAX);
-            }
+            column.fill(level, bins, &values[column.feature as usize], bytes);
         }
     }
 }
 
-/// What a value must be below to go to the left, and whether a missing one does; `None` if the node asks for something else.
-fn test<T: Tiled>(trees: &Trees<T>, node: &Node<T>) -> Option<(T, bool)> {
+/// What a byte of a column must be below to go to the left; `None` if the node asks for something else.
+pub(crate) fn test<T: Tiled>(trees: &Trees<T>, node: &Node<T>) -> Option<(T, Column)> {
     let Test::Number { missing, left } = node.test else { return None };
     let threshold = if trees.left_on_equal { node.value.above()? } else { node.value };
-    let missing_left = match missing {
-        Missing::Nan => left,
-        Missing::None => T::of(0.0) < threshold,
-        Missing::Zero => return None,
+    let (missing_left, zero_is_missing) = match missing {
+        Missing::Nan => (left, false),
+        Missing::Zero => (left, true),
+        Missing::None => (T::of(0.0) < threshold, false),
     };
-    (!threshold.is_missing()).then_some((threshold, missing_left))
+    (!threshold.is_missing()).then_some((threshold, Column { feature: node.feature, missing_left, zero_is_missing }))
 }
 
 /// Adds a tree's thresholds to those of its features, in order. If some feature would have too many none is added, and it is false.
-fn take<T: Tiled>(trees: &Trees<T>, root: u32, thresholds: &mut [Vec<T>]) -> bool {
+pub(crate) fn take<T: Tiled>(trees: &Trees<T>, root: u32, thresholds: &mut [Vec<T>]) -> bool {
     let mut added = vec![];
     let mut open = vec![root];
     while let Some(at) = open.pop() {
@@ -365,7 +375,7 @@ mod tests {
     fn grow<T: Tiled>(trees: &mut Trees<T>, depth: u32, features: u32, dice: &mut impl FnMut(u32) -> u32) -> u32 {
         let at = trees.nodes.len() as u32;
         let is_leaf = depth == 0 || dice(9) == 0;
-        let missing = if dice(5) == 0 { Missing::None } else { Missing::Nan };
+        let missing = [Missing::None, Missing::Zero, Missing::Nan, Missing::Nan, Missing::Nan][dice(5) as usize];
         let value = T::of(f64::from(dice(400)) / 7.0 - 20.0);
         let test = Test::Number { missing, left: dice(2) == 0 };
         trees.nodes.push(Node { left: LEAF, right: LEAF, feature: dice(features), test, value, cover: 0.0, id: at });
@@ -400,6 +410,7 @@ mod tests {
                         0 => f64::NAN,
                         1 => f64::INFINITY,
                         2 => f64::NEG_INFINITY,
+                        3 => 0.0,
                         // At thresholds and between them.
                         _ => T::of(f64::from(dice(800)) / 14.0 - 20.0).to_f64(),
                     })

@@ -322,7 +322,8 @@ fn run_with_restarts(
 
 fn say_device(name: &str, runs: usize, rows: &RowCounts) {
     let refused: u64 = rows.refused.iter().map(|(_, rows)| rows).sum();
-    println!("{runs} runs on {name}: {} rows folded there, {refused} on the processor", rows.folded);
+    let RowCounts { folded, scored, .. } = rows;
+    println!("{runs} runs on {name}: {folded} rows folded and {scored} scored there, {refused} on the processor");
 }
 
 /// Asks for a device, if the case can run there.

@@ -13,15 +13,21 @@ use crate::Unfit;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault(pub String);
 
-/// The kernels of a text, as the driver knows them: in the order of [`super::source::KERNELS`].
+/// Kernels that a text has at most.
+pub(crate) const KERNELS_MAX: usize = 3;
+
+/// The kernels of a text, as the driver knows them: in the order in which their names were given.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Module(pub [u64; 3]);
+pub(crate) struct Module(pub [u64; KERNELS_MAX]);
 
 impl Module {
     pub(crate) fn kernel(&self, kernel: Kernel) -> u64 {
         self.0[kernel as usize]
     }
 }
+
+/// What the kernels of a text are called.
+pub(crate) type Names = &'static [&'static str];
 
 /// How far a text is on its way to kernels.
 #[derive(Clone, Debug)]
@@ -54,8 +60,8 @@ pub(crate) trait Api: Send + Sync {
     fn processors(&self) -> u32;
     /// Bytes of its own memory that a block can have.
     fn shared_max(&self) -> u32;
-    /// Kernels of a text. Without `wait` they may be pending: whoever asks does something else meanwhile.
-    fn compile(&self, text: &str, wait: bool) -> Compiled;
+    /// Kernels of a text, by their names. Without `wait` they may be pending: whoever asks does something else meanwhile.
+    fn compile(&self, text: &str, names: Names, wait: bool) -> Compiled;
     /// Memory of the device; what is in it is anything.
     fn alloc(&self, bytes: u64) -> Result<u64, Unfit>;
     /// Gives it back once everything ordered before is done.

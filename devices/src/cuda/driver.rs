@@ -7,10 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use cudarc::driver::result::{self, DriverError, event, stream};
 use cudarc::driver::sys;
 
-use super::api::{Api, Compiled, Fault, Launch, Module};
+use super::api::{Api, Compiled, Fault, KERNELS_MAX, Launch, Module, Names};
 use super::cache;
 use super::nvrtc::CudaCompiler;
-use super::source::KERNELS;
 use crate::Unfit;
 
 /// The oldest driver that will do, as it tells its version: CUDA 12.8.
@@ -225,14 +224,14 @@ fn fault(error: DriverError) -> Fault {
 }
 
 /// Kernels of machine code.
-fn load(cubin: &[u8], shared_max: u32) -> Result<Module, String> {
+fn load(cubin: &[u8], names: Names, shared_max: u32) -> Result<Module, String> {
     use sys::CUfunction_attribute_enum as A;
     // SAFETY: the image is a cubin of ours or of the compiler; the driver checks it. Modules stay loaded.
     unsafe {
         let module = result::module::load_data(cubin.as_ptr().cast()).map_err(|e| told("a kernel does not load", e))?;
-        let mut kernels = [0; KERNELS.len()];
-        for (place, name) in kernels.iter_mut().zip(KERNELS) {
-            let name = CString::new(name).expect("no zero in it");
+        let mut kernels = [0; KERNELS_MAX];
+        for (place, name) in kernels.iter_mut().zip(names) {
+            let name = CString::new(*name).expect("no zero in it");
             let function = result::module::get_function(module, name).map_err(|e| told("a kernel is missing", e))?;
             let most = A::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             result::function::set_function_attribute(function, most, shared_max as i32)
@@ -243,7 +242,7 @@ fn load(cubin: &[u8], shared_max: u32) -> Result<Module, String> {
     }
 }
 
-fn compile(text: &str, architecture: &str, context: Context, shared_max: u32) -> Result<Module, String> {
+fn compile(text: &str, names: Names, architecture: &str, context: Context, shared_max: u32) -> Result<Module, String> {
     let cubin = CudaCompiler::find().and_then(|compiler| {
         let compiled = compiler.compile(text, architecture, false)?;
         cache::keep(text, architecture, compiler, &compiled.cubin);
@@ -251,7 +250,7 @@ fn compile(text: &str, architecture: &str, context: Context, shared_max: u32) ->
     })?;
     // SAFETY: the context lives as long as the process.
     unsafe { result::ctx::set_current(context.0) }.map_err(|e| told("its context", e))?;
-    load(&cubin, shared_max)
+    load(&cubin, names, shared_max)
 }
 
 impl Api for Driver {
@@ -267,19 +266,19 @@ impl Api for Driver {
         self.shared_max
     }
 
-    fn compile(&self, text: &str, wait: bool) -> Compiled {
+    fn compile(&self, text: &str, names: Names, wait: bool) -> Compiled {
         let mut state = self.texts.state.lock().expect("no panic holds this lock");
         if !state.contains_key(text) {
             let (architecture, shared_max) = (self.architecture.clone(), self.shared_max);
             if let Some(cubin) = cache::load(text, &architecture) {
-                let loaded = self.enter().map_err(|fault| fault.0).and_then(|()| load(&cubin, shared_max));
+                let loaded = self.enter().map_err(|fault| fault.0).and_then(|()| load(&cubin, names, shared_max));
                 state.insert(text.to_string(), Some(loaded));
             } else {
                 state.insert(text.to_string(), None);
                 let (texts, text, context) = (self.texts.clone(), text.to_string(), Context(self.context));
                 std::thread::spawn(move || {
                     let context = context;
-                    let compiled = compile(&text, &architecture, context, shared_max);
+                    let compiled = compile(&text, names, &architecture, context, shared_max);
                     texts.state.lock().expect("no panic holds this lock").insert(text, Some(compiled));
                     texts.done.notify_all();
                 });

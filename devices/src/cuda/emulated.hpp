@@ -31,6 +31,18 @@ template <class T> T atomicMax(T* at, VALUE) {
     return old;
 }
 
+// Rounded to the nearest, and never fused with a product.
+static float __fadd_rn(float a, float b) { return a + b; }
+static double __dadd_rn(double a, double b) { return a + b; }
+
+// Of the bytes of two words those that the digits of `which` number, the lowest first.
+static unsigned __byte_perm(unsigned a, unsigned b, unsigned which) {
+    const unsigned long long both = (unsigned long long)b << 32 | a;
+    unsigned word = 0;
+    for (int i = 0; i < 4; i++) word |= (unsigned)(both >> (which >> 4 * i & 7) * 8 & 255) << 8 * i;
+    return word;
+}
+
 template <class T> T __ldg(const T* at) { return *at; }
 
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {

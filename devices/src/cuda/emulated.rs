@@ -14,8 +14,7 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use libloading::Library;
 
-use super::api::{Api, Compiled, Fault, Launch, Module};
-use super::source::KERNELS;
+use super::api::{Api, Compiled, Fault, KERNELS_MAX, Launch, Module, Names};
 use crate::Unfit;
 
 const SHIM: &str = include_str!("emulated.hpp");
@@ -23,7 +22,7 @@ const SHIM: &str = include_str!("emulated.hpp");
 const THREADS: u32 = 8;
 
 /// See the module.
-pub(super) struct Emulated {
+pub(crate) struct Emulated {
     folder: PathBuf,
     texts: Mutex<HashMap<String, (Library, Module)>>,
     used: AtomicU64,
@@ -52,7 +51,7 @@ impl Emulated {
 
     /// Bytes of the device that are in use.
     #[cfg(test)]
-    pub(super) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
@@ -60,14 +59,14 @@ impl Emulated {
         if self.lost.load(Ordering::Relaxed) { Err(Fault("it was lost".into())) } else { Ok(()) }
     }
 
-    fn build(&self, text: &str, number: usize) -> Result<(Library, Module), String> {
+    fn build(&self, text: &str, names: Names, number: usize) -> Result<(Library, Module), String> {
         let path = |end: &str| self.folder.join(format!("{number}.{end}"));
         std::fs::write(path("cpp"), format!("{SHIM}\n{text}\n")).map_err(|error| error.to_string())?;
         compile(&path("cpp"), &path("so"))?;
         // SAFETY: it has no initialisers.
         let library = unsafe { Library::new(path("so")) }.map_err(|error| error.to_string())?;
-        let mut kernels = [0; KERNELS.len()];
-        for (place, name) in kernels.iter_mut().zip(KERNELS) {
+        let mut kernels = [0; KERNELS_MAX];
+        for (place, name) in kernels.iter_mut().zip(names) {
             // SAFETY: it is looked up as an address alone.
             let symbol = unsafe { library.get::<unsafe extern "C" fn()>(name.as_bytes()) };
             *place = *symbol.map_err(|error| error.to_string())? as usize as u64;
@@ -125,7 +124,7 @@ impl Api for Emulated {
         64 << 10
     }
 
-    fn compile(&self, text: &str, wait: bool) -> Compiled {
+    fn compile(&self, text: &str, names: Names, wait: bool) -> Compiled {
         if self.slow.load(Ordering::Relaxed) && !wait {
             return Compiled::Pending;
         }
@@ -136,7 +135,7 @@ impl Api for Emulated {
         if let Some((_, module)) = texts.get(text) {
             return Compiled::Ready(*module);
         }
-        match self.build(text, texts.len()) {
+        match self.build(text, names, texts.len()) {
             Ok((library, module)) => {
                 texts.insert(text.into(), (library, module));
                 Compiled::Ready(module)

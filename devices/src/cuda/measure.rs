@@ -1,4 +1,4 @@
-//! What a GPU reaches on stages of the benchmark: from its own memory, from that of the host, and beside the processor; each answer
+//! What a GPU reaches on stages of the benchmark, and with models (`measure_forest`): from its own memory, from that of the host, and beside the processor; each answer
 //! is compared with the processor's before a time counts. `pelton bench --gpu` runs it, `benches/gpu/run.sh` on a bare machine.
 
 use std::collections::BTreeMap;
@@ -66,10 +66,10 @@ impl Figure {
 }
 
 /// SplitMix64: the same rows on every machine.
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -251,7 +251,7 @@ fn rows_of(workload: &Workload, seed: u64, rows: usize) -> Vec<ArrayRef> {
 }
 
 /// Does something with each item, on all cores; the answers in order.
-fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(super) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let next = AtomicUsize::new(0);
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
@@ -397,10 +397,11 @@ pub enum Size {
 }
 
 /// Measures the device, and tells each figure as it comes. Fails if an answer is not the processor's.
-pub fn measure(device: &Cuda, size: Size, tell: &mut dyn FnMut(Figure)) -> Result<(), String> {
+pub fn measure(device: &Arc<Cuda>, size: Size, tell: &mut dyn FnMut(Figure)) -> Result<(), String> {
     let full = size == Size::Full;
     let mut run = Run { device, full, tell, on_device: 1.0, to_device: 1.0 };
     run.copies()?;
+    super::measure_forest::measure(device, full, run.tell)?;
     for (workload, rows) in [(f1(), 1 << 24), (ysb(), 1 << 24), (f2(), 1 << 22)] {
         run.resident(&workload, if full { rows } else { 1 << 14 })?;
     }

@@ -9,16 +9,18 @@ mod api;
 mod cache;
 mod driver;
 mod emulated;
+mod forest;
 mod measure;
+mod measure_forest;
 mod nvrtc;
 mod plan;
 mod readback;
-mod source;
+pub(crate) mod source;
 mod table;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,7 +28,9 @@ use std::time::Duration;
 use pelton_kernels::costs::DeviceProfile;
 use pelton_kernels::program::{Cpu, Device, GroupState, Program, ProgramError, Stop};
 use pelton_kernels::stage::{PaneTable, Stage};
+use pelton_models::ForestDevice;
 
+use crate::forests::{Forests, Kept};
 use crate::tally::{RowCounts, Tally};
 use api::Api;
 use plan::Plan;
@@ -57,6 +61,7 @@ pub struct Cuda {
     tally: Arc<Tally>,
     model: String,
     limits: Limits,
+    forests: Arc<Kept<forest::Resident>>,
 }
 
 /// What a GPU that is played is called.
@@ -92,7 +97,7 @@ impl Cuda {
 
     fn over(api: Arc<dyn Api>, model: String, device_bytes: u64) -> Cuda {
         let limits = Limits { device_bytes, pinned_bytes: PINNED_BYTES, patient: true };
-        Cuda { api, tally: Arc::default(), model, limits }
+        Cuda { api, tally: Arc::default(), model, limits, forests: Arc::default() }
     }
 
     /// What it allows when nobody asks for less: nine tenths of its memory, a gibibyte of pinned memory.
@@ -104,7 +109,14 @@ impl Cuda {
     pub fn within(&self, limits: Limits) -> Arc<Cuda> {
         let device_bytes = limits.device_bytes.min(self.limits.device_bytes);
         let limits = Limits { device_bytes, ..limits };
-        Arc::new(Cuda { api: self.api.clone(), tally: self.tally.clone(), model: self.model.clone(), limits })
+        let Cuda { api, tally, model, forests, .. } = self;
+        Arc::new(Cuda {
+            api: api.clone(),
+            tally: tally.clone(),
+            model: model.clone(),
+            limits,
+            forests: forests.clone(),
+        })
     }
 
     /// What it is called.
@@ -122,9 +134,14 @@ impl Cuda {
         measure::profile(&self.api, now).ok()
     }
 
-    /// Rows that were folded until now, by who has done it.
+    /// Rows that were folded or scored until now, by who has done it.
     pub fn rows(&self) -> RowCounts {
         self.tally.rows()
+    }
+
+    /// The GPU, as what scores rows.
+    pub fn forests(self: &Arc<Self>) -> Arc<dyn ForestDevice> {
+        Arc::new(Forests(self.clone()))
     }
 }
 

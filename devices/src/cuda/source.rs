@@ -22,6 +22,11 @@ const BATCH: &str = include_str!("../../../shaders/cuda/batch.cu");
 const LIMBS: &str = include_str!("../../../shaders/cuda/limbs.cu");
 const TABLE: &str = include_str!("../../../shaders/cuda/table.cu");
 const FOLD: &str = include_str!("../../../shaders/cuda/fold.cu");
+const FOREST: &str = include_str!("../../../shaders/cuda/forest.cu");
+
+/// A block's own memory, whose size the launch says; where a GPU is played it is there already.
+const SHARED: &str = "#ifndef SHARED_MEMORY\n#define SHARED_MEMORY(name) extern __shared__ unsigned long long shared_memory[]; \
+                      unsigned* name = (unsigned*)shared_memory\n#endif\n";
 
 /// The kernels of a text, in the order of [`KERNELS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +67,7 @@ pub(crate) fn text(plan: &Plan, wire: &Wire) -> String {
         .replace("[COLUMNS]", &format!("[{}]", plan.columns.len().max(1)));
     let table = TABLE.replace("// Merges a bucket into", &format!("{}\n// Merges a bucket into", merges(plan)));
     let constants = format!(
-        "#define THREADS {THREADS}\n#define PROBES {PROBES}\n#define AT_A_TIME {AT_A_TIME}\n#define KEY_WORDS {}\n#define STATE_WORDS {}\n#define PANE_WORD {}\n\
-         #ifndef SHARED_MEMORY\n#define SHARED_MEMORY(name) extern __shared__ u64 shared_memory[]; u32* name = (u32*)shared_memory\n#endif\n",
+        "#define THREADS {THREADS}\n#define PROBES {PROBES}\n#define AT_A_TIME {AT_A_TIME}\n#define KEY_WORDS {}\n#define STATE_WORDS {}\n#define PANE_WORD {}\n{SHARED}",
         plan.key_words, plan.state_words, plan.pane_word
     );
     [
@@ -78,6 +82,21 @@ pub(crate) fn text(plan: &Plan, wire: &Wire) -> String {
         FOLD,
     ]
     .join("\n")
+}
+
+/// Threads of a block that walks trees: as many as hide how long a node takes to come, two blocks on a multiprocessor.
+pub(crate) const FOREST_THREADS: u32 = 512;
+/// Trees that a thread goes down side by side.
+const TREES_AT_A_TIME: u32 = 2;
+/// The kernels of [`forest_text`].
+pub(crate) const FOREST_KERNELS: [&str; 2] = ["add", "end"];
+
+/// The text that walks forests whose leaves are of single or double precision.
+pub(crate) fn forest_text(single: bool) -> String {
+    let (leaf, add) = if single { ("float", "__fadd_rn") } else { ("double", "__dadd_rn") };
+    format!(
+        "#define THREADS {FOREST_THREADS}\n#define AT_A_TIME {TREES_AT_A_TIME}\n#define LEAF {leaf}\n#define ADD {add}\n{SHARED}\n{FOREST}"
+    )
 }
 
 fn has_holes(wire: &Wire, column: usize) -> bool {

@@ -199,7 +199,7 @@ impl Table {
         {
             return Ok(*module);
         }
-        match self.api.compile(&source::text(&self.plan, wire), self.limits.patient) {
+        match self.api.compile(&source::text(&self.plan, wire), &source::KERNELS, self.limits.patient) {
             Compiled::Ready(module) => {
                 self.module = Some((wire.clone(), module));
                 Ok(module)

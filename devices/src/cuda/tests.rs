@@ -200,7 +200,7 @@ fn compare(device: &Cuda, seeds: Range<u64>) {
     }
 }
 
-fn emulated() -> (Arc<Emulated>, Cuda) {
+pub(crate) fn emulated() -> (Arc<Emulated>, Cuda) {
     let emulated = Emulated::new(1 << 30);
     (emulated.clone(), Cuda::over(emulated, "emulated".into(), 1 << 30))
 }
@@ -224,20 +224,29 @@ fn gpu() -> Option<Arc<Cuda>> {
 #[ignore = "needs an NVIDIA GPU: benches/gpu/run.sh"]
 fn random_stages_give_the_bits_of_the_processor_on_a_gpu() {
     let device = gpu().expect("an NVIDIA GPU");
-    // `FROM..TO`, so that several processes can share the work.
+    let range = seeds_on_a_gpu();
+    compare(&device, range.clone());
+    println!("stages {range:?}: {}", device.rows());
+}
+
+/// What `PELTON_STAGES` says, as `FROM..TO`, so that several processes can share the work.
+pub(crate) fn seeds_on_a_gpu() -> Range<u64> {
     let range = std::env::var("PELTON_STAGES").unwrap_or("0..10000".into());
     let (from, to) = range.split_once("..").expect("FROM..TO");
-    let (from, to) = (from.parse().expect("a number"), to.parse().expect("a number"));
-    compare(&device, from..to);
-    println!("stages {range}: {}", device.rows());
+    from.parse().expect("a number")..to.parse().expect("a number")
 }
 
 #[test]
 fn measurements_compare_answers() {
     let (_, device) = emulated();
     let mut figures = vec![];
-    measure::measure(&device, measure::Size::Tiny, &mut |figure| figures.push(figure)).unwrap();
-    assert!(figures.iter().any(|figure| figure.what.starts_with("f1 from the device")));
+    measure::measure(&Arc::new(device), measure::Size::Tiny, &mut |figure| figures.push(figure)).unwrap();
+    let told = |what: &str| figures.iter().any(|figure| figure.what.starts_with(what));
+    assert!(
+        told("f1 from the device")
+            && told("20 trees, singles from the device")
+            && told("20 trees, doubles from the host")
+    );
 }
 
 #[test]
@@ -364,7 +373,9 @@ fn a_kernel_that_is_late_or_wrong() {
     let error = table.fold(&keys_and_doubles(0..100, 0.5), Rows::All(100)).expect_err("the device was named");
     assert_eq!(error.to_string(), "the device cuda:emulated failed: there is no compiler");
     driver.broken.store(false, Ordering::Relaxed);
-    let Compiled::Failed(message) = driver.compile("this is no kernel", true) else { panic!("it compiled") };
+    let Compiled::Failed(message) = driver.compile("this is no kernel", &source::KERNELS, true) else {
+        panic!("it compiled")
+    };
     assert!(message.contains("error"), "{message}");
 }
 
@@ -384,7 +395,7 @@ fn a_lost_device_is_an_error() {
 }
 
 /// NVRTC, unless it is not here; in CI it has to be.
-fn compiler() -> Option<CudaCompiler> {
+pub(crate) fn compiler() -> Option<CudaCompiler> {
     match CudaCompiler::find() {
         Ok(compiler) => Some(compiler),
         Err(error) if std::env::var_os("CI").is_some() => panic!("{error}"),

@@ -124,6 +124,12 @@ pub(super) fn device_model(costs: &DeviceProfile) -> CostModel {
     CostModel::new(costs.launch_us + costs.copy_t0_us, costs.row_ns / 1000.0, 0.001 / costs.copy_gb_s.max(1e-3))
 }
 
+/// What a device will take to score rows for whose bytes the processor needs so many ns each: scores come back with every batch.
+pub fn scoring_model(costs: &DeviceProfile, bytes_ns: f64) -> CostModel {
+    let first_us = costs.launch_us + costs.copy_t0_us + costs.read_t0_us;
+    CostModel::new(first_us, bytes_ns / 1000.0, 0.001 / costs.copy_gb_s.max(1e-3))
+}
+
 /// A program with a key (or none) and some sums, each of a column of its own.
 fn sums(keyed: bool, count: usize) -> Arc<Program> {
     let call = |at| {

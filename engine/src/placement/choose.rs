@@ -128,21 +128,30 @@ impl Side {
 impl StagePlacement {
     /// A stage whose batches have not come yet. `stage` says what it is.
     pub fn new(stage: String, program: &Program, mode: Mode, processor: &ProcessorProfile, device: Candidate) -> Self {
-        let (mut stops, mut gpu, mut profile) = (vec![], None, DeviceProfile::default());
+        let profile = match &device {
+            Candidate::Gpu(Gpu { profile: Some(measured), .. }) => *measured,
+            _ => DeviceProfile::default(),
+        };
+        let models = [processor_model(processor, program), device_model(&profile)];
+        StagePlacement::over(stage, mode, models, row_bytes(program), device)
+    }
+
+    /// Likewise of anything that takes batches: what the processor and the device are thought to take, and what a row brings over the bus.
+    pub fn over(stage: String, mode: Mode, models: [CostModel; 2], row_bytes: usize, device: Candidate) -> Self {
+        let (mut stops, mut gpu) = (vec![], None);
         match device {
             // Who names the processor asks for no device.
             Candidate::None(_) if mode == Mode::Only(Choice::Cpu) => {}
             Candidate::None(why) => stops.push(Reason::NoDevice(why)),
             Candidate::Gpu(candidate) => {
                 stops.extend(candidate.stops.iter().cloned().map(Reason::Stop));
-                match candidate.profile {
-                    Some(measured) => profile = measured,
-                    None => stops.push(Reason::NotMeasured),
+                if candidate.profile.is_none() {
+                    stops.push(Reason::NotMeasured);
                 }
                 gpu = Some(candidate);
             }
         }
-        let sides = [Side::new(processor_model(processor, program)), Side::new(device_model(&profile))];
+        let sides = models.map(Side::new);
         let inner = Inner {
             sides,
             homes: [Home::default(); SIZES],
@@ -152,7 +161,7 @@ impl StagePlacement {
             explored_us: 0.0,
             exploring: None,
         };
-        StagePlacement { stage, mode, device: gpu, row_bytes: row_bytes(program) as f64, inner: Mutex::new(inner) }
+        StagePlacement { stage, mode, device: gpu, row_bytes: row_bytes as f64, inner: Mutex::new(inner) }
     }
 
     /// Who folds this batch. Takes well under a µs.

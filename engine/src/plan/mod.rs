@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod join;
+mod models;
 mod over;
 mod placement;
 mod places;
@@ -39,6 +40,7 @@ use crate::sql::{ColumnKind, Job, PeltonTable, Script, TableDef, Target, WindowT
 use crate::window::WindowSpec;
 use crate::zone::Zone;
 
+pub use self::models::ModelPlace;
 pub use self::places::{Place as StepPlace, places};
 
 /// A stretch of event time, µs: results are kept whose window ends in `(from, to]`; rows of queries without windows whose

@@ -2,20 +2,23 @@
 //!
 //! Under `auto` a stage that an NVIDIA GPU can run asks [`crate::placement`] for each batch who takes it; all others are the
 //! processor's. A device that is named runs every `GROUP BY` of the script, or the script is refused with everything that stands
-//! in the way.
+//! in the way. Models are scored there as far as it walks their trees; who scores the others can not be seen in the answer.
 
 use std::sync::Arc;
 
 use pelton_devices::{Cuda, Limits, Wgpu, adapters};
 use pelton_kernels::costs::DeviceProfile;
 use pelton_kernels::program::{Cpu, Device, Program};
+use pelton_models::ForestDevice;
 
+use super::models::ModelPlace;
 use crate::connector::Registry;
 use crate::error::{Error, Result, Span};
 use crate::operators::Chooser;
-use crate::placement::calibration::{measure_device, row_bytes};
-use crate::placement::{Calibration, Candidate, Choice, Gpu, Mode, StagePlacement};
-use crate::sql::Settings;
+use crate::placement::calibration::{measure_device, row_bytes, scoring_model};
+use crate::placement::{Calibration, Candidate, Choice, CostModel, Gpu, Mode, StagePlacement};
+use crate::scoring::Scorer;
+use crate::sql::{Call, ModelCall, Settings};
 
 /// The first NVIDIA GPU under the limits of the settings.
 fn cuda(settings: &Settings, patient: bool) -> Result<Arc<Cuda>, String> {
@@ -29,6 +32,12 @@ fn cuda(settings: &Settings, patient: bool) -> Result<Arc<Cuda>, String> {
     }))
 }
 
+/// What the processor takes for a batch, µs, for a tree of a row, ns, and for a device's byte of a value, ns: first guesses, which the first
+/// batches correct. (A tree of depth 6 has taken 1.1 ns with AVX-512, 2.4 with AVX2: benches/NOTES.md.)
+const SCORE_US: f64 = 5.0;
+const TREE_NS: f64 = 2.0;
+const VALUE_NS: f64 = 2.0;
+
 /// A device and what it costs, if that is known; or why there is none.
 pub(super) type Found = Result<(Arc<dyn Device>, Option<DeviceProfile>), String>;
 
@@ -39,6 +48,8 @@ pub(super) struct Placement {
     named: Option<Arc<dyn Device>>,
     /// What `auto` may take; whose kernels nobody waits for.
     offered: Option<Arc<Cuda>>,
+    /// Either of them, as what scores rows.
+    forests: Option<Arc<dyn ForestDevice>>,
     /// What stops it, in the words of the query.
     stops: Vec<String>,
     /// Where the first of it stands.
@@ -48,14 +59,15 @@ pub(super) struct Placement {
 impl Placement {
     /// Opens the device that the settings name.
     pub(super) fn of(settings: &Settings) -> Result<Self> {
-        let named: Option<Arc<dyn Device>> = match settings.device() {
-            "wgpu" => Some(Wgpu::open().map_err(|error| {
+        type Named = Option<(Arc<dyn Device>, Arc<dyn ForestDevice>)>;
+        let named: Named = match settings.device() {
+            "wgpu" => Some(Wgpu::open().map(|wgpu| (wgpu.clone() as _, wgpu.forests())).map_err(|error| {
                 Error::world(format!("'pelton.device' = 'wgpu': {error}")).hint(
                     "install the driver of the GPU and its Vulkan loader (on Debian mesa-vulkan-drivers and libvulkan1) and see \
                      pelton devices, or leave the setting out",
                 )
             })?),
-            "cuda" => Some(cuda(settings, true).map_err(|error| {
+            "cuda" => Some(cuda(settings, true).map(|cuda| (cuda.clone() as _, cuda.forests())).map_err(|error| {
                 Error::world(format!("'pelton.device' = 'cuda': {error}"))
                     .hint("see pelton doctor for what is missing, or leave the setting out")
             })?),
@@ -68,7 +80,9 @@ impl Placement {
         };
         let offered =
             if mode == Mode::Auto { cuda(settings, false).ok().filter(|cuda| !cuda.is_played()) } else { None };
-        Ok(Placement { mode, named, offered, stops: vec![], at: None })
+        let (named, forests) = named.unzip();
+        let forests = forests.or_else(|| offered.as_ref().map(|cuda| cuda.forests()));
+        Ok(Placement { mode, named, offered, forests, stops: vec![], at: None })
     }
 
     /// Who may be chosen.
@@ -118,6 +132,71 @@ impl Placement {
         debug_assert_eq!(cuda.name(), gpu.name);
         let placement = StagePlacement::new(stage.into(), program, Mode::Auto, &costs, Candidate::Gpu(gpu));
         Some(Chooser { placement, row_bytes: row_bytes(program), machine })
+    }
+
+    /// Whether there is a device that scores.
+    pub(super) fn scores(&self) -> bool {
+        self.forests.is_some()
+    }
+
+    /// What answers a call of a model in the processor's stead, if there is something.
+    pub(super) fn scorer(&self, call: &ModelCall, registry: &Registry) -> Option<Scorer> {
+        let forests = self.forests.clone()?;
+        if call.call == Call::Explain || forests.stop(&call.def.version, &call.def.model).is_some() {
+            return None;
+        }
+        if self.mode != Mode::Auto {
+            return Some(Scorer::named(forests));
+        }
+        let machine = registry.machine()?.clone();
+        Some(Scorer::chosen(forests, self.scoring(call, registry)?, machine))
+    }
+
+    /// What chooses who scores a batch: what either side is thought to take before there was one.
+    fn scoring(&self, call: &ModelCall, registry: &Registry) -> Option<StagePlacement> {
+        let forests = self.forests.as_ref()?;
+        let (device, profile) = self.candidate(registry).ok()?;
+        let model = &call.def.model;
+        let row_bytes = forests.row_bytes(&call.def.version, model)?;
+        let gpu = Gpu { name: device.name(), profile, stops: vec![] };
+        let processor = CostModel::new(SCORE_US, TREE_NS * model.trees() as f64 / 1000.0, 0.0);
+        let device = scoring_model(&profile.unwrap_or_default(), VALUE_NS * model.features as f64);
+        Some(StagePlacement::over(call.name.clone(), self.mode, [processor, device], row_bytes, Candidate::Gpu(gpu)))
+    }
+
+    /// Where a call of a model is answered, and why.
+    pub(super) fn model(&self, call: &ModelCall, registry: &Registry) -> ModelPlace {
+        let on = |device: String, reasons: Vec<String>| ModelPlace {
+            model: call.name.clone(),
+            device,
+            reasons,
+            bytes_per_row: None,
+        };
+        let cpu = |reason: &str| on("cpu".into(), vec![reason.to_string()]);
+        let Some(forests) = self.forests.as_ref() else {
+            return match self.mode {
+                Mode::Auto => {
+                    cpu("'auto' takes NVIDIA GPUs alone: SET 'pelton.device' = 'wgpu' walks its trees on the device")
+                }
+                Mode::Only(_) => cpu("'pelton.device' says so"),
+            };
+        };
+        if call.call == Call::Explain {
+            return cpu("what features did to a score is computed on the CPU");
+        }
+        let (version, model) = (&call.def.version, &call.def.model);
+        if let Some(stop) = forests.stop(version, model) {
+            return cpu(&format!("{} does not walk its trees: {stop}", forests.name()));
+        }
+        let bytes_per_row = forests.row_bytes(version, model);
+        let place = match self.scoring(call, registry).filter(|_| self.mode == Mode::Auto) {
+            None => on(forests.name(), vec!["'pelton.device' says so".into()]),
+            Some(placement) => {
+                let report = placement.report();
+                on(report.place(), report.reasons.iter().map(ToString::to_string).collect())
+            }
+        };
+        ModelPlace { bytes_per_row, ..place }
     }
 
     /// Where every `GROUP BY` runs.

@@ -8,6 +8,7 @@ use pelton_kernels::costs::ProcessorProfile;
 use pelton_kernels::program::Program;
 use serde::Serialize;
 
+use super::models::{ModelPlace, models};
 use super::placement::Found;
 use super::share::{Family, families};
 use super::steps::{RowWindows, Stage, Step};
@@ -26,6 +27,8 @@ use crate::sql::{Job, Script};
 pub enum Place {
     /// A `GROUP BY`, which devices may take.
     Stage(StageReport),
+    /// A call of a model in the step before.
+    Model(ModelPlace),
     /// Anything else.
     Step {
         /// What it does.
@@ -41,6 +44,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Stage(report) => report.fmt(f),
+            Place::Model(place) => place.fmt(f),
             Place::Step { step, device, reason } => writeln!(f, "{step}\n  on {device}: {reason}"),
         }
     }
@@ -64,6 +68,7 @@ impl Planner<'_> {
             self.stage(windows, program, columns, &costs, found)
         };
         let mut told: BTreeSet<usize> = BTreeSet::new();
+        let mut scored: BTreeSet<String> = BTreeSet::new();
         let mut places = vec![];
         for at in self.used(&families) {
             let family = families.iter().position(|family| family.member(at).is_some());
@@ -71,8 +76,7 @@ impl Planner<'_> {
                 continue;
             }
             let step = |step: String, reason| Place::Step { step: plain(&step), device: "cpu", reason };
-            const NO_PATH: &str =
-                "devices fold groups, and CUDA a filter right before; expressions, joins and sorting are the CPU's";
+            const NO_PATH: &str = "devices fold groups and score with models, and CUDA does a filter right before a GROUP BY; other expressions, joins and sorting are the CPU's";
             places.push(match (family.map(|family| &families[family]), &self.steps[at].step) {
                 (Some(family), _) => {
                     let windows: Vec<&str> = family.views.iter().map(|view| view.text.as_str()).collect();
@@ -99,6 +103,9 @@ impl Planner<'_> {
                     step(format!("Sort [{}]{limit}", keys.join(", ")), NO_PATH)
                 }
             });
+            // Behind the first step that has it, each call once.
+            let calls = models(&self.steps[at].step).into_iter().filter(|call| scored.insert(call.name.clone()));
+            places.extend(calls.map(|call| Place::Model(self.placement.model(&call, self.registry))));
         }
         Ok(places)
     }

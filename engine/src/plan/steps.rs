@@ -166,6 +166,7 @@ fn nameless(expr: &Compiled) -> Compiled {
 impl Planner<'_> {
     /// The step behind `inputs` that does this: one that is there, or a new one.
     pub(super) fn add(&mut self, step: Step, inputs: Vec<Input>) -> Input {
+        let step = self.placement.with_models(step, self.registry);
         let is_same = |there: &Planned| there.inputs == inputs && there.step.is_same(&step);
         if !step.is_volatile()
             && let Some(there) = self.steps.iter().position(is_same)

@@ -47,7 +47,7 @@ use crate::error::{Error, Span};
 pub use aggregates::{AggregateKind, PeltonAggregate};
 pub(crate) use errors::{from_datafusion, without_plea};
 pub use functions::outside::Function;
-pub use models::{ModelDef, Reload};
+pub use models::{Call, ModelCall, ModelDef, Reload, with_scorer};
 pub use over::{PeltonWindow, WindowKind};
 pub(crate) use plan::is_volatile;
 pub use session::Session;

@@ -27,6 +27,7 @@ use crate::batch::MARK_MIN;
 use crate::connector::{Options, Registry};
 use crate::error::{Error, Result};
 use crate::operators::times_us;
+use crate::scoring::Scorer;
 use crate::versions::{Version, Versions};
 
 /// A declared model.
@@ -323,6 +324,30 @@ impl Call {
     }
 }
 
+/// A call of a model that a device may answer, as far as it computes anything.
+pub struct ModelCall {
+    /// The function's name: call, model, and the first digits of its file's digest.
+    pub name: String,
+    /// What is asked.
+    pub call: Call,
+    /// Of which model.
+    pub def: Arc<ModelDef>,
+}
+
+impl ModelCall {
+    /// The call that a function is; `None` for other functions, and for `MODEL_VERSION`, which is a constant.
+    pub fn of(function: &ScalarUDF) -> Option<ModelCall> {
+        let Predict { call, def, name, .. } = function.inner().downcast_ref::<Predict>()?;
+        (*call != Call::Version).then(|| ModelCall { name: name.clone(), call: *call, def: def.clone() })
+    }
+}
+
+/// The function of a call with a device at hand; `None` for other functions.
+pub fn with_scorer(function: &ScalarUDF, scorer: Arc<Scorer>) -> Option<ScalarUDF> {
+    let Predict { call, def, .. } = function.inner().downcast_ref::<Predict>()?;
+    Some(ScalarUDF::new_from_impl(Predict { scorer: Some(scorer), ..Predict::new(*call, def.clone()) }))
+}
+
 /// A call of a model, as a function.
 #[derive(Debug)]
 struct Predict {
@@ -330,6 +355,8 @@ struct Predict {
     def: Arc<ModelDef>,
     name: String,
     signature: Signature,
+    /// Asked for scores and leaves; without, the processor answers.
+    scorer: Option<Arc<Scorer>>,
 }
 
 impl Predict {
@@ -337,7 +364,7 @@ impl Predict {
         // One that changes while the query runs has its versions in checkpoints and histories.
         let version = if def.reload.is_some() { "reloaded" } else { &def.version[..8] };
         let name = format!("{} {} {version}", call.name().to_uppercase(), def.name);
-        Predict { call, def, name, signature: Signature::user_defined(Volatility::Immutable) }
+        Predict { call, def, name, signature: Signature::user_defined(Volatility::Immutable), scorer: None }
     }
 
     /// What tells it from another of its name.
@@ -456,6 +483,7 @@ impl Predict {
     }
 
     fn answer(&self, model: &Model, version: &str, columns: &[&[f64]], rows: usize) -> ArrayRef {
+        let scorer = self.scorer.as_deref();
         let lists = |values: ArrayRef, width: usize| -> ArrayRef {
             let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
             Arc::new(ListArray::new(item(values.data_type().clone()), offsets, values, None))
@@ -468,10 +496,10 @@ impl Predict {
             if width == 1 { values } else { lists(values, width) }
         };
         match self.call {
-            Call::Predict => scores(model.predict(columns), model.outputs()),
-            Call::Raw => scores(model.raw(columns), model.sums()),
+            Call::Predict => scores(Scorer::predict(scorer, version, model, columns), model.outputs()),
+            Call::Raw => scores(Scorer::raw(scorer, version, model, columns), model.sums()),
             Call::Leaves => {
-                let leaves = model.leaves(columns).into_iter().map(|leaf| leaf as i32);
+                let leaves = Scorer::leaves(scorer, version, model, columns).into_iter().map(|leaf| leaf as i32);
                 lists(Arc::new(Int32Array::from_iter_values(leaves)), model.trees())
             }
             Call::Explain => {

@@ -64,7 +64,7 @@ pub const KNOWN: &[Known] = &[
         key: "pelton.device",
         shape: Shape::Choice(&["auto", "cpu", "cuda", "wgpu"]),
         default: "auto",
-        doc: "Where GROUP BY runs: cpu, cuda (an NVIDIA GPU), wgpu (a GPU by Vulkan, Metal or DX12), or auto: for each batch the CPU or an NVIDIA GPU.",
+        doc: "Where GROUP BY runs and models score: cpu, cuda (an NVIDIA GPU), wgpu (a GPU by Vulkan, Metal or DX12), or auto: for each batch the CPU or an NVIDIA GPU.",
     },
     Known {
         key: "pelton.device.memory-max",
