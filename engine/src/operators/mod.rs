@@ -29,6 +29,7 @@ pub mod over;
 mod select;
 mod session;
 mod sort;
+mod waiting;
 mod window_aggregate;
 
 pub use enrich::{Enrich, JoinKind, LookupTable};

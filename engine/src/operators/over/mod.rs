@@ -21,25 +21,20 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, UInt64Array, new_null_array};
-use arrow::compute::{
-    SortColumn, cast, concat_batches, filter_record_batch, interleave_record_batch, lexsort_to_indices,
-    take_record_batch,
-};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
+use arrow::compute::{cast, concat_batches, filter_record_batch};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use serde_json::{Value, json};
 
 use self::answers::Failed;
 use self::keyed::Keyed;
 pub use self::lanes::is_kept;
 pub use self::spec::{Call, Frame, Function, Keys};
-use super::sort::sortable;
-use super::{Emit, Operator, show_time, times_us};
-use crate::batch::{MARK_MAX, MicroBatch, Offsets, internal, row_json};
+use super::waiting::{Due, Waiting};
+use super::{Emit, Operator};
+use crate::batch::{MARK_MAX, MicroBatch, Offsets, internal};
 use crate::checkpoint::piece::{Cut, PieceId, Rows as RowsPiece, SavedStep, batch_of, fact, misfit};
-use crate::connector::{DeadLetter, LetterKind};
 use crate::error::{Error, Result};
-use crate::expr::letter;
 use crate::lineage::Lineage;
 
 /// What an [`OverWindows`] does.
@@ -64,8 +59,7 @@ pub struct OverStage {
 /// See the module.
 pub struct OverWindows {
     stage: OverStage,
-    /// Rows that came since the last look, per worker.
-    slots: Vec<Mutex<Vec<Held>>>,
+    waiting: Waiting,
     state: Mutex<State>,
     /// Checkpoints are taken, so what they need is written down.
     logs: bool,
@@ -73,20 +67,7 @@ pub struct OverWindows {
     lookback: Option<i64>,
 }
 
-/// Rows whose time has not come.
-struct Held {
-    rows: RecordBatch,
-    times: Arc<[i64]>,
-    /// Least and greatest time.
-    range: (i64, i64),
-    partition: u32,
-    offsets: Offsets,
-    /// Where they came from, for letters: table and partition in it.
-    source: (Arc<str>, u32),
-}
-
 struct State {
-    waiting: Vec<Held>,
     keyed: Vec<Keyed>,
     /// Threads for all `PARTITION BY` but the first, where several may be used.
     helpers: Option<Helpers>,
@@ -110,20 +91,14 @@ struct LogPiece {
     rows: usize,
 }
 
+/// What letters call the step.
+const OPERATOR: &str = "OVER";
+
 /// So many rows are written down before all state is, where that must be.
 #[cfg(not(test))]
 const LOGGED_MIN: usize = 1 << 16;
 #[cfg(test)]
 const LOGGED_MIN: usize = 40;
-
-/// Rows that are due, in order.
-struct Due {
-    rows: RecordBatch,
-    times: Arc<[i64]>,
-    /// Where each comes from: index into `sources`, and its offset there.
-    origins: Vec<(u32, u64)>,
-    sources: Vec<(Arc<str>, u32)>,
-}
 
 /// About so many rows are answered at once. The more, the more rows of a key follow each other while its block is in the caches; but a column
 /// of 64 K answers is an allocation of its own, which comes from the system and goes back to it (`benches/NOTES.md`).
@@ -139,10 +114,10 @@ impl OverWindows {
         let keyed = stage.keys.iter().map(|keys| Keyed::new(keys.clone(), &types)).collect::<Result<Vec<_>>>()?;
         let lookback = stage.keys.iter().map(Keys::lookback).try_fold(0, |longest, of| Some(of?.max(longest)));
         let helpers = (slots > 1 && stage.keys.len() > 1).then(|| Helpers::new(stage.keys.len() - 1)).transpose()?;
-        let (waiting, pieces, log) = (vec![], vec![], vec![]);
-        let state = State { waiting, keyed, helpers, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
-        let slots = (0..slots).map(|_| Mutex::new(vec![])).collect();
-        Ok(OverWindows { stage, slots, state: Mutex::new(state), logs, lookback })
+        let (pieces, log) = (vec![], vec![]);
+        let state = State { keyed, helpers, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
+        let waiting = Waiting::new(stage.input.clone(), stage.time, OPERATOR, slots);
+        Ok(OverWindows { stage, waiting, state: Mutex::new(state), logs, lookback })
     }
 
     /// The columns that keys and calls read, which a checkpoint keeps.
@@ -152,67 +127,6 @@ impl OverWindows {
         used.sort_unstable();
         used.dedup();
         used
-    }
-
-    /// Takes the rows out of `waiting` that the watermark has passed.
-    fn due(&self, waiting: &mut Vec<Held>, mark: i64) -> Result<Option<Due>> {
-        let mut taken: Vec<Held> = vec![];
-        // Which rows of each: (time, partition, offset, index of `taken`, row).
-        let mut places: Vec<(i64, u32, u64, u32, u32)> = vec![];
-        let mut left = vec![];
-        for held in waiting.drain(..) {
-            if mark != MARK_MAX && held.range.0 >= mark {
-                left.push(held);
-                continue;
-            }
-            let is_due = |row: &u32| mark == MARK_MAX || held.times[*row as usize] < mark;
-            let rows = 0..held.times.len() as u32;
-            places.extend(rows.clone().filter(is_due).map(|row| {
-                (held.times[row as usize], held.partition, held.offsets.get(row as usize), taken.len() as u32, row)
-            }));
-            if mark != MARK_MAX && held.range.1 >= mark {
-                left.push(held.take(&rows.filter(|row| !is_due(row)).collect::<Vec<_>>())?);
-            }
-            taken.push(held);
-        }
-        *waiting = left;
-        if places.is_empty() {
-            return Ok(None);
-        }
-        if !places.is_sorted() {
-            places.sort_unstable();
-        }
-        let run = |window: &[(i64, u32, u64, u32, u32)]| window[0].3 == window[1].3 && window[0].4 + 1 == window[1].4;
-        let rows = match places.windows(2).all(run) {
-            true => taken[places[0].3 as usize].rows.slice(places[0].4 as usize, places.len()),
-            false => {
-                let batches: Vec<&RecordBatch> = taken.iter().map(|held| &held.rows).collect();
-                let indices: Vec<(usize, usize)> = places.iter().map(|p| (p.3 as usize, p.4 as usize)).collect();
-                interleave_record_batch(&batches, &indices).map_err(internal)?
-            }
-        };
-        let due = Due {
-            rows,
-            times: places.iter().map(|place| place.0).collect(),
-            origins: places.iter().map(|place| (place.3, place.2)).collect(),
-            sources: taken.into_iter().map(|held| held.source).collect(),
-        };
-        Ok(Some(if self.stage.ordered { due } else { self.by_values(due)? }))
-    }
-
-    /// Rows that have no order of their own: those of equal time in the order of all columns that have one.
-    fn by_values(&self, due: Due) -> Result<Due> {
-        let times: ArrayRef = Arc::new(Int64Array::from(due.times.to_vec()));
-        let columns = due.rows.columns()[..self.stage.passed].iter().filter(|column| sortable(column.data_type()));
-        let columns = std::iter::once(&times).chain(columns);
-        let columns: Vec<SortColumn> =
-            columns.map(|values| SortColumn { values: values.clone(), options: None }).collect();
-        let order = lexsort_to_indices(&columns, None).map_err(internal)?;
-        let rows = take_record_batch(&due.rows, &order).map_err(internal)?;
-        let order = order.values();
-        let times = order.iter().map(|row| due.times[*row as usize]).collect();
-        let origins = order.iter().map(|row| due.origins[*row as usize]).collect();
-        Ok(Due { rows, times, origins, ..due })
     }
 
     /// The answers of every call for rows in order, one column each; and the rows that one has no answer for.
@@ -251,18 +165,7 @@ impl OverWindows {
             for Failed { row, reason } in failed {
                 // A row that two calls have no answer for is one letter.
                 if std::mem::replace(&mut keep[row as usize], false) {
-                    let (source, offset) = due.origins[start + row as usize];
-                    let (source, partition) = &due.sources[source as usize];
-                    out.letters.push(DeadLetter {
-                        source: source.to_string(),
-                        partition: *partition,
-                        offset,
-                        operator: "OVER".to_string(),
-                        kind: LetterKind::Expression,
-                        reason,
-                        bytes: None,
-                        row: row_json(&passed, row as usize),
-                    });
+                    out.letters.push(due.letter(start + row as usize, self.stage.passed, OPERATOR, reason)?);
                 }
             }
             rows = filter_record_batch(&rows, &keep.into()).map_err(internal)?;
@@ -315,112 +218,19 @@ impl OverStage {
     }
 }
 
-impl Held {
-    fn of(batch: MicroBatch, time: usize) -> Option<Self> {
-        let times = times_us(batch.columns.column(time));
-        let range = times.iter().fold(None, |range, &t| match range {
-            None => Some((t, t)),
-            Some((low, high)) => Some((t.min(low), t.max(high))),
-        })?;
-        let source = match &batch.origin {
-            Some(origin) => (origin.source.clone(), origin.partition),
-            None => (Arc::from(""), batch.partition),
-        };
-        let MicroBatch { columns: rows, partition, offsets, .. } = batch;
-        Some(Held { rows, times, range, partition, offsets, source })
-    }
-
-    /// Some of the rows, at least one.
-    fn take(&self, rows: &[u32]) -> Result<Self> {
-        let times: Arc<[i64]> = rows.iter().map(|row| self.times[*row as usize]).collect();
-        let range = (*times.iter().min().unwrap_or(&0), *times.iter().max().unwrap_or(&0));
-        let offsets = rows.iter().map(|row| self.offsets.get(*row as usize)).collect();
-        let taken = take_record_batch(&self.rows, &UInt32Array::from(rows.to_vec())).map_err(internal)?;
-        Ok(Held {
-            rows: taken,
-            times,
-            range,
-            partition: self.partition,
-            offsets: Offsets::List(Arc::new(offsets)),
-            source: self.source.clone(),
-        })
-    }
-
-    /// As a piece of a checkpoint: the rows, then times and offsets; who they are in the schema.
-    fn saved(&self) -> Result<RecordBatch> {
-        let mut fields: Vec<Arc<Field>> = self.rows.schema().fields().iter().cloned().collect();
-        fields.push(Arc::new(Field::new("$time", DataType::Int64, false)));
-        fields.push(Arc::new(Field::new("$offset", DataType::UInt64, false)));
-        fields.push(Arc::new(Field::new("$partition", DataType::UInt32, false)));
-        let mut columns = self.rows.columns().to_vec();
-        let n = self.times.len();
-        columns.push(Arc::new(Int64Array::from(self.times.to_vec())));
-        columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|row| self.offsets.get(row)))));
-        columns.push(Arc::new(UInt32Array::from(vec![self.partition; n])));
-        let source =
-            [("source".to_string(), self.source.0.to_string()), ("partition".into(), self.source.1.to_string())];
-        let schema = Schema::new_with_metadata(fields, source.into());
-        RecordBatch::try_new(Arc::new(schema), columns).map_err(internal)
-    }
-
-    fn load(saved: &RecordBatch, input: &SchemaRef) -> Result<Self> {
-        let n = input.fields().len();
-        let other = || misfit("rows of another OVER");
-        if saved.num_columns() != n + 3 || saved.num_rows() == 0 {
-            return Err(other());
-        }
-        let own = saved.columns()[..n].iter().zip(input.fields());
-        let own = own.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>();
-        let rows = RecordBatch::try_new(input.clone(), own.map_err(|e| other().because(e))?)
-            .map_err(|e| other().because(e))?;
-        let times: Arc<[i64]> =
-            saved.column(n).as_primitive_opt::<Int64Type>().ok_or_else(other)?.values().to_vec().into();
-        let offsets = saved.column(n + 1).as_primitive_opt::<UInt64Type>().ok_or_else(other)?.values().to_vec();
-        let partition = saved.column(n + 2).as_primitive_opt::<UInt32Type>().ok_or_else(other)?.value(0);
-        let schema = saved.schema();
-        let said = |key: &str| schema.metadata().get(key).cloned().ok_or_else(other);
-        let source = (Arc::from(said("source")?), said("partition")?.parse().map_err(|_| other())?);
-        let range = (*times.iter().min().unwrap_or(&0), *times.iter().max().unwrap_or(&0));
-        Ok(Held { rows, times, range, partition, offsets: Offsets::List(Arc::new(offsets)), source })
-    }
-}
-
 impl Operator for OverWindows {
     fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
-        let mut batch = batch.dense()?;
-        let times = times_us(batch.columns.column(self.stage.time));
-        if times.iter().any(|time| *time < batch.marks.max()) {
-            let mut on_time = Vec::with_capacity(times.len());
-            for (row, &time) in times.iter().enumerate() {
-                let mark = batch.marks.before(row);
-                if time >= mark {
-                    on_time.push(row as u32);
-                    continue;
-                }
-                let reason = format!("late at {}: the watermark was {}", show_time(time), show_time(mark));
-                out.late += 1;
-                out.letters.push(letter(&batch, row, "OVER", LetterKind::Late, reason));
-            }
-            if on_time.len() < times.len() {
-                batch = batch.take(&UInt32Array::from(on_time))?;
-            }
-        }
-        if let Some(held) = Held::of(batch, self.stage.time) {
-            self.slots[slot].lock().expect("no panic holds this lock").push(held);
-        }
-        Ok(())
+        self.waiting.push(slot, batch, out)
     }
 
     fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
         let mut guard = self.state.lock().expect("no panic holds this lock");
         let state = &mut *guard;
-        for slot in &self.slots {
-            state.waiting.append(&mut slot.lock().expect("no panic holds this lock"));
-        }
         state.mark = mark;
         // Rows of exactly the watermark's time may still come, and go out later.
         let passed_on = if mark == MARK_MAX { MARK_MAX } else { mark.saturating_sub(self.stage.tick) };
-        let Some(due) = self.due(&mut state.waiting, mark)? else { return Ok(passed_on) };
+        let Some(due) = self.waiting.due(mark)? else { return Ok(passed_on) };
+        let due = if self.stage.ordered { due } else { due.by_values(self.stage.passed)? };
         if self.logs {
             state.log.push(self.write_down(&due)?);
         }
@@ -457,9 +267,6 @@ impl Operator for OverWindows {
     fn save(&self, cut: &mut Cut) -> Result<()> {
         let mut guard = self.state.lock().expect("no panic holds this lock");
         let state = &mut *guard;
-        for slot in &self.slots {
-            state.waiting.append(&mut slot.lock().expect("no panic holds this lock"));
-        }
         let rows: usize = state.log.iter().map(RecordBatch::num_rows).sum();
         let size = || state.keyed.iter().map(Keyed::size).sum::<usize>();
         if self.lookback.is_none() && state.logged + rows > LOGGED_MIN && state.logged + rows > size() {
@@ -489,8 +296,8 @@ impl Operator for OverWindows {
                 cut.piece(piece.id, piece.tag(), Some(Arc::new(RowsPiece(vec![log]))));
             }
         }
-        if !state.waiting.is_empty() {
-            let waiting = state.waiting.iter().map(Held::saved).collect::<Result<Vec<_>>>()?;
+        let waiting = self.waiting.saved()?;
+        if !waiting.is_empty() {
             let id = cut.id();
             cut.piece(id, json!({ "waiting": true }), Some(Arc::new(RowsPiece(waiting))));
         }
@@ -506,9 +313,7 @@ impl Operator for OverWindows {
         pieces.sort_by_key(|piece| piece.id);
         for piece in pieces {
             if piece.tag.get("waiting").is_some() {
-                for rows in &piece.batches {
-                    state.waiting.push(Held::load(rows, &self.stage.input)?);
-                }
+                self.waiting.load(&piece.batches)?;
                 continue;
             }
             let (last, rows) = (fact(&piece.tag, "last")?, fact(&piece.tag, "rows")?);
@@ -528,13 +333,8 @@ impl Operator for OverWindows {
     }
 
     fn memory_bytes(&self) -> usize {
-        let of = |held: &Held| held.rows.get_array_memory_size() + held.times.len() * 16;
-        let slots =
-            self.slots.iter().map(|slot| slot.lock().expect("no panic holds this lock").iter().map(of).sum::<usize>());
-        let slots: usize = slots.sum();
         let state = self.state.lock().expect("no panic holds this lock");
-        slots
-            + state.waiting.iter().map(of).sum::<usize>()
+        self.waiting.memory_bytes()
             + state.keyed.iter().map(Keyed::memory_bytes).sum::<usize>()
             + state.log.iter().map(RecordBatch::get_array_memory_size).sum::<usize>()
     }

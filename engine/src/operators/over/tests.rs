@@ -15,7 +15,7 @@ use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
 use super::{Call, Frame, Function, Keys, OverStage, OverWindows};
 use crate::batch::{MARK_MAX, Marks, MicroBatch, Offsets};
 use crate::checkpoint::piece::{Cut, PieceId, SavedPiece, SavedStep};
-use crate::operators::{Emit, Operator};
+use crate::operators::{Emit, Operator, times_us};
 
 /// SplitMix.
 struct Dice(u64);
@@ -160,7 +160,7 @@ fn stage(dice: &mut Dice, timed: bool) -> OverStage {
 /// What the stage should answer: rows in order, each call by going through all rows of the key.
 fn reference(stage: &OverStage, partitions: &[RecordBatch]) -> RecordBatch {
     let all = concat_batches(&schema(), partitions).unwrap();
-    let times = super::times_us(all.column(TIME));
+    let times = times_us(all.column(TIME));
     let mut order: Vec<(i64, u32, u64, u32)> = vec![];
     for (p, rows) in partitions.iter().enumerate() {
         let before: usize = partitions[..p].iter().map(RecordBatch::num_rows).sum();
@@ -279,8 +279,7 @@ fn run(dice: &mut Dice, stage: &OverStage, partitions: &[RecordBatch], checkpoin
         }
         if dice.below(3) == 0 {
             // No row to come is below the watermark.
-            let to_come =
-                partitions.iter().zip(&at).flat_map(|(rows, at)| super::times_us(rows.column(TIME))[*at..].to_vec());
+            let to_come = partitions.iter().zip(&at).flat_map(|(rows, at)| times_us(rows.column(TIME))[*at..].to_vec());
             let mut emit = Emit::default();
             over.advance(to_come.min().unwrap_or(MARK_MAX - 1), &mut emit).unwrap();
             out.extend(emit.batches.into_iter().map(|batch| batch.columns));

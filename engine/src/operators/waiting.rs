@@ -1,0 +1,270 @@
+//! Rows that wait until the watermark has passed their time, and are then taken in the order of time, partition and offset.
+//!
+//! Workers put rows into slots of their own; who hears the watermark takes those that are due. Until then rows out of order may still
+//! come, so what is due depends on the rows and not on how they came.
+
+use std::sync::{Arc, Mutex};
+
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::{SortColumn, cast, interleave_record_batch, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type, UInt64Type};
+
+use super::sort::sortable;
+use super::{Emit, show_time, times_us};
+use crate::batch::{MARK_MAX, MicroBatch, Offsets, internal, row_json};
+use crate::checkpoint::piece::misfit;
+use crate::connector::{DeadLetter, LetterKind};
+use crate::error::{Error, Result};
+use crate::expr::letter;
+
+/// See the module.
+pub(super) struct Waiting {
+    /// The columns of the rows.
+    input: SchemaRef,
+    /// The column with the event time.
+    time: usize,
+    /// What letters call the step.
+    operator: &'static str,
+    /// Rows that came since the last look, per worker.
+    slots: Vec<Mutex<Vec<Held>>>,
+    /// Those from before.
+    held: Mutex<Vec<Held>>,
+}
+
+/// Rows whose time has not come.
+struct Held {
+    rows: RecordBatch,
+    times: Arc<[i64]>,
+    /// Least and greatest time.
+    range: (i64, i64),
+    partition: u32,
+    offsets: Offsets,
+    /// Where they came from, for letters: table and partition in it.
+    source: (Arc<str>, u32),
+}
+
+/// Rows that are due, in order.
+pub(super) struct Due {
+    pub(super) rows: RecordBatch,
+    /// Their times in µs.
+    pub(super) times: Arc<[i64]>,
+    /// Where each comes from: index into `sources`, and its offset there.
+    origins: Vec<(u32, u64)>,
+    sources: Vec<(Arc<str>, u32)>,
+}
+
+impl Waiting {
+    /// For rows of these columns. `slots`: how many threads may push at once.
+    pub(super) fn new(input: SchemaRef, time: usize, operator: &'static str, slots: usize) -> Self {
+        let slots = (0..slots).map(|_| Mutex::new(vec![])).collect();
+        Waiting { input, time, operator, slots, held: Mutex::new(vec![]) }
+    }
+
+    /// Takes rows in. Those below the watermark of their partition are late, and become letters.
+    pub(super) fn push(&self, slot: usize, batch: MicroBatch, out: &mut Emit) -> Result<()> {
+        let mut batch = batch.dense()?;
+        let times = times_us(batch.columns.column(self.time));
+        if times.iter().any(|time| *time < batch.marks.max()) {
+            let mut on_time = Vec::with_capacity(times.len());
+            for (row, &time) in times.iter().enumerate() {
+                let mark = batch.marks.before(row);
+                if time >= mark {
+                    on_time.push(row as u32);
+                    continue;
+                }
+                let reason = format!("late at {}: the watermark was {}", show_time(time), show_time(mark));
+                out.late += 1;
+                out.letters.push(letter(&batch, row, self.operator, LetterKind::Late, reason));
+            }
+            if on_time.len() < times.len() {
+                batch = batch.take(&UInt32Array::from(on_time))?;
+            }
+        }
+        if let Some(held) = Held::of(batch, self.time) {
+            self.slots[slot].lock().expect("no panic holds this lock").push(held);
+        }
+        Ok(())
+    }
+
+    /// All that waits, out of the slots as well.
+    fn gathered(&self) -> std::sync::MutexGuard<'_, Vec<Held>> {
+        let mut held = self.held.lock().expect("no panic holds this lock");
+        for slot in &self.slots {
+            held.append(&mut slot.lock().expect("no panic holds this lock"));
+        }
+        held
+    }
+
+    /// Takes the rows out that the watermark has passed, in the order of time, partition and offset.
+    pub(super) fn due(&self, mark: i64) -> Result<Option<Due>> {
+        let mut waiting = self.gathered();
+        let mut taken: Vec<Held> = vec![];
+        // Which rows of each: (time, partition, offset, index of `taken`, row).
+        let mut places: Vec<(i64, u32, u64, u32, u32)> = vec![];
+        let mut left = vec![];
+        for held in waiting.drain(..) {
+            if mark != MARK_MAX && held.range.0 >= mark {
+                left.push(held);
+                continue;
+            }
+            let is_due = |row: &u32| mark == MARK_MAX || held.times[*row as usize] < mark;
+            let rows = 0..held.times.len() as u32;
+            places.extend(rows.clone().filter(is_due).map(|row| {
+                (held.times[row as usize], held.partition, held.offsets.get(row as usize), taken.len() as u32, row)
+            }));
+            if mark != MARK_MAX && held.range.1 >= mark {
+                left.push(held.take(&rows.filter(|row| !is_due(row)).collect::<Vec<_>>())?);
+            }
+            taken.push(held);
+        }
+        *waiting = left;
+        if places.is_empty() {
+            return Ok(None);
+        }
+        if !places.is_sorted() {
+            places.sort_unstable();
+        }
+        let run = |window: &[(i64, u32, u64, u32, u32)]| window[0].3 == window[1].3 && window[0].4 + 1 == window[1].4;
+        let rows = match places.windows(2).all(run) {
+            true => taken[places[0].3 as usize].rows.slice(places[0].4 as usize, places.len()),
+            false => {
+                let batches: Vec<&RecordBatch> = taken.iter().map(|held| &held.rows).collect();
+                let indices: Vec<(usize, usize)> = places.iter().map(|p| (p.3 as usize, p.4 as usize)).collect();
+                interleave_record_batch(&batches, &indices).map_err(internal)?
+            }
+        };
+        Ok(Some(Due {
+            rows,
+            times: places.iter().map(|place| place.0).collect(),
+            origins: places.iter().map(|place| (place.3, place.2)).collect(),
+            sources: taken.into_iter().map(|held| held.source).collect(),
+        }))
+    }
+
+    /// What waits, as the batches of a piece of a checkpoint.
+    pub(super) fn saved(&self) -> Result<Vec<RecordBatch>> {
+        self.gathered().iter().map(Held::saved).collect()
+    }
+
+    /// Takes up what [`saved`](Self::saved) has said of rows of the same columns.
+    pub(super) fn load(&self, saved: &[RecordBatch]) -> Result<()> {
+        let mut held = self.held.lock().expect("no panic holds this lock");
+        for rows in saved {
+            held.push(Held::load(rows, &self.input, self.operator)?);
+        }
+        Ok(())
+    }
+
+    /// Bytes of what waits.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let of = |held: &Mutex<Vec<Held>>| -> usize {
+            let held = held.lock().expect("no panic holds this lock");
+            held.iter().map(|held| held.rows.get_array_memory_size() + held.times.len() * 16).sum()
+        };
+        self.slots.iter().chain([&self.held]).map(of).sum()
+    }
+}
+
+impl Due {
+    /// Rows that have no order of their own: those of equal time in the order of their first columns, as far as these have one.
+    pub(super) fn by_values(self, columns: usize) -> Result<Due> {
+        let times: ArrayRef = Arc::new(Int64Array::from(self.times.to_vec()));
+        let columns = self.rows.columns()[..columns].iter().filter(|column| sortable(column.data_type()));
+        let columns = std::iter::once(&times).chain(columns);
+        let columns: Vec<SortColumn> =
+            columns.map(|values| SortColumn { values: values.clone(), options: None }).collect();
+        let order = lexsort_to_indices(&columns, None).map_err(internal)?;
+        let rows = take_record_batch(&self.rows, &order).map_err(internal)?;
+        let order = order.values();
+        let times = order.iter().map(|row| self.times[*row as usize]).collect();
+        let origins = order.iter().map(|row| self.origins[*row as usize]).collect();
+        Ok(Due { rows, times, origins, ..self })
+    }
+
+    /// A letter for a row that there is no answer for; it shows the row's first columns.
+    pub(super) fn letter(&self, row: usize, columns: usize, operator: &str, reason: String) -> Result<DeadLetter> {
+        let (source, offset) = self.origins[row];
+        let (source, partition) = &self.sources[source as usize];
+        let shown = self.rows.project(&(0..columns).collect::<Vec<_>>()).map_err(internal)?;
+        Ok(DeadLetter {
+            source: source.to_string(),
+            partition: *partition,
+            offset,
+            operator: operator.to_string(),
+            kind: LetterKind::Expression,
+            reason,
+            bytes: None,
+            row: row_json(&shown, row),
+        })
+    }
+}
+
+impl Held {
+    fn of(batch: MicroBatch, time: usize) -> Option<Self> {
+        let times = times_us(batch.columns.column(time));
+        let range = times.iter().fold(None, |range, &t| match range {
+            None => Some((t, t)),
+            Some((low, high)) => Some((t.min(low), t.max(high))),
+        })?;
+        let source = match &batch.origin {
+            Some(origin) => (origin.source.clone(), origin.partition),
+            None => (Arc::from(""), batch.partition),
+        };
+        let MicroBatch { columns: rows, partition, offsets, .. } = batch;
+        Some(Held { rows, times, range, partition, offsets, source })
+    }
+
+    /// Some of the rows, at least one.
+    fn take(&self, rows: &[u32]) -> Result<Self> {
+        let times: Arc<[i64]> = rows.iter().map(|row| self.times[*row as usize]).collect();
+        let range = (*times.iter().min().unwrap_or(&0), *times.iter().max().unwrap_or(&0));
+        let offsets = rows.iter().map(|row| self.offsets.get(*row as usize)).collect();
+        let taken = take_record_batch(&self.rows, &UInt32Array::from(rows.to_vec())).map_err(internal)?;
+        Ok(Held {
+            rows: taken,
+            times,
+            range,
+            partition: self.partition,
+            offsets: Offsets::List(Arc::new(offsets)),
+            source: self.source.clone(),
+        })
+    }
+
+    /// As a piece of a checkpoint: the rows, then times and offsets; who they are in the schema.
+    fn saved(&self) -> Result<RecordBatch> {
+        let mut fields: Vec<Arc<Field>> = self.rows.schema().fields().iter().cloned().collect();
+        fields.push(Arc::new(Field::new("$time", DataType::Int64, false)));
+        fields.push(Arc::new(Field::new("$offset", DataType::UInt64, false)));
+        fields.push(Arc::new(Field::new("$partition", DataType::UInt32, false)));
+        let mut columns = self.rows.columns().to_vec();
+        let n = self.times.len();
+        columns.push(Arc::new(Int64Array::from(self.times.to_vec())));
+        columns.push(Arc::new(UInt64Array::from_iter_values((0..n).map(|row| self.offsets.get(row)))));
+        columns.push(Arc::new(UInt32Array::from(vec![self.partition; n])));
+        let source =
+            [("source".to_string(), self.source.0.to_string()), ("partition".into(), self.source.1.to_string())];
+        let schema = Schema::new_with_metadata(fields, source.into());
+        RecordBatch::try_new(Arc::new(schema), columns).map_err(internal)
+    }
+
+    fn load(saved: &RecordBatch, input: &SchemaRef, operator: &str) -> Result<Self> {
+        let n = input.fields().len();
+        let other = || -> Error { misfit(format!("rows of another {operator}")) };
+        if saved.num_columns() != n + 3 || saved.num_rows() == 0 {
+            return Err(other());
+        }
+        let own = saved.columns()[..n].iter().zip(input.fields());
+        let own = own.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>();
+        let rows = RecordBatch::try_new(input.clone(), own.map_err(|e| other().because(e))?)
+            .map_err(|e| other().because(e))?;
+        let times: Arc<[i64]> =
+            saved.column(n).as_primitive_opt::<Int64Type>().ok_or_else(other)?.values().to_vec().into();
+        let offsets = saved.column(n + 1).as_primitive_opt::<UInt64Type>().ok_or_else(other)?.values().to_vec();
+        let partition = saved.column(n + 2).as_primitive_opt::<UInt32Type>().ok_or_else(other)?.value(0);
+        let schema = saved.schema();
+        let said = |key: &str| schema.metadata().get(key).cloned().ok_or_else(other);
+        let source = (Arc::from(said("source")?), said("partition")?.parse().map_err(|_| other())?);
+        let range = (*times.iter().min().unwrap_or(&0), *times.iter().max().unwrap_or(&0));
+        Ok(Held { rows, times, range, partition, offsets: Offsets::List(Arc::new(offsets)), source })
+    }
+}
