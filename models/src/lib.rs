@@ -7,6 +7,8 @@
 //! [`Model::contributions`] what each feature did to a row's score.
 //!
 //! A missing value is NaN. What becomes of it is each node's own matter, as it was trained.
+//!
+//! [`Online`] is a linear model that has no file: it learns from rows as they come.
 
 mod bins;
 mod contributions;
@@ -17,6 +19,7 @@ mod lanes;
 mod lightgbm;
 mod link;
 mod model;
+mod online;
 mod onnx;
 mod tiles;
 mod ubjson;
@@ -24,3 +27,4 @@ mod xgboost;
 
 pub use error::ModelError;
 pub use model::{Format, Model, Scores};
+pub use online::{Learning, Loss, Online, Refused};
