@@ -7,6 +7,8 @@
 //! [`Model::contributions`] what each feature did to a row's score.
 //!
 //! A missing value is NaN. What becomes of it is each node's own matter, as it was trained.
+//!
+//! [`Online`] is a linear model that has no file: it learns from rows as they come.
 
 mod bins;
 mod byte_forest;
@@ -19,6 +21,7 @@ mod lanes;
 mod lightgbm;
 mod link;
 mod model;
+mod online;
 mod onnx;
 mod tiles;
 mod ubjson;
@@ -28,3 +31,4 @@ pub use byte_forest::{ByteForest, ByteTree, Found};
 pub use device::ForestDevice;
 pub use error::ModelError;
 pub use model::{Format, Model, Scores};
+pub use online::{Learning, Loss, Online, Refused};

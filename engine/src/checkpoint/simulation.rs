@@ -34,6 +34,7 @@ const QUERIES: &[&str] = &[
     "SELECT id, v FROM src ORDER BY v DESC, id LIMIT 5",
     "SELECT id, k, COUNT(*) OVER w AS n, SUM(v) OVER w AS s FROM src WINDOW w AS (PARTITION BY k ORDER BY at RANGE BETWEEN INTERVAL '3' SECOND PRECEDING AND CURRENT ROW)",
     "SELECT id, k, ROW_NUMBER() OVER (PARTITION BY k ORDER BY at) AS n, MAX(v) OVER (PARTITION BY k ORDER BY at) AS s FROM src",
+    "SELECT id, PREDICT(line, k) AS n, MODEL_VERSION(line) AS s FROM src",
     "SELECT w AS k, COUNT(*) AS n, SUM(s) AS s FROM (SELECT window_time AS wt, k AS w, SUM(v) AS s FROM TUMBLE(src, at, INTERVAL '1' SECOND) GROUP BY k, window_start, window_end, window_time) GROUP BY w",
 ];
 
@@ -131,6 +132,7 @@ impl World {
             "SET 'pelton.checkpoint.dir' = 'ckpt'; SET 'dead-letters.path' = 'letters';
              CREATE TABLE src (id BIGINT, k BIGINT, v BIGINT, at TIMESTAMP(3), WATERMARK FOR at AS at - INTERVAL '1' SECOND)
              WITH ('connector' = 'sim');
+             CREATE MODEL line INPUT (k BIGINT) WITH ('type' = 'linear', 'learn.from' = 'src.v');
              CREATE TABLE staged WITH ('connector' = 'sim') AS {query};
              CREATE TABLE direct WITH ('connector' = 'sim', 'transaction' = 'true') AS SELECT id, v FROM src WHERE k = 1;"
         );

@@ -23,6 +23,7 @@ use crate::lineage::Lineage;
 
 mod enrich;
 mod expand;
+pub mod learn;
 mod merger;
 mod on_device;
 pub mod over;
@@ -34,6 +35,7 @@ mod window_aggregate;
 
 pub use enrich::{Enrich, JoinKind, LookupTable};
 pub use expand::WindowExpand;
+pub use learn::{About, LearnRows, LearnStage, Question};
 pub use on_device::{Before, Chooser, Runs};
 pub use over::{OverStage, OverWindows};
 pub use select::SelectStep;

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod join;
+mod learn;
 mod models;
 mod over;
 mod placement;
@@ -36,7 +37,7 @@ use crate::graph::{Graph, Input, SinkNode, SourceNode};
 use crate::operators::{GroupColumn, WindowExpand};
 use crate::panes::Panes;
 use crate::predicate::Predicate;
-use crate::sql::{ColumnKind, Job, PeltonTable, Script, TableDef, Target, WindowTvf};
+use crate::sql::{ColumnKind, Job, LearnNode, PeltonTable, Script, TableDef, Target, WindowTvf};
 use crate::window::WindowSpec;
 use crate::zone::Zone;
 
@@ -250,10 +251,14 @@ impl<'a> Planner<'a> {
                 let input = self.relation(&limit.input)?;
                 self.sort(input, &[], skip, fetch)
             }
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowTvf>() {
-                Some(tvf) => self.window(tvf),
-                None => Err(Error::user(format!("not supported yet: {}", extension.node.name()))),
-            },
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                match (node.downcast_ref::<WindowTvf>(), node.downcast_ref::<LearnNode>()) {
+                    (Some(tvf), _) => self.window(tvf),
+                    (None, Some(learn)) => self.learn(learn),
+                    (None, None) => Err(Error::user(format!("not supported yet: {}", extension.node.name()))),
+                }
+            }
             LogicalPlan::EmptyRelation(empty) => {
                 let rows = usize::from(empty.produce_one_row);
                 let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));

@@ -95,6 +95,10 @@ impl Planner<'_> {
                     let text = over.stage.text(&|at| column(&over.columns, at));
                     step(format!("Over {text}"), "rows are kept and answered by key, on the CPU")
                 }
+                (None, Step::Learn(stage)) => {
+                    let text = stage.text(&|at| stage.input.field(at).name().clone());
+                    step(format!("Learn {text}"), "rows teach and are answered one by one, on the CPU")
+                }
                 (None, Step::Expand(expand)) => step(expand.describe(), NO_PATH),
                 (None, Step::Join(join)) => step(join.describe(), NO_PATH),
                 (None, Step::Sort { keys, fetch, .. }) => {

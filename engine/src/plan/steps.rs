@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::expr::{Compiled, Select};
 use crate::graph::{Graph, Input, SinkNode};
 use crate::operators::{
-    Assign, Before, Enrich, FoldPanes, GroupColumn, MergeWindows, Operator, OverStage, OverWindows, Runs, SelectStep,
-    SessionAggregate, Sessions, Sort, View, WindowAggregate, WindowExpand,
+    Assign, Before, Enrich, FoldPanes, GroupColumn, LearnRows, LearnStage, MergeWindows, Operator, OverStage,
+    OverWindows, Runs, SelectStep, SessionAggregate, Sessions, Sort, View, WindowAggregate, WindowExpand,
 };
 
 /// What a step does.
@@ -32,6 +32,7 @@ pub(super) enum Step {
     Sort { keys: Vec<(Compiled, SortOptions)>, skip: usize, fetch: Option<usize>, by_window: bool, schema: SchemaRef },
     Aggregate(Stage),
     Over(OverPlan),
+    Learn(LearnStage),
 }
 
 /// A step, and where its rows come from.
@@ -106,6 +107,7 @@ impl Step {
                     && are_same(a.iter().map(|(key, _)| key), b.iter().map(|(key, _)| key))
             }
             (Step::Aggregate(a), Step::Aggregate(b)) => a.is_same(b),
+            (Step::Learn(a), Step::Learn(b)) => a == b,
             (Step::Over(a), Step::Over(b)) => a.stage == b.stage && are_same(&a.columns, &b.columns),
             _ => false,
         }
@@ -122,7 +124,7 @@ impl Step {
             Step::Sort { keys, .. } => keys.iter().any(|(key, _)| is_volatile(key)),
             Step::Aggregate(stage) => stage.columns.iter().any(is_volatile),
             Step::Over(over) => over.columns.iter().any(is_volatile),
-            Step::Expand(_) => false,
+            Step::Expand(_) | Step::Learn(_) => false,
         }
     }
 }
@@ -308,6 +310,7 @@ impl Wiring<'_> {
                 Box::new(Sort::new(keys, skip, fetch, by_window, schema))
             }
             Step::Aggregate(stage) => return self.stage(&stage, inputs, before),
+            Step::Learn(stage) => Box::new(LearnRows::new(stage, self.slots)?),
             Step::Over(OverPlan { columns, fields, stage }) => {
                 let reads = Select { operator: "OVER".to_string(), ..reads_of(&columns, &fields) };
                 let inputs = vec![self.graph.add(Box::new(SelectStep(reads)), inputs)];

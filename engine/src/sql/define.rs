@@ -16,7 +16,7 @@ use super::names::Spelling;
 use super::session::{Session, volatile_error};
 use super::settings::Volatile;
 use super::text::span_of;
-use super::{ColumnDef, ColumnKind, ENGINE_TABLE_OPTIONS, TableDef, WatermarkDef, calls, plan, refuse, types};
+use super::{ColumnDef, ColumnKind, ENGINE_TABLE_OPTIONS, TableDef, WatermarkDef, calls, learn, plan, refuse, types};
 use crate::connector::{Options, Table};
 use crate::error::{Error, Result, Span};
 
@@ -156,6 +156,10 @@ impl Session {
         let planner = SqlToRel::new_with_options(&provider, ParserOptions::from(&options.sql_parser));
         let expr =
             planner.sql_to_expr(sql, schema, &mut PlannerContext::new()).map_err(|e| provider.error(e).at(place))?;
+        if learn::asks(&expr) {
+            let error = Error::user("a model that learns cannot be asked in CREATE TABLE").at(place);
+            return Err(error.hint("ask it in a query or view: it is answered as of the row's event time"));
+        }
         plan::finish_expr(expr.unalias(), schema, &options).map_err(|e| e.at(place))
     }
 

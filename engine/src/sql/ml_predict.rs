@@ -2,6 +2,7 @@
 //!
 //! It is a projection: the table's columns, then a call of `PREDICT`. So it costs what that costs, and goes wherever a query goes.
 
+use arrow::datatypes::DataType;
 use datafusion_common::Result as DfResult;
 use datafusion_expr::expr::Cast;
 use datafusion_expr::logical_plan::LogicalPlanBuilder;
@@ -14,6 +15,7 @@ use datafusion_sql::sqlparser::tokenizer;
 
 use super::dialect::{MODEL_ARGUMENT, call, call_args, call_name};
 use super::errors::carry;
+use super::learn::LearningDef;
 use super::models::{Call, ModelDef};
 use super::text::span_of;
 use super::window::plan_data;
@@ -38,12 +40,15 @@ pub fn plan(function: &Function, span: Span, context: &mut dyn RelationPlannerCo
     }
     let (name, place) = model_name(&model).map_err(|e| carry(e.at(span)))?;
     let found = context.context_provider().get_function_meta(&Call::Predict.function(&name));
-    let Some(def) = found.as_deref().and_then(ModelDef::of).cloned() else {
-        return Err(carry(unknown(&name, context).at(place)));
-    };
+    let (def, learning) = (found.as_deref().and_then(ModelDef::of), found.as_deref().and_then(LearningDef::of));
     let features = features(&args).map_err(|e| carry(e.at(span)))?;
     let names: Vec<Option<String>> = features.iter().map(column_name).collect();
-    def.check(Call::Predict, &names).map_err(|e| carry(e.at(span_of(args.span()))))?;
+    let (checked, outputs) = match (def, learning) {
+        (Some(def), _) => (def.check(Call::Predict, &names), def.outputs.clone()),
+        (None, Some(def)) => (def.check(Call::Predict, &names), vec![(def.output.clone(), DataType::Float64)]),
+        (None, None) => return Err(carry(unknown(&name, context).at(place))),
+    };
+    checked.map_err(|e| carry(e.at(span_of(args.span()))))?;
     for feature in &features {
         let Expr::Column(_) = context.sql_to_expr(feature.clone(), input.schema())? else {
             let error = Error::user(format!("ML_PREDICT: the feature `{feature}` must be a column"));
@@ -53,8 +58,8 @@ pub fn plan(function: &Function, span: Span, context: &mut dyn RelationPlannerCo
     let predict = call(&Call::Predict.function(&name), features, function.name.span());
     let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     let mut taken: Vec<String> = input.schema().fields().iter().map(|field| field.name().clone()).collect();
-    for (at, (output, data_type)) in def.outputs.iter().enumerate() {
-        let answer = match def.outputs.len() {
+    for (at, (output, data_type)) in outputs.iter().enumerate() {
+        let answer = match outputs.len() {
             1 => predict.clone(),
             _ => call("array_element", vec![predict.clone(), number(at + 1)], function.name.span()),
         };

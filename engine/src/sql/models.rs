@@ -21,6 +21,7 @@ use pelton_models::{Format, Model, Scores};
 
 use super::ddl::{CreateModel, ModelColumn};
 use super::errors::carry;
+use super::ml_predict::ML_PREDICT;
 use super::text::span_of;
 use super::types;
 use crate::batch::MARK_MIN;
@@ -29,6 +30,10 @@ use crate::error::{Error, Result};
 use crate::operators::times_us;
 use crate::scoring::Scorer;
 use crate::versions::{Version, Versions};
+
+/// The functions that ask a model.
+pub const ASKS: [&str; 6] =
+    ["predict", "predict_raw", "predict_leaves", "explain_predict", "model_version", ML_PREDICT];
 
 /// A declared model.
 pub struct ModelDef {
@@ -161,30 +166,7 @@ impl ModelDef {
 
     /// Fails if the features of a call, as far as they are columns, are the model's in another order or number.
     pub fn check(&self, call: Call, names: &[Option<String>]) -> Result<()> {
-        let Model { features, feature_names, .. } = &self.model;
-        let wanted = if call == Call::Version { 0 } else { *features };
-        if names.len() != wanted {
-            let of = if feature_names.is_empty() { String::new() } else { format!(": {}", feature_names.join(", ")) };
-            return Err(Error::user(format!(
-                "{}: model `{}` has {features} features, given {}",
-                call.name().to_uppercase(),
-                self.name,
-                names.len()
-            ))
-            .hint(format!("{}({}, …) wants each in its order{of}", call.name().to_uppercase(), self.name)));
-        }
-        for (at, (given, wanted)) in names.iter().zip(feature_names).enumerate() {
-            let Some(given) = given.as_ref().filter(|given| !given.eq_ignore_ascii_case(wanted)) else { continue };
-            if feature_names.iter().any(|name| name.eq_ignore_ascii_case(given)) {
-                return Err(Error::user(format!(
-                    "feature {} of model `{}` is {wanted}, given {given}",
-                    at + 1,
-                    self.name
-                ))
-                .hint(format!("its features are, in this order: {}", feature_names.join(", "))));
-            }
-        }
-        Ok(())
+        check_features((&self.name, self.model.features, &self.model.feature_names), call, names)
     }
 
     /// The functions that compute with it.
@@ -196,6 +178,30 @@ impl ModelDef {
 /// XXH3-128 of a file.
 fn digest_of(bytes: &[u8]) -> String {
     format!("{:032x}", pelton_kernels::digest::hash_bytes(bytes))
+}
+
+/// Fails if the features of a call, as far as they are columns, are in another order or number than the model has them.
+pub fn check_features(
+    (model, features, feature_names): (&str, usize, &[String]),
+    call: Call,
+    names: &[Option<String>],
+) -> Result<()> {
+    let function = call.name().to_uppercase();
+    if names.len() != if call == Call::Version { 0 } else { features } {
+        let of = if feature_names.is_empty() { String::new() } else { format!(": {}", feature_names.join(", ")) };
+        let given = names.len();
+        return Err(Error::user(format!("{function}: model `{model}` has {features} features, given {given}"))
+            .hint(format!("{function}({model}, …) wants each in its order{of}")));
+    }
+    for (at, (given, wanted)) in names.iter().zip(feature_names).enumerate() {
+        let Some(given) = given.as_ref().filter(|given| !given.eq_ignore_ascii_case(wanted)) else { continue };
+        if feature_names.iter().any(|name| name.eq_ignore_ascii_case(given)) {
+            let at = at + 1;
+            return Err(Error::user(format!("feature {at} of model `{model}` is {wanted}, given {given}"))
+                .hint(format!("its features are, in this order: {}", feature_names.join(", "))));
+        }
+    }
+    Ok(())
 }
 
 /// Who writes such files.
@@ -279,7 +285,7 @@ fn declared_outputs(model_name: &str, model: &Model, outputs: &[ModelColumn]) ->
 }
 
 /// Values that can be a feature.
-fn is_feature(data_type: &DataType) -> bool {
+pub fn is_feature(data_type: &DataType) -> bool {
     data_type.is_numeric() || matches!(data_type, DataType::Boolean | DataType::Null)
 }
 

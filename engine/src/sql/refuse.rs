@@ -315,14 +315,17 @@ impl Walk<'_> {
             return Err(Error::user(format!("{name} wants the name of a model first"))
                 .hint(format!("{name}(fraud, amount, …) after CREATE MODEL fraud WITH ('path' = '…')")));
         };
-        let def = self.functions.model(&model.value);
-        let def = def.ok_or_else(|| self.functions.no_model(&model.value).at(span_of(model.span)))?;
         let name = |feature: &&Expr| match feature {
             Expr::Identifier(column) => Some(column.value.clone()),
             Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()),
             _ => None,
         };
-        def.check(call, &features.iter().map(name).collect::<Vec<_>>())
+        let names: Vec<Option<String>> = features.iter().map(name).collect();
+        match (self.functions.model(&model.value), self.functions.learning(&model.value)) {
+            (Some(def), _) => def.check(call, &names),
+            (None, Some(def)) => def.check(call, &names),
+            (None, None) => Err(self.functions.no_model(&model.value).at(span_of(model.span))),
+        }
     }
 
     fn known_function(&self, name: &str, place: tokenizer::Span) -> Flow {

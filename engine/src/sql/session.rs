@@ -18,7 +18,8 @@ use super::define::unknown_column;
 use super::errors::from_datafusion;
 use super::functions::Functions;
 use super::functions::outside::Function;
-use super::models::ModelDef;
+use super::learn::{self, LearnOptions, LearningDef};
+use super::models::{ASKS, ModelDef};
 use super::names::{self, Spelling};
 use super::settings::{Settings, Volatile};
 use super::text::{self, RawStatement, Source, is_word, span_of, span_of_tokens, starts_with};
@@ -333,17 +334,37 @@ impl Session {
     fn create_model(&mut self, tokens: &[TokenWithSpan], outcomes: &mut Vec<Outcome>) -> Result<()> {
         let head = ddl::create_model(tokens)?;
         let (name, place) = (head.name.value.clone(), span_of(head.name.span));
-        if self.functions.model(&name).is_some() {
+        if self.functions.model(&name).is_some() || self.functions.learning(&name).is_some() {
             if head.if_not_exists {
                 outcomes.push(Outcome::Nothing);
                 return Ok(());
             }
             return Err(Error::user(format!("there is a model `{name}` already")).at(place));
         }
-        let def = ModelDef::open(head, &self.registry).map_err(|e| e.at(place))?;
-        self.functions.add_model(Arc::new(def));
+        match LearnOptions::are_in(&head) {
+            true => {
+                let def = self.learning(head).map_err(|e| e.at(place))?;
+                self.functions.add_learning(Arc::new(def));
+            }
+            false => {
+                let def = ModelDef::open(head, &self.registry).map_err(|e| e.at(place))?;
+                self.functions.add_model(Arc::new(def));
+            }
+        }
         outcomes.push(Outcome::Created(name));
         Ok(())
+    }
+
+    /// A model that learns, over the table with its labels.
+    fn learning(&self, head: ddl::CreateModel) -> Result<LearningDef> {
+        let options = LearnOptions::of(&head)?;
+        let Some(entry) = self.catalog.get(&options.table) else {
+            return Err(options.wrong(self.catalog.unknown(&options.table)));
+        };
+        let text = format!("SELECT * FROM `{}`", entry.name().replace('`', "``"));
+        let tokens = text::tokenize(&Source::new(&text), &|_| None)?;
+        let (labels, _) = self.plan_query(tokens, false).map_err(|e| options.wrong(e))?;
+        LearningDef::new(head, options, labels.plan)
     }
 
     fn drop(&mut self, tokens: &[TokenWithSpan]) -> Result<Outcome> {
@@ -356,9 +377,9 @@ impl Session {
                 Ok((p.parse_identifier()?, if_exists))
             })?;
             return match self.functions.remove_model(&name.value) {
-                Some(_) => Ok(Outcome::Dropped(name.value)),
-                None if if_exists => Ok(Outcome::Nothing),
-                None => Err(self.functions.no_model(&name.value).at(span_of(name.span))),
+                true => Ok(Outcome::Dropped(name.value)),
+                false if if_exists => Ok(Outcome::Nothing),
+                false => Err(self.functions.no_model(&name.value).at(span_of(name.span))),
             };
         }
         let (name, view, if_exists) = parse_all(tokens, |p: &mut Parser| {
@@ -466,6 +487,8 @@ impl Session {
             .map_err(|e| text::place(provider.error(e), &tokens))?;
         let plan = model_time::give(plan).map_err(|e| text::place(e, &tokens))?;
         let plan = plan::analyze(plan, &options).map_err(|e| text::place(e, &tokens))?;
+        let asks = tokens.iter().find(|token| ASKS.iter().any(|word| is_word(token, word)));
+        let plan = learn::place(plan, asks.map_or(span_of_tokens(&tokens), |token| span_of(token.span)))?;
 
         // The names of the result, as the user wrote them.
         let columns: Vec<(Expr, String)> = (0..plan.schema().fields().len())

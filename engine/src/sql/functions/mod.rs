@@ -29,6 +29,7 @@ use datafusion_expr::{
 use self::outside::{Function, Outside};
 use super::aggregates;
 use super::errors::carry;
+use super::learn::LearningDef;
 use super::models::{Call, ModelDef};
 use super::types;
 use crate::error::Error;
@@ -42,6 +43,8 @@ pub struct Functions {
     pub zone: Tz,
     /// Models by name, in lower case.
     models: BTreeMap<String, Arc<ModelDef>>,
+    /// Those that learn; no name is in both.
+    learning: BTreeMap<String, Arc<LearningDef>>,
     /// Functions from outside by name, in lower case.
     outside: BTreeMap<String, Arc<ScalarUDF>>,
 }
@@ -105,6 +108,7 @@ impl Functions {
             aggregate: aggregates::functions().into_iter().collect(),
             zone,
             models: BTreeMap::new(),
+            learning: BTreeMap::new(),
             outside: BTreeMap::new(),
         }
     }
@@ -113,6 +117,7 @@ impl Functions {
     pub fn in_zone(&self, zone: Tz) -> Self {
         let mut functions = Functions::new(zone);
         self.models.values().for_each(|def| functions.add_model(def.clone()));
+        self.learning.values().for_each(|def| functions.add_learning(def.clone()));
         self.outside.iter().for_each(|(name, function)| functions.add(name, function.clone()));
         functions
     }
@@ -139,14 +144,24 @@ impl Functions {
         for (call, function) in Call::ALL.into_iter().zip(def.functions()) {
             self.scalar.insert(call.function(&def.name), Arc::new(function));
         }
+        self.learning.remove(&def.name.to_lowercase());
         self.models.insert(def.name.to_lowercase(), def);
     }
 
-    /// Takes a model out.
-    pub fn remove_model(&mut self, name: &str) -> Option<Arc<ModelDef>> {
-        let def = self.models.remove(&name.to_lowercase())?;
+    /// Adds a model that learns, and the functions that ask it.
+    pub fn add_learning(&mut self, def: Arc<LearningDef>) {
+        for (call, function) in Call::ALL.into_iter().zip(def.functions()) {
+            self.scalar.insert(call.function(&def.name), Arc::new(function));
+        }
+        self.learning.insert(def.name.to_lowercase(), def);
+    }
+
+    /// Takes a model out. False if there is none.
+    pub fn remove_model(&mut self, name: &str) -> bool {
+        let lower = name.to_lowercase();
+        let known = self.models.remove(&lower).is_some() || self.learning.remove(&lower).is_some();
         Call::ALL.into_iter().for_each(|call| drop(self.scalar.remove(&call.function(name))));
-        Some(def)
+        known
     }
 
     /// A model.
@@ -154,10 +169,16 @@ impl Functions {
         self.models.get(&name.to_lowercase())
     }
 
+    /// A model that learns.
+    pub fn learning(&self, name: &str) -> Option<&Arc<LearningDef>> {
+        self.learning.get(&name.to_lowercase())
+    }
+
     /// The error for a model that is not there.
     pub fn no_model(&self, name: &str) -> Error {
         let error = Error::user(format!("unknown model `{name}`"));
-        let names: Vec<&str> = self.models.values().map(|def| def.name.as_str()).collect();
+        let learning = self.learning.values().map(|def| def.name.as_str());
+        let names: Vec<&str> = self.models.values().map(|def| def.name.as_str()).chain(learning).collect();
         match Error::suggest(name, names.iter().copied()) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None if names.is_empty() => error.hint("create it first: CREATE MODEL name WITH ('path' = '…')"),
