@@ -86,6 +86,7 @@ impl Placement {
                 Step::Over(over)
             }
             Step::Expand(expand) => Step::Expand(expand),
+            Step::Learn(stage) => Step::Learn(stage),
         }
     }
 
@@ -124,7 +125,7 @@ pub(super) fn models(step: &Step) -> Vec<ModelCall> {
         Step::Sort { keys, .. } => keys.iter().for_each(|(key, _)| add(key)),
         Step::Aggregate(stage) => stage.columns.iter().for_each(add),
         Step::Over(over) => over.columns.iter().for_each(add),
-        Step::Expand(_) => {}
+        Step::Expand(_) | Step::Learn(_) => {}
     }
     calls
 }

@@ -210,9 +210,9 @@ impl Planner<'_> {
             arrival: self.script.settings.over_arrival(),
         };
         if stage.arrival && !self.come_as_they_arrive(&input.from) {
-            return Err(Error::user("these rows come when a window closes: there is no order of arrival among them")
+            return Err(Error::user("these rows come when the watermark lets them: there is no order of arrival among them")
                 .at(self.over)
-                .hint("'pelton.over.mode' = 'arrival' wants OVER before GROUP BY; or leave it at 'event-time'"));
+                .hint("'pelton.over.mode' = 'arrival' wants OVER before GROUP BY and before models that learn; or leave it at 'event-time'"));
         }
         Ok(OverPlan { columns, fields, stage })
     }
@@ -226,7 +226,7 @@ impl Planner<'_> {
                 let passes = match step {
                     Step::Select(_) | Step::Expand(_) | Step::Join(_) => true,
                     Step::Over(plan) => plan.stage.arrival,
-                    Step::Sort { .. } | Step::Aggregate(_) => false,
+                    Step::Sort { .. } | Step::Aggregate(_) | Step::Learn(_) => false,
                 };
                 passes && self.come_as_they_arrive(inputs)
             }

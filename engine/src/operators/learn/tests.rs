@@ -258,6 +258,7 @@ fn run(dice: &mut Dice, how: Learning, partitions: &[Vec<Event>], checkpoints: b
                 offsets: Offsets::Run(at[p] as u64),
                 marks: Marks::NONE,
                 origin: None,
+                turn: 0,
             };
             at[p] += n;
             step.push(dice.below(2) as usize, batch, &mut emit).unwrap();
