@@ -164,7 +164,7 @@ impl Runner<'_> {
             }
             letters.sort_by_key(|letter| letter.offset);
             let mut letters = VecDeque::from(letters);
-            let now = Instant::now();
+            let (now, wall_us) = (Instant::now(), wall_clock_us());
             let announced = state.announced[source];
             let workers = if is_idle(state) { self.execution.threads } else { 1 };
             let nanos_per_row = state.nanos_per_row;
@@ -249,7 +249,7 @@ impl Runner<'_> {
                     // A row of a paced source comes when it may.
                     let paced = rate.map(|rate| {
                         let waits = release.saturating_duration_since(now).as_micros() as i64;
-                        wall_clock_us() + waits - (len as f64 / rate * 1e6) as i64
+                        wall_us + waits - (len as f64 / rate * 1e6) as i64
                     });
                     let since_us = chunk.since_ms.map(|since| since * 1000).or(paced);
                     let mut batch = if len == n { whole.clone() } else { whole.slice(start, len) };

@@ -107,6 +107,9 @@ const LOGGED_MIN: usize = 40;
 /// of 64 K answers is an allocation of its own, which comes from the system and goes back to it (`benches/NOTES.md`).
 const AT_ONCE: usize = 60_000;
 
+/// Rows are handed on in parts of this size: several workers compute what follows, and what they make is small enough to be used again.
+const HANDED_ON: usize = 16_384;
+
 /// From so many rows on, several `PARTITION BY` are worth a thread each.
 const HELPED_ROWS: usize = 4096;
 
@@ -175,10 +178,11 @@ impl OverWindows {
             }
             rows = filter_record_batch(&rows, &keep.into()).map_err(internal)?;
         }
-        if rows.num_rows() > 0 {
-            let first = state.emitted;
-            state.emitted += rows.num_rows() as u64;
-            out.batches.push(MicroBatch { offsets: Offsets::Run(first), turn: due.turn, ..MicroBatch::derived(rows) });
+        for from in (0..rows.num_rows()).step_by(HANDED_ON) {
+            let part = rows.slice(from, HANDED_ON.min(rows.num_rows() - from));
+            let offsets = Offsets::Run(state.emitted);
+            state.emitted += part.num_rows() as u64;
+            out.batches.push(MicroBatch { offsets, turn: due.turn, ..MicroBatch::derived(part) });
         }
         Ok(())
     }
