@@ -395,9 +395,8 @@ impl UserDefinedLogicalNodeCore for LearnNode {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let LearningDef { name, version, table, .. } = self.def.as_ref();
         let calls: Vec<&str> = self.calls.iter().map(|call| call.name.as_str()).collect();
-        write!(f, "Learn: {name} {version} from {table} [{}]", calls.join(", "))
+        write!(f, "Learn: from {} [{}]", self.def.table, calls.join(", "))
     }
 
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> DfResult<Self> {

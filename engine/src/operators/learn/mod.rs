@@ -155,8 +155,7 @@ impl LearnRows {
         out: &mut Emit,
     ) -> Result<()> {
         let own = due.rows.slice(which.start, which.len());
-        let mut asked: Vec<Asked> =
-            self.stage.calls.iter().map(|question| Asked::of(question, &own)).collect::<Result<_>>()?;
+        let mut asked: Vec<Asked> = self.stage.calls.iter().map(|question| Asked::of(question, &own)).collect();
         let mut keep = vec![true; own.num_rows()];
         for (row, keep) in keep.iter_mut().enumerate() {
             lessons.teach(&mut state.model, Some(due.times[which.start + row]), out)?;
@@ -273,9 +272,9 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(question: &Question, rows: &RecordBatch) -> Result<Self> {
+    fn of(question: &Question, rows: &RecordBatch) -> Self {
         let features = question.features.iter().map(|at| doubles(rows.column(*at)).clone()).collect();
-        Ok(Asked { about: question.about, features, row: vec![], numbers: vec![], texts: vec![] })
+        Asked { about: question.about, features, row: vec![], numbers: vec![], texts: vec![] }
     }
 
     fn answer(&mut self, model: &Online, row: usize) -> Result<(), Refused> {
@@ -355,9 +354,10 @@ impl Operator for LearnRows {
 
     fn state_schema(&self, input: &Lineage) -> Option<String> {
         let LearnStage { model, time, passed, features, .. } = &self.stage;
-        let labels: Vec<String> = (*passed..passed + features.len() + 2).map(|at| input.column(at)).collect();
-        let labels = labels.join(", ");
-        Some(format!("LEARN {model} {} by {} from {labels}", self.stage.how_text(), input.column(*time)))
+        let all = |columns: Range<usize>| columns.map(|at| input.column(at)).collect::<Vec<_>>().join(", ");
+        let (labels, rows) = (all(*passed..passed + features.len() + 2), all(0..*passed));
+        let how = self.stage.how_text();
+        Some(format!("LEARN {model} {how} from {labels}\nrows {rows} by {}", input.column(*time)))
     }
 
     fn lineage(&self, input: &Lineage) -> Lineage {
