@@ -4,7 +4,7 @@
 // Plain idea: a thread takes a row from node to node, tree by tree, and adds the leaf. Departures: trees come in chunks that fit into a
 // block's own memory; a block takes all its rows through a chunk before it loads the next. The nodes of a level lie side by side, so that
 // up to the sixth no two that threads ask for at once are in one bank; and a row's bytes are in words of which each thread's are in a bank of
-// its own. Every row takes as many steps as the deepest tree of its chunk has levels: no branch, and the warp would wait for its deepest anyway.
+// its own. Every row takes as many steps as its tree has levels: no branch, and the warp would wait for its deepest row anyway.
 //
 // The sums have the bits of the processor: the leaves are added in the order of the trees, one row a thread, each sum rounded to the
 // nearest by ADD (`__fadd_rn` or `__dadd_rn`, which are never fused), and subnormal numbers are kept. Only which NaN an operation
@@ -17,27 +17,30 @@ typedef unsigned long long u64;
 // Trees of one group, side by side: their descriptions, then nodes, then what leaves add, by node.
 struct Chunk {
     u32 first_tree, trees;
-    u32 depth;   // of the deepest
     u32 at;      // words from the image to the chunk
     u32 words;   // of it; so many are brought to the block's own memory
     u32 fits;    // 0: it is larger than that, and stays where it is
     u32 first_column, columns;
 };
 
-// Words from the chunk to nodes and leaves, and the sum that the leaves go to.
+// Words from the chunk to nodes and leaves, the sum that the leaves go to, steps from the root to the last leaf.
 struct Tree {
-    u32 nodes, leaves, sum, unused;
+    u32 nodes, leaves, sum, depth;
 };
 
 // Where a row ends in some trees at once, so that the loads of one hide those of the other. A node: the place of its left child; what a
 // byte is at most to go there, and not to the next; the column of its group. A leaf is its own left child, to which every byte goes.
 // Bytes are compared where they lie, at the top of a word: what is below them in the node's is all ones.
 template <int N>
-__device__ __forceinline__ void ends_of(const u32* held, const Tree* trees, u32 depth, const u32* row, u32* at) {
+__device__ __forceinline__ void ends_of(const u32* held, const Tree* trees, const u32* row, u32* at) {
     const u32* nodes[N];
     const u32* node_at[N];
+    u32 depth = 0;
 #pragma unroll
-    for (int i = 0; i < N; i++) nodes[i] = node_at[i] = held + trees[i].nodes;
+    for (int i = 0; i < N; i++) {
+        nodes[i] = node_at[i] = held + trees[i].nodes;
+        if (trees[i].depth > depth) depth = trees[i].depth;
+    }
     for (u32 level = 0; level < depth; level++) {
 #pragma unroll
         for (int i = 0; i < N; i++) {
@@ -70,13 +73,13 @@ __device__ __forceinline__ void walk(const u32* held, const Chunk& chunk, const 
     u32 tree = 0;
     for (; tree + AT_A_TIME <= chunk.trees; tree += AT_A_TIME) {
         u32 at[AT_A_TIME];
-        ends_of<AT_A_TIME>(held, trees + tree, chunk.depth, row_words, at);
+        ends_of<AT_A_TIME>(held, trees + tree, row_words, at);
 #pragma unroll
         for (int i = 0; i < AT_A_TIME; i++) tell(held, trees[tree + i], at[i]);
     }
     for (; tree < chunk.trees; tree++) {
         u32 at;
-        ends_of<1>(held, trees + tree, chunk.depth, row_words, &at);
+        ends_of<1>(held, trees + tree, row_words, &at);
         tell(held, trees[tree], at);
     }
 }

@@ -18,7 +18,7 @@ use crate::tally::Tally;
 
 /// Words of a tree's and of a chunk's description: as `Tree` and `Chunk` in `shaders/cuda/forest.cu`.
 const TREE_WORDS: usize = 4;
-const CHUNK_WORDS: usize = 8;
+const CHUNK_WORDS: usize = 7;
 /// Rows of a launch at most.
 const ROWS_MAX: usize = 1 << 22;
 /// Batches that the pinned memory allowed has room for, at least: as many workers do not wait for memory.
@@ -146,7 +146,7 @@ impl Image {
         }
         image.add(forest, first..forest.trees.len(), room);
         let chunks = image.chunks.chunks_exact(CHUNK_WORDS);
-        let held = chunks.filter(|chunk| chunk[5] == 1).map(|chunk| chunk[4]).max().unwrap_or(0);
+        let held = chunks.filter(|chunk| chunk[4] == 1).map(|chunk| chunk[3]).max().unwrap_or(0);
         image.shape.shared = 4 * (row_words + held);
         image
     }
@@ -162,7 +162,7 @@ impl Image {
         for tree in some {
             let before = (tree.first_node - some[0].first_node) as usize;
             let places = [first_node + before, first_leaf + per_leaf * before];
-            self.words.extend([places[0] as u32, places[1] as u32, tree.sum, 0]);
+            self.words.extend([places[0] as u32, places[1] as u32, tree.sum, tree.depth]);
         }
         self.words.extend_from_slice(&forest.nodes[nodes.clone()]);
         self.words.resize(at + first_leaf, 0);
@@ -172,8 +172,7 @@ impl Image {
         }
         self.words.resize(self.words.len().next_multiple_of(2), 0);
         let words = self.words.len() - at;
-        let depth = some.iter().map(|tree| tree.depth).max().unwrap_or(0);
-        let chunk = [trees.start, trees.len(), depth as usize, at, words, usize::from(words <= room)];
+        let chunk = [trees.start, trees.len(), at, words, usize::from(words <= room)];
         self.chunks.extend(chunk.map(|value| value as u32));
         // Leaves look at a column too, whatever is in it.
         self.chunks.extend([some[0].first_column, some[0].columns.max(1)]);
