@@ -23,6 +23,8 @@ pub(crate) struct Shape {
     pub dart: bool,
     /// One in so many nodes asks for categories; 0: none.
     pub categories: u64,
+    /// One in so many nodes asks only whether a value is missing (LightGBM); 0: none.
+    pub missing: u64,
     /// Leaves are so large that sums overflow.
     pub huge: bool,
 }
@@ -58,7 +60,8 @@ impl Tree {
         }
         let at = self.features.len();
         self.features.push(dice(shape.features));
-        self.thresholds.push(threshold(dice(shape.thresholds)));
+        let is_any = shape.double && shape.missing > 0 && dice(shape.missing) == 0;
+        self.thresholds.push(if is_any { f64::INFINITY } else { threshold(dice(shape.thresholds)) });
         self.missing.push(dice(3));
         self.goes_left.push(dice(2) == 0);
         self.categorical.push(shape.categories > 0 && dice(shape.categories) == 0);

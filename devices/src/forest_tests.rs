@@ -43,6 +43,7 @@ fn shape(dice: &mut Dice) -> Shape {
         thresholds: dice.pick(&[2, 30, 200, 600]),
         dart: dice.one_in(3),
         categories: dice.pick(&[0, 0, 0, 0, 9]),
+        missing: dice.pick(&[0, 6]),
         huge: dice.one_in(8),
     }
 }
@@ -204,6 +205,7 @@ fn what_devices_do_not_walk_is_said() {
         thresholds: 30,
         dart: false,
         categories: 0,
+        missing: 0,
         huge: false,
     };
     let stop = |shape: Shape, name: &str| {
@@ -215,7 +217,7 @@ fn what_devices_do_not_walk_is_said() {
     let wide = Shape { depth: 10, thresholds: 4000, ..plain };
     assert_eq!(
         stop(wide, "wide").as_deref(),
-        Some("tree 0 has more thresholds of a feature than the 255 that a byte counts")
+        Some("tree 0 has more thresholds of a feature than the 254 that a byte counts")
     );
     assert_eq!(stop(Shape { depth: 16, ..plain }, "deep").as_deref(), Some("tree 0 has more than 65535 nodes"));
     let many = Shape { depth: 10, features: 400, ..plain };

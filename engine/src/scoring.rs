@@ -86,3 +86,101 @@ impl Scorer {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use pelton_kernels::costs::DeviceProfile;
+
+    use super::*;
+    use crate::placement::{Candidate, CostModel, Gpu, Mode};
+
+    /// A clock that goes on by a millisecond whenever somebody looks, so that everything takes one.
+    #[derive(Default)]
+    struct Clock(AtomicI64);
+
+    impl Machine for Clock {
+        fn processor(&self) -> String {
+            "a core".into()
+        }
+        fn recall(&self) -> Option<String> {
+            None
+        }
+        fn keep(&self, _: &str) {}
+        fn now(&self) -> Duration {
+            Duration::from_micros(self.0.fetch_add(1000, Ordering::Relaxed) as u64)
+        }
+    }
+
+    /// A device that takes so many µs more than the processor, or answers nothing.
+    struct Fake {
+        clock: Arc<Clock>,
+        more_us: Option<i64>,
+        asked: AtomicUsize,
+    }
+
+    impl ForestDevice for Fake {
+        fn name(&self) -> String {
+            "fake:0".into()
+        }
+        fn stop(&self, _: &str, _: &Model) -> Option<String> {
+            None
+        }
+        fn row_bytes(&self, _: &str, _: &Model) -> Option<usize> {
+            Some(9)
+        }
+        fn raw(&self, digest: &str, model: &Model, columns: &[&[f64]]) -> Option<Scores> {
+            assert_eq!(digest, "a digest");
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.clock.0.fetch_add(self.more_us?, Ordering::Relaxed);
+            Some(model.raw(columns))
+        }
+        fn predict(&self, digest: &str, model: &Model, columns: &[&[f64]]) -> Option<Scores> {
+            self.raw(digest, model, columns).map(|_| model.predict(columns))
+        }
+        fn leaves(&self, digest: &str, model: &Model, columns: &[&[f64]]) -> Option<Vec<u32>> {
+            self.raw(digest, model, columns).map(|_| model.leaves(columns))
+        }
+    }
+
+    /// How many of a hundred batches a device is asked for.
+    fn asked(more_us: Option<i64>, chosen: bool) -> usize {
+        let bytes = include_bytes!("../../models/tests/fixtures/xgb_binary.model.json");
+        let model = Model::read(bytes, pelton_models::Format::XgboostJson).unwrap();
+        let clock = Arc::new(Clock::default());
+        let device = Arc::new(Fake { clock: clock.clone(), more_us, asked: AtomicUsize::new(0) });
+        let scorer = if chosen {
+            let gpu = Gpu { name: device.name(), profile: Some(DeviceProfile::default()), stops: vec![] };
+            // Both begin alike, the device a little faster.
+            let models = [CostModel::new(1000.0, 0.0, 0.0), CostModel::new(700.0, 0.0, 0.0)];
+            let placement = StagePlacement::over("m".into(), Mode::Auto, models, 9, Candidate::Gpu(gpu));
+            Scorer::chosen(device.clone(), placement, clock)
+        } else {
+            Scorer::named(device.clone())
+        };
+        let column = [0.5, f64::NAN, -3.0];
+        let columns = [&column[..]; 5];
+        for _ in 0..100 {
+            let raw = Scorer::raw(Some(&scorer), "a digest", &model, &columns);
+            assert_eq!(raw, model.raw(&columns));
+        }
+        let asked = device.asked.load(Ordering::Relaxed);
+        assert_eq!(Scorer::predict(Some(&scorer), "a digest", &model, &columns), model.predict(&columns));
+        assert_eq!(Scorer::leaves(Some(&scorer), "a digest", &model, &columns), model.leaves(&columns));
+        asked
+    }
+
+    #[test]
+    fn batches_go_where_they_are_faster() {
+        assert!(asked(Some(-600), true) > 90);
+        assert!(asked(Some(9000), true) < 20);
+    }
+
+    #[test]
+    fn a_named_device_is_asked_always_and_the_processor_where_it_refuses() {
+        assert_eq!(asked(Some(9000), false), 100);
+        assert_eq!(asked(None, false), 100);
+    }
+}

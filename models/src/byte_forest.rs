@@ -12,10 +12,12 @@ use std::ops::Range;
 
 use pelton_kernels::cpu;
 
-use crate::bins::{Bins, THRESHOLDS_MAX};
+use crate::bins::Bins;
 use crate::model::{Fold, LEAF, Number, Scores, Test, Trees};
-use crate::tiles::{Column, TILE, Tiled, take, test};
+use crate::tiles::{Column, TILE, Tiled, take, test_any};
 
+/// Thresholds of a feature in a group: the greatest byte is left for missing values.
+const THRESHOLDS_MAX: usize = u8::MAX as usize - 1;
 /// Columns of a group: their number is a byte of a node.
 const COLUMNS_MAX: usize = 256;
 /// Nodes of a tree: the place of a child is half of a node.
@@ -83,7 +85,7 @@ enum Groups {
 #[derive(Debug)]
 struct Group<T> {
     columns: Vec<Column>,
-    /// By feature, if there is a threshold.
+    /// By feature, if there is a column.
     bins: Vec<Option<Bins<T>>>,
 }
 
@@ -208,7 +210,7 @@ fn bytes<T: Tiled>(groups: &[Group<T>], columns: &[&[f64]], rows: usize, into: &
         }
         let all = groups.iter().flat_map(|group| group.columns.iter().map(move |column| (group, column)));
         for ((group, column), into) in all.zip(into.chunks_exact_mut(stride)) {
-            let bins = group.bins[column.feature as usize].as_ref().expect("a node has a threshold");
+            let bins = group.bins[column.feature as usize].as_ref().expect("it has a column");
             let tile = into[first..].first_chunk_mut().expect("rows are whole tiles");
             column.fill(level, bins, &values[column.feature as usize], tile);
         }
@@ -260,9 +262,9 @@ impl<'t, T: Tiled> Making<'t, T> {
             if node.left == LEAF {
                 continue;
             }
-            let Some((_, column)) = test(self.trees, node) else {
+            let Some((_, column)) = test_any(self.trees, node) else {
                 return Err(match node.test {
-                    Test::Number { .. } => "has a threshold that is no finite number".into(),
+                    Test::Number { .. } => "has a threshold that is NaN".into(),
                     Test::Category { .. } | Test::OneOf { .. } => "asks for categories".into(),
                 });
             };
@@ -284,7 +286,7 @@ impl<'t, T: Tiled> Making<'t, T> {
         if self.columns.len() + new.len() > COLUMNS_MAX {
             return false;
         }
-        let has_room = take(self.trees, self.trees.roots[tree].0, &mut self.thresholds);
+        let has_room = take(self.trees, self.trees.roots[tree].0, &mut self.thresholds, THRESHOLDS_MAX);
         if has_room {
             self.columns.extend(new);
         }
@@ -295,9 +297,11 @@ impl<'t, T: Tiled> Making<'t, T> {
     fn close(&mut self, tree: usize) {
         let trees = std::mem::replace(&mut self.first_tree, tree)..tree;
         self.place_all(trees);
-        let bins = self.thresholds.iter().map(|all| (!all.is_empty()).then(|| Bins::new(all))).collect();
-        self.thresholds.iter_mut().for_each(Vec::clear);
         let columns = std::mem::take(&mut self.columns);
+        let is_asked = |feature: usize| columns.iter().any(|column| column.feature as usize == feature);
+        let all = self.thresholds.iter().enumerate();
+        let bins = all.map(|(feature, all)| is_asked(feature).then(|| Bins::new(all))).collect();
+        self.thresholds.iter_mut().for_each(Vec::clear);
         self.columns_before += columns.len();
         self.groups.push(Group { columns, bins });
     }
@@ -334,10 +338,12 @@ impl<'t, T: Tiled> Making<'t, T> {
                 self.ids[first_node + place] = node.id;
                 continue;
             }
-            let (threshold, column) = test(self.trees, node).expect("other trees are refused");
+            let (threshold, column) = test_any(self.trees, node).expect("other trees are refused");
             let column = self.columns.iter().position(|known| *known == column).expect("it was taken");
-            // A value below the threshold has reached those before it at most.
-            let before = self.thresholds[node.feature as usize].partition_point(|known| *known < threshold);
+            // A value below the threshold has reached those before it at most, and any number all of them.
+            let before = threshold.map_or(THRESHOLDS_MAX, |threshold| {
+                self.thresholds[node.feature as usize].partition_point(|known| *known < threshold)
+            });
             let left = self.nodes.len() - first_node;
             self.nodes[first_node + place] = left as u32 | (before as u32) << 16 | (column as u32) << 24;
             self.room(2);
@@ -422,14 +428,14 @@ pub(crate) mod tests {
 
     #[test]
     fn what_bytes_do_not_tell_is_refused() {
-        assert!(ByteForest::of_singles(&chain(0..255), 1).is_ok());
-        let refused = ByteForest::of_singles(&chain(0..256), 1).unwrap_err();
-        assert_eq!(refused, "tree 0 has more thresholds of a feature than the 255 that a byte counts");
+        assert!(ByteForest::of_singles(&chain(0..254), 1).is_ok());
+        let refused = ByteForest::of_singles(&chain(0..255), 1).unwrap_err();
+        assert_eq!(refused, "tree 0 has more thresholds of a feature than the 254 that a byte counts");
         let refused = ByteForest::of_singles(&Trees::new(vec![0.0]), 1).unwrap_err();
         assert_eq!(refused, "it has no trees");
         let mut trees = chain(0..3);
         trees.nodes[0].value = f32::NAN;
-        assert_eq!(ByteForest::of_singles(&trees, 1).unwrap_err(), "tree 0 has a threshold that is no finite number");
+        assert_eq!(ByteForest::of_singles(&trees, 1).unwrap_err(), "tree 0 has a threshold that is NaN");
     }
 
     #[test]

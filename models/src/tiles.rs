@@ -170,11 +170,11 @@ impl<T: Tiled> Tiles<T> {
         let (mut first, mut depths) = (0, vec![]);
         for (tree, (root, _)) in trees.roots.iter().enumerate() {
             let depth = depth(trees, *root, 0);
-            if depth.is_some() && !take(trees, *root, &mut thresholds) {
+            if depth.is_some() && !take(trees, *root, &mut thresholds, THRESHOLDS_MAX) {
                 groups.push(Group::new(trees, first, &depths, &thresholds));
                 (first, depths) = (tree, vec![]);
                 thresholds.iter_mut().for_each(Vec::clear);
-                take(trees, *root, &mut thresholds);
+                take(trees, *root, &mut thresholds, THRESHOLDS_MAX);
             }
             depths.push(depth);
         }
@@ -313,20 +313,30 @@ impl<T: Tiled> Group<T> {
     }
 }
 
-/// What a byte of a column must be below to go to the left; `None` if the node asks for something else.
-pub(crate) fn test<T: Tiled>(trees: &Trees<T>, node: &Node<T>) -> Option<(T, Column)> {
+/// Below what a value goes to the left, and by which column it is asked; `None` if the node asks for something else, or any number goes to
+/// the left.
+fn test<T: Tiled>(trees: &Trees<T>, node: &Node<T>) -> Option<(T, Column)> {
+    let (threshold, column) = test_any(trees, node)?;
+    Some((threshold?, column))
+}
+
+/// Likewise, without a threshold where any number goes to the left: LightGBM asks so whether a value is missing.
+pub(crate) fn test_any<T: Tiled>(trees: &Trees<T>, node: &Node<T>) -> Option<(Option<T>, Column)> {
     let Test::Number { missing, left } = node.test else { return None };
-    let threshold = if trees.left_on_equal { node.value.above()? } else { node.value };
+    if node.value.is_missing() {
+        return None;
+    }
+    let threshold = if trees.left_on_equal { node.value.above() } else { Some(node.value) };
     let (missing_left, zero_is_missing) = match missing {
         Missing::Nan => (left, false),
         Missing::Zero => (left, true),
-        Missing::None => (T::of(0.0) < threshold, false),
+        Missing::None => (threshold.is_none_or(|threshold| T::of(0.0) < threshold), false),
     };
-    (!threshold.is_missing()).then_some((threshold, Column { feature: node.feature, missing_left, zero_is_missing }))
+    Some((threshold, Column { feature: node.feature, missing_left, zero_is_missing }))
 }
 
-/// Adds a tree's thresholds to those of its features, in order. If some feature would have too many none is added, and it is false.
-pub(crate) fn take<T: Tiled>(trees: &Trees<T>, root: u32, thresholds: &mut [Vec<T>]) -> bool {
+/// Adds a tree's thresholds to those of its features, in order. If some feature would have more than so many none is added, and it is false.
+pub(crate) fn take<T: Tiled>(trees: &Trees<T>, root: u32, thresholds: &mut [Vec<T>], most: usize) -> bool {
     let mut added = vec![];
     let mut open = vec![root];
     while let Some(at) = open.pop() {
@@ -334,20 +344,21 @@ pub(crate) fn take<T: Tiled>(trees: &Trees<T>, root: u32, thresholds: &mut [Vec<
         if node.left == LEAF {
             continue;
         }
-        let (threshold, _) = test(trees, node).expect("other trees are walked");
+        open.extend([node.left, node.right]);
+        let (threshold, _) = test_any(trees, node).expect("other trees are walked");
+        let Some(threshold) = threshold else { continue };
         let all = &mut thresholds[node.feature as usize];
         let before = all.partition_point(|known| *known < threshold);
         if all.get(before) != Some(&threshold) {
             all.insert(before, threshold);
             added.push((node.feature, threshold));
         }
-        if all.len() > THRESHOLDS_MAX {
+        if all.len() > most {
             added
                 .iter()
                 .for_each(|(feature, threshold)| thresholds[*feature as usize].retain(|known| known != threshold));
             return false;
         }
-        open.extend([node.left, node.right]);
     }
     true
 }

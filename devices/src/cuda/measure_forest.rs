@@ -26,6 +26,7 @@ fn shape(double: bool, full: bool) -> Shape {
         thresholds: 250,
         dart: false,
         categories: 0,
+        missing: 0,
         huge: false,
     }
 }
