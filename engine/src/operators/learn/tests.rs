@@ -375,7 +375,7 @@ fn labels_without_an_order_have_one() {
     let words = |dice: &mut Dice| {
         let step = LearnRows::new(stage.clone(), 1).unwrap();
         let mut order: Vec<u32> = (0..60).collect();
-        order.sort_by_key(|_| dice.next());
+        order.sort_by_cached_key(|_| dice.next());
         let rows = take_record_batch(&batch(&labels), &UInt32Array::from(order)).unwrap();
         let rows = MicroBatch { partition: DERIVED, ..MicroBatch::derived(rows) };
         step.push(0, rows, &mut Emit::default()).unwrap();
