@@ -126,13 +126,13 @@ fn what_may_ask() {
         "SELECT window_end, PREDICT(fraud, total) AS p FROM (SELECT window_end, SUM(amount) AS total FROM TABLE(TUMBLE(TABLE payments, DESCRIPTOR(at), INTERVAL '1' HOUR)) GROUP BY window_start, window_end);",
         "2024-05-01T01:00:00",
     );
-    ask("SELECT PREDICT(fraud, 70) AS p, PREDICT(Fraud, NULL) AS q FROM payments LIMIT 1;", "| 0.5 | 0.5 |");
+    ask("SELECT PREDICT(fraud, 70) AS p, PREDICT(Fraud, NULL) AS q FROM payments WHERE id = 0;", "| 0.5 | 0.5 |");
     ask(
-        "SELECT prediction, prediction0 FROM ML_PREDICT(TABLE (SELECT at, amount, 1 AS prediction FROM payments), MODEL fraud, DESCRIPTOR(amount)) LIMIT 1;",
-        "| 0.5",
+        "SELECT prediction, prediction0 FROM ML_PREDICT(TABLE (SELECT at, amount, 1 AS prediction FROM payments WHERE id = 0), MODEL fraud, DESCRIPTOR(amount));",
+        "| 1          | 0.5         |",
     );
     ask(
-        "DROP MODEL fraud; CREATE MODEL fraud INPUT (loss DOUBLE) WITH ('type' = 'linear', 'learn.from' = 'labelled.amount'); SELECT PREDICT(fraud, 3) AS p FROM payments LIMIT 1;",
+        "DROP MODEL fraud; CREATE MODEL fraud INPUT (loss DOUBLE) WITH ('type' = 'linear', 'learn.from' = 'labelled.amount'); SELECT PREDICT(fraud, 3) AS p FROM payments WHERE id = 0;",
         "| 0.0 |",
     );
     ask(

@@ -187,6 +187,13 @@ impl OverWindows {
         Ok(())
     }
 
+    /// What it answers, in terms of what its rows are made of.
+    fn said(&self, input: &Lineage) -> String {
+        let time = input.column(self.stage.time);
+        let arrival = if self.stage.arrival { " in the order of arrival" } else { "" };
+        format!("OVER by {time}{arrival}\n{}", self.stage.text(&|column| input.column(column)))
+    }
+
     /// Answers rows in this order, and hands them on.
     fn take(&self, state: &mut State, due: &Due, out: &mut Emit) -> Result<()> {
         if self.logs {
@@ -284,14 +291,15 @@ impl Operator for OverWindows {
     }
 
     fn state_schema(&self, input: &Lineage) -> Option<String> {
-        let time = input.column(self.stage.time);
-        let arrival = if self.stage.arrival { " in the order of arrival" } else { "" };
-        Some(format!("OVER by {time}{arrival}\n{}", self.stage.text(&|column| input.column(column))))
+        let text = self.said(input);
+        // Rows that wait are kept with all columns that go on; in the order of arrival none do.
+        let columns = (0..if self.stage.arrival { 0 } else { self.stage.passed }).map(|at| input.column(at));
+        Some(format!("{text}; rows of {}", columns.collect::<Vec<_>>().join(", ")))
     }
 
     fn lineage(&self, input: &Lineage) -> Lineage {
-        let text = self.state_schema(input).unwrap_or_default();
-        input.first(self.stage.passed).and(&text, self.stage.schema.fields().len() - self.stage.passed)
+        let answers = self.stage.schema.fields().len() - self.stage.passed;
+        input.first(self.stage.passed).and(&self.said(input), answers)
     }
 
     fn save(&self, cut: &mut Cut) -> Result<()> {
