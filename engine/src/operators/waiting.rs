@@ -1,5 +1,7 @@
 //! Rows that wait until the watermark has passed their time, and are then taken in the order of time, partition and offset.
 //!
+//! Or they wait for their turn only: until all micro-batches that were given out before theirs are here, too.
+//!
 //! Workers put rows into slots of their own; who hears the watermark takes those that are due. Until then rows out of order may still
 //! come, so what is due depends on the rows and not on how they came.
 

@@ -2,8 +2,10 @@
 //!
 //! Rows wait until the watermark has passed their time, since peers and rows out of order may still come. Then they are taken in
 //! the order of time, partition and offset, and each is answered from the rows before it; so the answers depend on the rows and
-//! on nothing else. `spec` says what is computed, `keyed` keeps the rows of one `PARTITION BY`, `lanes` what is kept of an
-//! argument, `answers` makes columns of both.
+//! on nothing else. In the order of arrival nobody waits: rows are taken in the turns of their micro-batches (`arrival`).
+//!
+//! `spec` says what is computed, `keyed` keeps the rows of one `PARTITION BY`, `lanes` what is kept of an argument, `answers` makes
+//! columns of both.
 //!
 //! Plain idea: the law is `merge` only, and two stacks a frame (Tangwongsan, Hirzel, Schneider, *Low-Latency Sliding-Window
 //! Aggregation in Worst-Case Constant Time*, DEBS 2017). Departure: sums are exact here, so that a frame's sum is a difference of
