@@ -14,6 +14,7 @@ use crate::print::printer;
 use crate::progress::Progress;
 use crate::report::{Answer, Failure, chain, columns, grouped, note, render, say, say_json, short};
 use crate::signals;
+use crate::sys;
 use crate::text::{HowArgs, Text, TextArgs};
 
 /// Arguments of `pelton run`.
@@ -57,6 +58,9 @@ pub fn run(args: &RunArgs, json: bool) -> Answer {
             say_json(&summary_json(&Summary { ended: true, ..Summary::default() }));
         }
         return Ok(0);
+    }
+    if script.settings.over_arrival() {
+        sys::small_pages();
     }
     let summary = drive(&script, registry, &options).map_err(|e| text.failed(e))?;
     if !json {

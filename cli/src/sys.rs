@@ -1,4 +1,4 @@
-//! The four calls of the operating system that the benchmark worker needs and the standard library lacks.
+//! The calls of the operating system that the command and the benchmark worker need and the standard library lacks.
 
 use std::fs::File;
 use std::io;
@@ -50,6 +50,16 @@ pub fn keep_freed_memory() {
     const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
     // SAFETY: no other thread uses this allocator yet.
     unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, 10_000) };
+}
+
+/// From here on the process gets small pages. Huge ones are for throughput: while the system clears one, which may take milliseconds, rows
+/// wait that should be answered at once.
+pub fn small_pages() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: it takes numbers and changes what later faults get. Where the kernel does not know it, all stays as it was.
+    unsafe {
+        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
 }
 
 /// Gives freed memory back to the system, so that the next run's peak is its own.

@@ -14,7 +14,7 @@ use pelton_kernels::aggregate::Aggregate;
 use pelton_kernels::group_table::GroupTable;
 
 use super::answers::{Answers, Counted, Failed};
-use super::lanes::{Appended, Lane, Needs, Run};
+use super::lanes::{Appended, Lane, Needs, Run, grow};
 use super::spec::{Call, Frame, Function, Keys};
 use crate::batch::internal;
 use crate::error::{Error, Result};
@@ -414,8 +414,8 @@ impl Keyed {
         let start = self.used;
         self.used += (SMALLEST as usize) << class;
         if self.used > self.times.len() {
-            let places = self.used.max(self.times.len() + self.times.len() / 2);
-            self.times.resize(places, 0);
+            let places = places_for(self.used);
+            grow(&mut self.times, places);
             self.lanes.iter_mut().for_each(|lane| lane.resize(places));
         }
         u32::try_from(start).expect("so many rows do not fit into memory")
@@ -534,8 +534,8 @@ impl Keyed {
         });
         self.table.memory_bytes()
             + self.blocks.capacity() * size_of::<Block>()
-            + self.times.capacity() * 8
-            + self.lanes.iter().map(Lane::memory_bytes).sum::<usize>()
+            + self.used * 8
+            + self.lanes.iter().map(|lane| lane.memory_bytes(self.used)).sum::<usize>()
             + (self.positions.capacity() + self.counts.capacity()) * 4
             + extras.sum::<usize>()
     }
@@ -543,6 +543,20 @@ impl Keyed {
 
 pub(super) fn lost(error: pelton_kernels::group_table::GroupTableError) -> Error {
     Error::bug("cannot read the keys of PARTITION BY back").because(error)
+}
+
+/// How many places the arena gets so that it has these. Few are enough for most; beyond them so many that rows are hardly ever moved,
+/// since that takes long and everybody waits: places that are not used have no pages.
+fn places_for(used: usize) -> usize {
+    const FEW: usize = 1 << 16;
+    const MANY: usize = 1 << 22;
+    if used <= FEW {
+        FEW
+    } else if used <= MANY {
+        MANY
+    } else {
+        used.next_power_of_two() * 2
+    }
 }
 
 /// The chunks of `width` that belong to these keys.

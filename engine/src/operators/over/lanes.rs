@@ -163,6 +163,8 @@ pub struct Lane {
     sums: Vec<i128>,
     /// Of doubles.
     scale: Option<Scale>,
+    /// Places that sums may have been put to.
+    used: usize,
     /// Doubles are too far apart for one scale: frames are added up value by value.
     pub wide: bool,
     /// Values that are no numbers before the place; empty while none has come.
@@ -259,6 +261,7 @@ impl Lane {
             nulls: vec![],
             sums: vec![],
             scale: None,
+            used: 0,
             wide: false,
             specials: vec![],
             texts: Texts::default(),
@@ -280,30 +283,30 @@ impl Lane {
     pub fn resize(&mut self, places: usize) {
         match &mut self.words {
             Words::None => {}
-            Words::Small(words) => words.resize(places, 0),
-            Words::Large(words) => words.resize(places, 0),
+            Words::Small(words) => grow(words, places),
+            Words::Large(words) => grow(words, places),
         }
         if !self.nulls.is_empty() {
-            self.nulls.resize(places, 0);
+            grow(&mut self.nulls, places);
         }
         if !self.specials.is_empty() {
-            self.specials.resize(places, 0);
+            grow(&mut self.specials, places);
         }
         if self.needs.sums {
-            self.sums.resize(places, 0);
+            grow(&mut self.sums, places);
         }
         for (needed, links) in [(self.needs.least, &mut self.least), (self.needs.greatest, &mut self.greatest)] {
             if needed {
-                links.next.resize(places, 0);
-                links.back.resize(places, 0);
+                grow(&mut links.next, places);
+                grow(&mut links.back, places);
             }
         }
         if self.needs.last {
-            self.last.resize(places, 0);
+            grow(&mut self.last, places);
         }
         if self.needs.distinct {
-            self.before.resize(places, 0);
-            self.after.resize(places, 0);
+            grow(&mut self.before, places);
+            grow(&mut self.after, places);
         }
     }
 
@@ -547,7 +550,7 @@ impl Lane {
             if values.nulls.as_ref().is_none_or(|nulls| nulls.null_count() == 0) {
                 return;
             }
-            self.nulls.resize(places, 0);
+            grow(&mut self.nulls, places);
         }
         for (&row, &at) in rows.order.iter().zip(rows.at) {
             let null = values.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row as usize));
@@ -580,6 +583,8 @@ impl Lane {
     }
 
     fn append_doubles(&mut self, rows: &Appended<'_>, values: &Incoming, places: usize) {
+        // One more sum than rows.
+        self.used = self.used.max(rows.at.iter().max().map_or(0, |at| *at as usize + 2));
         let doubles = || rows.order.iter().map(|&row| values.get(row as usize).map_or(0.0, double_of));
         let (mut unit, mut top, mut special) = (i32::MAX, i32::MIN, false);
         for value in doubles() {
@@ -593,7 +598,7 @@ impl Lane {
             }
         }
         if special && self.specials.is_empty() {
-            self.specials.resize(places, 0);
+            grow(&mut self.specials, places);
         }
         if unit != i32::MAX {
             self.rescale(unit, top);
@@ -627,7 +632,8 @@ impl Lane {
         }
         // Running sums wrap around, so that those of long ago may be anything: differences of two are right at any scale.
         if scale.unit < old {
-            self.sums.iter_mut().for_each(|sum| *sum = sum.wrapping_shl((old - scale.unit) as u32));
+            let used = self.used.min(self.sums.len());
+            self.sums[..used].iter_mut().for_each(|sum| *sum = sum.wrapping_shl((old - scale.unit) as u32));
         }
         self.scale = Some(scale);
     }
@@ -727,7 +733,7 @@ impl Lane {
             self.sums[start..=start + len].iter_mut().for_each(|before| *before = before.wrapping_add(sum));
         }
         if nulls > 0 {
-            self.nulls.resize(places, 0);
+            grow(&mut self.nulls, places);
             self.nulls[start..=start + len].iter_mut().for_each(|before| *before += nulls);
         }
     }
@@ -809,23 +815,31 @@ impl Lane {
     }
 
     /// Bytes held.
-    pub fn memory_bytes(&self) -> usize {
+    pub fn memory_bytes(&self, used: usize) -> usize {
         let words = match &self.words {
             Words::None => 0,
-            Words::Small(words) => words.capacity() * 8,
-            Words::Large(words) => words.capacity() * 16,
+            Words::Small(words) => words.len().min(used) * 8,
+            Words::Large(words) => words.len().min(used) * 16,
         };
-        let links = [&self.least, &self.greatest].iter().map(|l| l.next.capacity() + l.back.capacity()).sum::<usize>()
-            + self.last.capacity()
-            + self.before.capacity()
-            + self.after.capacity();
+        let links = [&self.least, &self.greatest].into_iter().flat_map(|links| [&links.next, &links.back]);
+        let links = links.chain([&self.last, &self.before, &self.after]);
         words
-            + links * 4
-            + (self.nulls.capacity() + self.specials.capacity()) * 8
-            + self.sums.capacity() * 16
+            + links.map(|links| links.len().min(used) * 4).sum::<usize>()
+            + (self.nulls.len().min(used) + self.specials.len().min(used)) * 8
+            + self.sums.len().min(used) * 16
             + self.texts.bytes * 2
             + self.texts.texts.capacity() * 48
             + self.latest.capacity() * 40
+    }
+}
+
+/// Room for so many places, zero where nothing was. Memory is asked for zeroed, so that the pages of places that are not used yet cost
+/// nothing.
+pub fn grow<T: Copy + Default>(places: &mut Vec<T>, many: usize) {
+    if many > places.len() {
+        let mut grown = vec![T::default(); many];
+        grown[..places.len()].copy_from_slice(places);
+        *places = grown;
     }
 }
 
