@@ -9,6 +9,8 @@ mod by_constant;
 pub mod by_window;
 pub mod checkpoint;
 pub mod connector;
+#[cfg(test)]
+mod dice;
 pub mod error;
 pub mod expr;
 pub mod graph;

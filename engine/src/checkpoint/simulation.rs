@@ -18,6 +18,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::util::display::array_value_to_string;
 
 use crate::connector::*;
+use crate::dice::Dice;
 use crate::error::{Error, Result};
 use crate::pipeline::{RunOptions, run_text};
 use crate::run::poison::SIMULATED;
@@ -37,24 +38,6 @@ const QUERIES: &[&str] = &[
     "SELECT id, PREDICT(line, k) AS n, MODEL_VERSION(line) AS s FROM src",
     "SELECT w AS k, COUNT(*) AS n, SUM(s) AS s FROM (SELECT window_time AS wt, k AS w, SUM(v) AS s FROM TUMBLE(src, at, INTERVAL '1' SECOND) GROUP BY k, window_start, window_end, window_time) GROUP BY w",
 ];
-
-/// Numbers that follow from a seed (Steele, Lea, Flood: SplitMix, 2014).
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 /// A record of a source: id, key, value, time in ms; or one that does not decode.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@
 //! (the next chunk of the partition that is furthest behind in event time). So decode of batch n+1, compute of n and
 //! sink of n-1 overlap, and with one worker everything still happens, one after the other.
 //!
-//! Here are the workers and what they compute; `reading` makes micro-batches, `serial` is the serial part, `checkpoints` makes
+//! Here are the workers and what they compute; `reading` makes micro-batches, `serial` is the serial part, `jobs` what it gives to whoever is free, `checkpoints` makes
 //! cuts in the flow, `poison` finds out which record it is that ends runs, `latency` measures from the outside to the outside.
 //!
 //! Bounds: `chunks_max` chunks decoded or being decoded, `queue_max` micro-batches waiting in a partition. A full queue
@@ -13,6 +13,7 @@
 
 pub mod checkpoints;
 mod constant;
+mod jobs;
 pub mod latency;
 pub mod poison;
 mod reading;
@@ -30,6 +31,7 @@ use pelton_kernels::digest::Digest;
 
 use self::checkpoints::{Checkpoints, Cutting, Last, Resumed, Sealed, Trigger};
 use self::constant::ConstantRows;
+use self::jobs::Job;
 use self::latency::{Arrival, Latencies, Latency};
 use self::poison::{Records, Suspects};
 use self::serial::Serial;
@@ -340,14 +342,6 @@ impl Partition {
             finished: false,
         }
     }
-}
-
-/// A batch that came out of a step, for the steps behind it.
-struct Job {
-    node: usize,
-    batch: MicroBatch,
-    /// Where its answer goes.
-    place: usize,
 }
 
 struct State {
@@ -806,21 +800,6 @@ impl Runner<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Computes what follows a step, for the serial part.
-    fn job<'s>(&'s self, state: MutexGuard<'s, State>, slot: usize, job: Job) -> MutexGuard<'s, State> {
-        drop(state);
-        let Job { node, batch, place } = job;
-        let done = catch(|| {
-            let mut done = Done::default();
-            self.push(slot, &self.graph.nodes[node].outputs, batch, &mut done)?;
-            Ok(done)
-        });
-        let mut state = self.lock();
-        state.answers[place] = Some(done);
-        self.wake.notify_all();
-        state
     }
 
     fn take(&self, slot: usize, outputs: &[Output], emit: Emit, done: &mut Done) -> Result<()> {

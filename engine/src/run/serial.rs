@@ -8,7 +8,7 @@ use pelton_kernels::digest::Digest;
 
 use super::checkpoints::{Cuts, Last, Positions};
 use super::latency::Arrival;
-use super::{Done, End, HistoryRows, HistorySink, Job, Runner, SinkRows, State};
+use super::{Done, End, HistoryRows, HistorySink, Runner, SinkRows, State};
 use crate::batch::{MARK_MAX, MicroBatch};
 use crate::by_window::WindowDigests;
 use crate::connector::{DeadLetter, DeadLetterStore, Sink};
@@ -16,9 +16,6 @@ use crate::error::Result;
 use crate::graph::Input;
 use crate::operators::Emit;
 use crate::profile::Part;
-
-/// Batches that come out of a step together are computed by several workers if they are so many rows.
-const SPREAD_ROWS_MIN: usize = 16_384;
 
 /// What only the serial part touches.
 pub(super) struct Serial {
@@ -188,30 +185,6 @@ impl Runner<'_> {
             self.hand_over(sealed)?;
         }
         Ok(work.finish)
-    }
-
-    /// Computes what follows a step for each of its batches. Where these are many rows, whoever is free helps.
-    fn spread(&self, slot: usize, node: usize, batches: Vec<MicroBatch>) -> Result<Vec<Done>> {
-        let rows: usize = batches.iter().map(MicroBatch::rows).sum();
-        if batches.len() < 2 || self.execution.threads < 2 || rows < SPREAD_ROWS_MIN {
-            let one = |batch| {
-                let mut done = Done::default();
-                self.push(slot, &self.graph.nodes[node].outputs, batch, &mut done)?;
-                Ok(done)
-            };
-            return batches.into_iter().map(one).collect();
-        }
-        let mut state = self.lock();
-        state.answers = batches.iter().map(|_| None).collect();
-        state.jobs = batches.into_iter().enumerate().map(|(place, batch)| Job { node, batch, place }).collect();
-        self.wake.notify_all();
-        while let Some(job) = state.jobs.pop_front() {
-            state = self.job(state, slot, job);
-        }
-        while state.answers.iter().any(Option::is_none) {
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        std::mem::take(&mut state.answers).into_iter().map(|done| done.expect("waited for above")).collect()
     }
 
     /// Lets a step take the rows whose turn has come, and flushes what comes out.

@@ -13,24 +13,8 @@ use pelton_models::{Learning, Loss, Online};
 use super::{About, LearnRows, LearnStage, Question};
 use crate::batch::{DERIVED, MARK_MAX, Marks, MicroBatch, Offsets, Watermarks};
 use crate::checkpoint::piece::{Cut, PieceId, SavedPiece, SavedStep, of_bytes, to_bytes};
+use crate::dice::Dice;
 use crate::operators::{Emit, Operator};
-
-/// SplitMix.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 const MS: i64 = 1000;
 

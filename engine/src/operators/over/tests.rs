@@ -15,28 +15,8 @@ use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
 use super::{Call, Frame, Function, Keys, OverStage, OverWindows};
 use crate::batch::{MARK_MAX, Marks, MicroBatch, Offsets};
 use crate::checkpoint::piece::{Cut, PieceId, SavedPiece, SavedStep};
+use crate::dice::Dice;
 use crate::operators::{Emit, Operator, times_us};
-
-/// SplitMix.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len() as u64) as usize]
-    }
-}
 
 const MS: i64 = 1000;
 /// Columns that go on: time, two keys, an argument of each kind. Behind them none.
