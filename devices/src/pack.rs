@@ -66,7 +66,7 @@ pub(crate) fn pack(
             (Form::Float { words: 2 }, Some(array)) => {
                 let doubles = doubles(array, rows, taking_part.as_deref())?;
                 if layout.states.iter().any(|s| s.column == Some(place) && matches!(s.kept, Kept::Sum { .. })) {
-                    scales[place] = scale(&doubles, scales[place])?;
+                    scales[place] = scale(exponents(&doubles), scales[place])?;
                     words[header + 2] = scales[place].unwrap_or(0) as u32;
                 }
                 words.extend(doubles.iter().flat_map(|value| halves(value.to_bits())));
@@ -129,13 +129,21 @@ pub(crate) fn doubles(array: &ArrayRef, rows: Rows<'_>, taking_part: Option<&[u3
     Ok(doubles)
 }
 
-/// The scale at which `doubles` go into sums that have the scale `before`, if they have one.
-pub(crate) fn scale(doubles: &[f64], before: Option<i32>) -> Result<Option<i32>, Unfit> {
+/// The powers of two of the last bits of the smallest and the largest number among `doubles` that is not zero.
+pub(crate) fn exponents(doubles: &[f64]) -> Option<(i32, i32)> {
     let exponents = match scan(doubles) {
         Exponents::Special => scan(&doubles.iter().copied().filter(|value| value.is_finite()).collect::<Vec<_>>()),
         plain => plain,
     };
-    let Exponents::Finite { finest, coarsest } = exponents else { return Ok(before) };
+    match exponents {
+        Exponents::Finite { finest, coarsest } => Some((finest, coarsest)),
+        _ => None,
+    }
+}
+
+/// The scale at which doubles of such exponents go into sums that have the scale `before`, if they have one.
+pub(crate) fn scale(exponents: Option<(i32, i32)>, before: Option<i32>) -> Result<Option<i32>, Unfit> {
+    let Some((finest, coarsest)) = exponents else { return Ok(before) };
     let room = SPAN - (coarsest - finest);
     // As much room below as above for what is to come.
     let low = before.unwrap_or(finest - room / 2);
@@ -190,6 +198,7 @@ mod tests {
 
     #[test]
     fn a_scale_leaves_room_on_both_sides() {
+        let scale = |doubles: &[f64], before| scale(exponents(doubles), before);
         let first = scale(&[1.0, 0.0, f64::NAN, f64::NEG_INFINITY], None).unwrap();
         assert_eq!(first, Some(-52 - SPAN / 2));
         assert_eq!(scale(&[0.0], first).unwrap(), first);

@@ -1,19 +1,20 @@
-// Keys to buckets: open addressing, linear probing, a bucket being a tag, a lock, the key and the states of a group.
+// Keys to buckets: open addressing, linear probing, a bucket being a tag, how many rows it has, the key and the states of a group.
 //
 // A tag is 0 (nobody), 1 (somebody writes the key) or the key's hash with the second bit set. Who claims a bucket writes the key
 // and then the tag; who finds it claimed waits, which threads of one warp may do since they are scheduled apart (sm_70). A
-// key is read after its tag, past the L1 (volatile): it was at the L2 before the tag was.
+// key is read past the L1, where it was before the tag was: what is read of it with the tag is read again if it is another, or nothing.
 //
 // A row that needs a new bucket takes a ticket first. There are fewer tickets than buckets, by as many as the blocks may
 // still flush, so a table is never full and a probe ends; a row without a ticket is noted for later.
 
 #define EMPTY 0u
 #define CLAIMED 1u
+#define ROWS_AT 1
 #define KEY_AT 2
 #define STATE_AT (KEY_AT + KEY_WORDS)
 #define BUCKET_WORDS (STATE_AT + STATE_WORDS)
 
-// Words of a launch's status: rows that found no bucket, rows that the block's own memory took, rows that it did not take.
+// Words of a launch's status: rows that found no bucket, rows that blocks' own groups took, rows that they had no room for.
 #define NOTED 0
 #define HELD 1
 #define MISSED 2
@@ -30,17 +31,20 @@ __device__ __forceinline__ u32 hash_of(const u32* key) {
     return hash;
 }
 
-// The bucket of a key; 0 if there is none after `probes`, or no ticket was left for it. `groups` counts, if given.
-__device__ __forceinline__ u32* find(u32* table, u64 mask, const u32* key, u32 hash, u32 probes, u32* groups, u32 limit) {
-    const u32 tag = hash | 2u;
+// The bucket of a key; 0 if no ticket was left for it.
+__device__ __forceinline__ u32* find(u32* table, u64 mask, const u32* key, u32* groups, u32 limit) {
+    const u32 hash = hash_of(key), tag = hash | 2u;
     u64 at = hash & mask;
     bool ticket = false;
-    for (u32 probe = 0; probe < probes; probe++) {
+    while (true) {
         u32* bucket = table + at * BUCKET_WORDS;
-        u32 there = *(volatile u32*)bucket;
+        // Tag, rows, and the first words of the key.
+        uint4 head;
+        LOAD_PAST_L1(head, bucket);
+        u32 there = head.x;
         while (there == EMPTY || there == CLAIMED) {
             if (there == EMPTY) {
-                if (groups && !ticket) {
+                if (!ticket) {
                     if (atomicAdd(groups, 1u) >= limit) {
                         atomicSub(groups, 1u);
                         return 0;
@@ -60,9 +64,12 @@ __device__ __forceinline__ u32* find(u32* table, u64 mask, const u32* key, u32 h
             }
         }
         if (there == tag) {
-            bool same = true;
+            bool same = head.z == key[0] && head.w == key[1] && (head.z | head.w);
+            if (!same) same = *(volatile u32*)&bucket[KEY_AT] == key[0] && *(volatile u32*)&bucket[KEY_AT + 1] == key[1];
 #pragma unroll
-            for (int word = 0; word < KEY_WORDS; word++) same &= *(volatile u32*)&bucket[KEY_AT + word] == key[word];
+            for (int word = 2; word < KEY_WORDS; word += 2) {
+                same &= *(volatile u64*)&bucket[KEY_AT + word] == (key[word] | (u64)key[word + 1] << 32);
+            }
             if (same) {
                 if (ticket) atomicSub(groups, 1u);
                 return bucket;
@@ -70,12 +77,11 @@ __device__ __forceinline__ u32* find(u32* table, u64 mask, const u32* key, u32 h
         }
         at = (at + 1) & mask;
     }
-    if (ticket) atomicSub(groups, 1u);
-    return 0;
 }
 
 // Merges a bucket into a table that has room for it.
 __device__ __forceinline__ void enter_bucket(u32* table, u64 mask, const u32* from, u32* groups) {
-    u32* into = find(table, mask, from + KEY_AT, hash_of(from + KEY_AT), 0xffffffffu, groups, 0xffffffffu);
+    u32* into = find(table, mask, from + KEY_AT, groups, 0xffffffffu);
+    atomicAdd(&into[ROWS_AT], from[ROWS_AT]);
     merge_states(into + STATE_AT, from + STATE_AT);
 }

@@ -179,8 +179,7 @@ impl Driver {
                 copies,
                 work,
                 processors: described.processors,
-                // Two blocks on a multiprocessor hide each other's waits.
-                shared_max: shared / 2 - 1024,
+                shared_max: shared,
                 architecture: described.architecture(),
                 texts: Arc::default(),
                 events: Mutex::default(),

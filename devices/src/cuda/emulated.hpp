@@ -11,9 +11,25 @@ static thread_local Place threadIdx, blockIdx, blockDim, gridDim;
 static thread_local void (*await_block)();
 alignas(256) static unsigned block_memory[1 << 16];
 #define SHARED_MEMORY(name) unsigned* name = block_memory
+// The threads of a block are a warp.
+#define WARP 8
+#define PREFETCH(at)
 
 static void __syncthreads() { await_block(); }
+static void __syncwarp() { await_block(); }
 static void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+static void __threadfence_block() { __threadfence(); }
+
+static unsigned votes[WARP];
+static unsigned __ballot_sync(unsigned, unsigned vote) {
+    votes[threadIdx.x] = vote;
+    await_block();
+    unsigned all = 0;
+    for (int i = 0; i < WARP; i++) all |= (votes[i] ? 1u : 0u) << i;
+    await_block();
+    return all;
+}
+static unsigned __popc(unsigned word) { return __builtin_popcount(word); }
 
 template <class T> struct Same { typedef T type; };
 #define VALUE typename Same<T>::type value
@@ -43,12 +59,23 @@ static unsigned __byte_perm(unsigned a, unsigned b, unsigned which) {
     return word;
 }
 
+struct alignas(8) uint2 { unsigned x, y; };
+struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct alignas(16) ulonglong2 { unsigned long long x, y; };
+#define LOAD_PAST_L1(to, at) to = *(const volatile uint4_words*)(at)
+struct uint4_words { unsigned x, y, z, w; operator uint4() const volatile { return {x, y, z, w}; } };
 template <class T> T __ldg(const T* at) { return *at; }
+template <class T> T __ldcs(const T* at) { return *at; }
 
 static unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)((unsigned __int128)a * b >> 64);
 }
 static float __uint_as_float(unsigned bits) { float f; __builtin_memcpy(&f, &bits, 4); return f; }
+static double __longlong_as_double(unsigned long long bits) {
+    double value;
+    __builtin_memcpy(&value, &bits, 8);
+    return value;
+}
 static unsigned long long __double_as_longlong(double value) {
     unsigned long long bits;
     __builtin_memcpy(&bits, &value, 8);

@@ -23,6 +23,8 @@ const CHUNK_WORDS: usize = 7;
 const ROWS_MAX: usize = 1 << 22;
 /// Batches that the pinned memory allowed has room for, at least: as many workers do not wait for memory.
 const BATCHES: u64 = 16;
+/// Bytes of its own memory that a block has beside those that it was given.
+const BLOCK_BYTES: u32 = 1024;
 /// Threads of a warp.
 const WARP: u32 = 32;
 
@@ -202,7 +204,8 @@ impl Resident {
             Compiled::Pending => return Err(Unfit::Compiling.into()),
             Compiled::Failed(_) => return Err(Unfit::Kernel.into()),
         };
-        let image = Image::of(forest, api.shared_max());
+        // Two blocks on a multiprocessor hide each other's waits.
+        let image = Image::of(forest, api.shared_max() / 2 - BLOCK_BYTES);
         let start = match &forest.start {
             Scores::Single(start) => start.iter().map(|start| start.to_bits()).collect(),
             Scores::Double(start) => doubles(start).concat(),
@@ -291,7 +294,8 @@ impl Resident {
 }
 
 impl Resident {
-    /// Takes the same rows, which lie in the device's memory, through the forest so many times; gives the seconds of all launches.
+    /// Takes the same rows, at most [`Walker::rows_max`], which lie in the device's memory, through the forest so many times; gives the
+    /// seconds of all launches.
     pub(super) fn repeat(&self, columns: &[&[f64]], rows: usize, times: u32, ends: bool) -> Result<f64, Refusal> {
         let mut slot = self.slot(rows)?;
         self.order(&mut slot, columns, rows, ends)?;

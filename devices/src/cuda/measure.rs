@@ -16,10 +16,10 @@ use pelton_kernels::program::{AggregateCall, Cpu, Device, GroupState, Program, P
 use pelton_kernels::select::{Comparable, Comparison, Members};
 use pelton_kernels::stage::{Among, Folded, PaneOf, PaneTable, Stage, Test};
 
-use super::Cuda;
 use super::api::{Api, Block, Fault, Pinned};
 use super::plan::Plan;
 use super::table::Table;
+use super::{Cuda, Limits};
 
 /// A measurement.
 #[derive(Clone, Debug)]
@@ -116,6 +116,8 @@ const COUNTRIES: [&str; 40] = [
     "ZA", "NG",
 ];
 const CHOSEN: &[&str] = &["US", "GB", "DE", "FR", "BR", "IN", "JP", "CA"];
+/// Pinned memory for batches.
+const PINNED_BYTES: u64 = 1 << 32;
 /// Payments of a second of event time: 50 million an hour.
 const PER_SECOND: i64 = 50_000_000 / 3600;
 
@@ -234,6 +236,12 @@ fn keyed(dice: &mut Dice, first: usize, rows: usize, groups: u64, s: f64) -> Vec
 
 fn f2() -> Workload {
     by_key("f2", Box::new(|dice, first, rows| keyed(dice, first, rows, 1_000_000, 0.8)), 600_000)
+}
+
+/// The stages that are measured, with some rows for each.
+#[cfg(test)]
+pub(super) fn stages(rows: usize) -> Vec<(Arc<Stage>, Vec<ArrayRef>)> {
+    [f1(), ysb(), f2()].iter().map(|workload| (workload.stage.clone(), rows_of(workload, 7, rows))).collect()
 }
 
 /// Rows of a workload, made by all cores: the same on every machine.
@@ -402,7 +410,7 @@ pub fn measure(device: &Arc<Cuda>, size: Size, tell: &mut dyn FnMut(Figure)) -> 
     let mut run = Run { device, full, tell, on_device: 1.0, to_device: 1.0 };
     run.copies()?;
     super::measure_forest::measure(device, full, run.tell)?;
-    for (workload, rows) in [(f1(), 1 << 24), (ysb(), 1 << 24), (f2(), 1 << 22)] {
+    for (workload, rows) in [(f1(), 1 << 25), (ysb(), 1 << 25), (f2(), 1 << 22)] {
         run.resident(&workload, if full { rows } else { 1 << 14 })?;
     }
     run.sweep()?;
@@ -416,7 +424,9 @@ impl Run<'_> {
     fn table(&self, stage: &Arc<Stage>) -> Result<Table, String> {
         let plan = Plan::of(stage).map_err(|stops| format!("{stops:?}"))?;
         let Cuda { api, tally, limits, .. } = self.device;
-        Ok(Table::new(api.clone(), Arc::new(plan), *limits, tally.clone()))
+        // Large batches are measured, too.
+        let limits = Limits { pinned_bytes: limits.pinned_bytes.max(PINNED_BYTES), ..*limits };
+        Ok(Table::new(api.clone(), Arc::new(plan), limits, tally.clone()))
     }
 
     fn copies(&mut self) -> Result<(), String> {
@@ -459,7 +469,7 @@ impl Run<'_> {
         got.extend(table.take(i64::MAX).map_err(failed)?);
         same(workload.name, &want, &got)?;
         // A few batches tell how many groups there are.
-        for _ in 0..if self.full { 8 } else { 1 } {
+        for _ in 0..2 {
             table.fold(&columns, Rows::All(rows)).map_err(failed)?;
         }
         let warm = table.repeat(3).map_err(failed)?;

@@ -9,7 +9,7 @@ use pelton_models::Scores;
 use super::Cuda;
 use super::measure::{Dice, Figure, parallel};
 use crate::ensembles::{Shape, model, rows};
-use crate::forests::{Loader, Refusal};
+use crate::forests::{Loader, Refusal, Walker};
 
 /// Rows of a batch from the host.
 const BATCH_ROWS: usize = 1 << 16;
@@ -84,12 +84,13 @@ fn one(device: &Arc<Cuda>, shape: &Shape, full: bool, tell: &mut dyn FnMut(Figur
     let failed = |refusal: Refusal| format!("{name}: {refusal:?}");
     let resident = device.load(&forest).map_err(failed)?;
     let bytes = device.row_bytes(&forest);
+    let rows = count.min(resident.rows_max());
     for (what, ends) in [("from the device's memory", false), ("from the device's memory, leaves", true)] {
-        resident.repeat(&columns, count, 2, ends).map_err(failed)?;
+        resident.repeat(&columns, rows, 2, ends).map_err(failed)?;
         let times = if full { 20 } else { 2 };
-        let seconds = resident.repeat(&columns, count, times, ends).map_err(failed)?;
-        let rate = f64::from(times) * count as f64 / seconds;
-        tell(figure(what.into(), rate, bytes, Some(processor), format!("{count} rows a launch, {times} launches")));
+        let seconds = resident.repeat(&columns, rows, times, ends).map_err(failed)?;
+        let rate = f64::from(times) * rows as f64 / seconds;
+        tell(figure(what.into(), rate, bytes, Some(processor), format!("{rows} rows a launch, {times} launches")));
     }
     let scored = |columns: &Vec<&[f64]>| score(columns).map(drop);
     let one = rate(full, count, || batches.iter().try_for_each(scored).map_err(Into::into))?;

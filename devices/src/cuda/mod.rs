@@ -1,6 +1,7 @@
 //! Stages on NVIDIA GPUs, by CUDA.
 //!
-//! `plan` says what of a stage lies where; `source` puts its text together from `shaders/cuda/`; `driver` and `nvrtc` compile,
+//! `plan` says what of a stage lies where; `source` puts its text together from `shaders/cuda/`, `own` what of it is about groups of a
+//! block's own; `driver` and `nvrtc` compile,
 //! copy and launch, by libraries that are looked for when the first stage is planned; `wire` packs batches; `table` keeps
 //! groups on the device; `readback` makes states of the processor of what comes back. `api` is what the table wants of a driver,
 //! so that tests can run every kernel on the processor.
@@ -13,6 +14,7 @@ mod forest;
 mod measure;
 mod measure_forest;
 mod nvrtc;
+mod own;
 mod plan;
 mod readback;
 pub(crate) mod source;

@@ -41,8 +41,12 @@ pub(crate) struct Brought {
     pub dictionary: bool,
 }
 
-/// Words before the key of a bucket: tag and lock.
+/// Words before the key of a bucket: a tag, and how many rows it has.
 pub(crate) const KEY_AT: u32 = 2;
+/// Where the latter is.
+pub(crate) const ROWS_AT: usize = 1;
+/// Buckets begin at multiples of so many words, which are read at once.
+const READ_WORDS: u32 = 4;
 
 impl Plan {
     /// The plan of a stage, or everything in its program that stops it.
@@ -81,7 +85,8 @@ impl Plan {
         let state_at = state_at.collect();
         let pane_word = layout.key_words;
         let key_words = (pane_word + 1).next_multiple_of(2);
-        Ok(Plan { stage: stage.clone(), layout, columns, time, tests, state_at, state_words: at, key_words, pane_word })
+        let state_words = (KEY_AT + key_words + at).next_multiple_of(READ_WORDS) - KEY_AT - key_words;
+        Ok(Plan { stage: stage.clone(), layout, columns, time, tests, state_at, state_words, key_words, pane_word })
     }
 
     fn layout(program: &Program) -> Result<Layout, Vec<Stop>> {
@@ -113,7 +118,7 @@ pub(crate) fn limbs(kept: Kept) -> (u32, u32) {
     }
 }
 
-/// Words of a state: a count; or a count, flags and limbs; or a lock, whether there is a value, and the value.
+/// Words of a state: how many rows took no part; or that, flags and limbs; or a lock, whether there is a value, and the value.
 fn words_of(state: &State, form: Form) -> u32 {
     match state.kept {
         Kept::Count => 2,

@@ -6,7 +6,7 @@ use arrow::compute::take;
 use pelton_kernels::group_table::GroupTableError;
 use pelton_kernels::program::{Cpu, GroupState, ProgramError};
 
-use super::plan::{KEY_AT, Plan, limbs};
+use super::plan::{KEY_AT, Plan, ROWS_AT, limbs};
 use crate::layout::{Form, Kept, State};
 use crate::pack::Memory;
 use crate::unpack::{self, Sums};
@@ -53,23 +53,31 @@ fn saved(plan: &Plan, memory: &Memory, state: &State, at: usize, buckets: &[&[u3
     let spec = &plan.stage.program.aggregates[state.call].spec;
     let form = plan.layout.form(state);
     let scale = state.column.and_then(|column| memory.scales[column]).unwrap_or(0);
+    // All rows less those that took no part.
+    let count = |bucket: &[u32]| bucket[ROWS_AT] - bucket[at];
     let (mut saved, mut bytes) = (BinaryBuilder::with_capacity(buckets.len(), buckets.len() * 24), vec![]);
     for bucket in buckets {
         let words = &bucket[at..];
         bytes.clear();
         match state.kept {
-            Kept::Count => bytes.extend_from_slice(&i64::from(words[0]).to_le_bytes()),
+            Kept::Count => bytes.extend_from_slice(&i64::from(count(bucket)).to_le_bytes()),
             Kept::Sum { .. } | Kept::Moments { .. } => {
                 let (sum, squares) = limbs(state.kept);
                 let (sum, rest) = words[2..].split_at(sum as usize);
-                let sums =
-                    Sums { count: words[0], flags: words[1] as u8, sum, squares: &rest[..squares as usize], scale };
+                let sums = Sums {
+                    count: count(bucket),
+                    flags: words[1] as u8,
+                    sum,
+                    squares: &rest[..squares as usize],
+                    scale,
+                };
                 sums.save(spec, &mut bytes);
             }
             Kept::Extreme { greatest } => {
-                if words[1] != 0 {
-                    let long = words[2..].iter().take(form.words().max(2) as usize).rev();
-                    let won = long.fold(0, |high: u128, word| high << 32 | u128::from(*word));
+                let long = words[2..].iter().take(form.words().max(2) as usize).rev();
+                let won = long.fold(0, |high: u128, word| high << 32 | u128::from(*word));
+                // What is 0 may be nothing.
+                if words[1] != 0 || (won != 0 && form.words() <= 2) {
                     let ordered = if greatest { won } else { !won };
                     unpack::extreme(spec, form, of_width(ordered, form), &mut bytes);
                 }

@@ -8,25 +8,29 @@ use std::fmt::Write;
 use pelton_kernels::select::Comparison;
 use pelton_kernels::stage::Test;
 
+use super::own::{Own, ordered};
 use super::plan::{Plan, limbs};
-use crate::layout::{Form, Kept};
+use crate::layout::{Form, Kept, State};
 
-/// Threads of a block.
-pub(crate) const THREADS: u32 = 256;
-/// Buckets of its own memory that a block looks at for a row.
+/// Threads of a block that moves groups from table to table.
+pub(crate) const MOVERS: u32 = 256;
+/// Slots of its own groups that a block looks at for a row.
 const PROBES: u32 = 4;
-/// Rows that a thread has on their way.
-pub(crate) const AT_A_TIME: u32 = 4;
 
 const BATCH: &str = include_str!("../../../shaders/cuda/batch.cu");
 const LIMBS: &str = include_str!("../../../shaders/cuda/limbs.cu");
 const TABLE: &str = include_str!("../../../shaders/cuda/table.cu");
+const OWN: &str = include_str!("../../../shaders/cuda/own.cu");
 const FOLD: &str = include_str!("../../../shaders/cuda/fold.cu");
 const FOREST: &str = include_str!("../../../shaders/cuda/forest.cu");
 
-/// A block's own memory, whose size the launch says; where a GPU is played it is there already.
+/// What a GPU has: a block's own memory, whose size the launch says, threads of a warp, lines that are asked for ahead. Where one is played
+/// they are defined already.
 const SHARED: &str = "#ifndef SHARED_MEMORY\n#define SHARED_MEMORY(name) extern __shared__ unsigned long long shared_memory[]; \
-                      unsigned* name = (unsigned*)shared_memory\n#endif\n";
+                      unsigned* name = (unsigned*)shared_memory\n#define WARP 32\n\
+                      #define PREFETCH(at) asm volatile(\"prefetch.global.L2 [%0];\" :: \"l\"(at))\n\
+                      #define LOAD_PAST_L1(to, at) asm volatile(\"ld.volatile.global.v4.u32 {%0, %1, %2, %3}, [%4];\" \
+                      : \"=r\"(to.x), \"=r\"(to.y), \"=r\"(to.z), \"=r\"(to.w) : \"l\"(at) : \"memory\")\n#endif\n";
 
 /// The kernels of a text, in the order of [`KERNELS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,9 @@ pub(crate) struct Wire {
     pub short_times: bool,
 }
 
+/// Ids whose members fit a word.
+pub(crate) const FEW: u32 = 64;
+
 /// How the values of a column travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Width {
@@ -58,27 +65,39 @@ pub(crate) struct Width {
     pub bytes: u8,
     /// Whether a bitmap says which rows take part.
     pub holes: bool,
+    /// Of doubles that are summed: digits that the sum of a batch reaches over.
+    pub digits: u8,
+    /// Of ids among which some are sought: there are more than [`FEW`] of them.
+    pub many: bool,
 }
 
 /// The text. What stands before it is the compiler's business: on a GPU nothing, in tests a page that plays one.
-pub(crate) fn text(plan: &Plan, wire: &Wire) -> String {
+pub(crate) fn text(plan: &Plan, wire: &Wire, own: &Own) -> String {
     let batch = BATCH
         .replace("[CONSTANTS]", &format!("[{}]", plan.tests.len().max(1)))
         .replace("[COLUMNS]", &format!("[{}]", plan.columns.len().max(1)));
+    let own_text = if own.groups > 0 { OWN } else { "" };
     let table = TABLE.replace("// Merges a bucket into", &format!("{}\n// Merges a bucket into", merges(plan)));
     let constants = format!(
-        "#define THREADS {THREADS}\n#define PROBES {PROBES}\n#define AT_A_TIME {AT_A_TIME}\n#define KEY_WORDS {}\n#define STATE_WORDS {}\n#define PANE_WORD {}\n{SHARED}",
-        plan.key_words, plan.state_words, plan.pane_word
+        "{SHARED}#define MOVERS {MOVERS}\n#define PROBES {PROBES}\n#define KEY_WORDS {}\n#define STATE_WORDS {}\n\
+         #define PANE_WORD {}\n#define FILTERED {}\n{}",
+        plan.key_words,
+        plan.state_words,
+        plan.pane_word,
+        u32::from(!plan.tests.is_empty()),
+        own.constants()
     );
     [
-        &batch,
-        &constants,
+        &constants[..],
+        &batch[..],
         LIMBS,
-        &table,
+        &table[..],
+        own_text,
         &loads(plan, wire),
-        &passes(plan, wire),
+        &passing(plan, wire),
         &key_of(plan, wire),
         &folds(plan, wire),
+        &own.functions(plan, wire),
         FOLD,
     ]
     .join("\n")
@@ -103,14 +122,15 @@ fn has_holes(wire: &Wire, column: usize) -> bool {
     wire.columns[column].holes
 }
 
-fn present(column: usize) -> String {
+pub(crate) fn present(column: usize) -> String {
     format!("bit_of(in.present_{column}, row)")
 }
 
 /// What a thread knows of the batch, taken from its header once; and what loads a value of each column, of 128 bits in two
 /// halves.
 fn loads(plan: &Plan, wire: &Wire) -> String {
-    let (mut fields, mut opens, mut functions) = (String::new(), String::new(), String::new());
+    let (mut fields, mut opens) = (String::new(), String::new());
+    let (mut functions, mut prefetches) = (String::new(), String::new());
     let mut field = |c_type: &str, name: &str, value: &str| {
         writeln!(fields, "    {c_type} {name};").expect("a string");
         writeln!(opens, "    in.{name} = {value};").expect("a string");
@@ -128,8 +148,21 @@ fn loads(plan: &Plan, wire: &Wire) -> String {
         }
         let tests = || plan.stage.tests.iter().zip(&plan.tests).filter(|(_, column)| **column == at);
         if tests().any(|(test, _)| matches!(test, Test::Among { .. })) {
-            field("const u32*", &format!("members_{at}"), &format!("(const u32*)(batch + {})", of("members")));
-            field("u32", &format!("known_{at}"), &of("known"));
+            let (members, known) = (of("members"), of("known"));
+            // Where no value is known the bits are those of nobody, and are not looked at.
+            let test = if width.many {
+                field("const u32*", &format!("members_{at}"), &format!("(const u32*)(batch + {members})"));
+                field("u32", &format!("known_{at}"), &known);
+                format!("id < in.known_{at} && bit_of(in.members_{at}, id)")
+            } else {
+                field("u64", &format!("members_{at}"), &format!("{known} ? *(const u64*)(batch + {members}) : 0"));
+                format!("id < {FEW} && in.members_{at} >> id & 1")
+            };
+            writeln!(
+                functions,
+                "__device__ __forceinline__ bool is_member_{at}(const In& in, u32 id) {{\n    return {test};\n}}"
+            )
+            .expect("a string");
         }
         let c_type = match width.bytes {
             0 => continue,
@@ -143,40 +176,51 @@ fn loads(plan: &Plan, wire: &Wire) -> String {
             &format!("values_{at}"),
             &format!("(const {c_type}*)(batch + {})", of("values")),
         );
-        let mut function = |name: &str, body: &str| {
+        let mut function = |name: &str, of: &str, body: &str| {
             writeln!(
                 functions,
-                "__device__ __forceinline__ u64 {name}_{at}(const In& in, u32 row) {{\n    return {body};\n}}"
+                "__device__ __forceinline__ u64 {name}_{at}(const In& in, {of}) {{\n    return {body};\n}}"
             )
             .expect("a string");
         };
-        let value = format!("__ldg(&in.values_{at}[row])");
-        match (column.form, width.bytes) {
-            (_, 16) => {
-                function("load", &format!("__ldg(&in.values_{at}[2 * (u64)row])"));
-                function("high", &format!("__ldg(&in.values_{at}[2 * (u64)row + 1])"));
-            }
+        let (row, raw) = ("u32 row", "u64 raw");
+        if width.bytes == 16 {
+            function("load", row, &format!("__ldg(&in.values_{at}[2 * (u64)row])"));
+            function("high", row, &format!("__ldg(&in.values_{at}[2 * (u64)row + 1])"));
+            continue;
+        }
+        writeln!(prefetches, "    PREFETCH(in.values_{at} + row);").expect("a string");
+        let is_integer = match (column.form, width.bytes) {
             (Form::Float { words: 2 }, 4) => {
-                field("i32", &format!("scale_{at}"), &of("scale"));
-                function("load", &format!("__double_as_longlong((double)__uint_as_float({value}))"));
+                function("of", raw, "__double_as_longlong((double)__uint_as_float((u32)raw))");
+                false
             }
             (Form::Float { .. }, _) => {
-                field("i32", &format!("scale_{at}"), &of("scale"));
-                function("load", &value);
+                function("of", raw, "raw");
+                false
             }
-            (form, _) => {
+            _ => {
                 field("u64", &format!("base_{at}"), &of("base"));
-                function("raw", &value);
-                function("load", &format!("in.base_{at} + {value}"));
-                if form.words() == 4 {
-                    function("high", &format!("(u64)((i64)load_{at}(in, row) >> 63)"));
-                }
+                function("of", raw, &format!("in.base_{at} + raw"));
+                true
             }
+        };
+        if !is_integer {
+            field("i32", &format!("scale_{at}"), &of("scale"));
+            field("u32", &format!("low_{at}"), &of("low"));
+        }
+        // What is read once need not stay in the L2, where the table is.
+        let read = if plan.tests.is_empty() { "__ldcs" } else { "__ldg" };
+        function("raw", row, &format!("{read}(&in.values_{at}[row])"));
+        function("load", row, &format!("of_{at}(in, raw_{at}(in, row))"));
+        if is_integer && column.form.words() == 4 {
+            function("high", row, &format!("(u64)((i64)load_{at}(in, row) >> 63)"));
         }
     }
     format!(
         "struct In {{\n{fields}}};\n\n__device__ __forceinline__ In opened(const u8* __restrict__ batch) {{\n    \
-         const Batch* __restrict__ header = (const Batch*)batch;\n    In in;\n{opens}    return in;\n}}\n\n{functions}"
+         const Batch* __restrict__ header = (const Batch*)batch;\n    In in;\n{opens}    return in;\n}}\n\n{functions}\n\
+         __device__ __forceinline__ void prefetch(const In& in, u32 row, u32 end) {{\n    if (row >= end) return;\n{prefetches}}}\n"
     )
 }
 
@@ -184,15 +228,21 @@ fn load(column: usize) -> String {
     format!("load_{column}(in, row)")
 }
 
-/// Whether a row counts. Every test is made, so that all its loads are on their way at once.
-fn passes(plan: &Plan, wire: &Wire) -> String {
-    let mut text =
-        String::from("__device__ __forceinline__ bool passes(const In& in, u32 row) {\n    bool all = true;\n");
-    for (place, (test, column)) in plan.stage.tests.iter().zip(&plan.tests).enumerate() {
-        if has_holes(wire, *column) {
-            writeln!(text, "    all &= {};", present(*column)).expect("a string");
+/// Which of four rows side by side count, a bit each. Every test is made, so that all its loads are on their way at once.
+fn passing(plan: &Plan, wire: &Wire) -> String {
+    let (mut loads, mut tests) = (String::new(), String::new());
+    let mut columns = plan.tests.clone();
+    columns.sort_unstable();
+    columns.dedup();
+    for column in columns {
+        writeln!(loads, "    u64 raw_{column}[4];\n    four(in.values_{column} + first, raw_{column});")
+            .expect("a string");
+        if has_holes(wire, column) {
+            writeln!(loads, "    all &= __ldg(&in.present_{column}[first >> 5]) >> (first & 31);").expect("a string");
         }
-        let value = load(*column);
+    }
+    for (place, (test, column)) in plan.stage.tests.iter().zip(&plan.tests).enumerate() {
+        let value = format!("of_{column}(in, raw_{column}[i])");
         let compared = |left: &str, op: &Comparison, right: &str| {
             let op = match op {
                 Comparison::Eq => "==",
@@ -206,22 +256,40 @@ fn passes(plan: &Plan, wire: &Wire) -> String {
         };
         let truth = match test {
             Test::Integer { op, .. } => compared(&format!("(i64){value}"), op, &format!("(i64)in.constant_{place}")),
+            // NaN is above every constant.
             Test::Double { op, .. } => {
-                compared(&format!("ordered_double(canonical_double({value}))"), op, &format!("in.constant_{place}"))
+                let (value, constant) =
+                    (format!("__longlong_as_double({value})"), format!("__longlong_as_double(in.constant_{place})"));
+                match op {
+                    Comparison::Gt => format!("!({value} <= {constant})"),
+                    Comparison::GtEq => format!("!({value} < {constant})"),
+                    _ => compared(&value, op, &constant),
+                }
             }
-            // Where no value is known the bits are those of nobody, and are not looked at.
-            Test::Among { .. } => {
-                format!("({value} < in.known_{column} && bit_of(in.members_{column}, (u32){value}))")
-            }
+            Test::Among { .. } => format!("is_member_{column}(in, (u32){value})"),
         };
-        writeln!(text, "    all &= {truth};").expect("a string");
+        writeln!(tests, "        passes &= {truth};").expect("a string");
     }
-    text + "    return all;\n}\n"
+    format!(
+        "__device__ __forceinline__ u32 passing(const In& in, u32 first) {{\n    u32 all = 15;\n{loads}#pragma unroll\n    \
+         for (int i = 0; i < 4; i++) {{\n        bool passes = true;\n{tests}        if (!passes) all &= ~(1u << i);\n    }}\n    \
+         return all;\n}}\n"
+    )
 }
 
 /// The key of a row: one bit a NULL, then the parts, of which those of a NULL are zero, then the pane.
 fn key_of(plan: &Plan, wire: &Wire) -> String {
-    let mut text = String::from("__device__ __forceinline__ void key_of(const In& in, u32 row, u32* key) {\n");
+    let mut text = String::new();
+    if let (Some(panes), true) = (plan.stage.panes, wire.short_times) {
+        writeln!(
+            text,
+            "// The pane of a time, from the first of the batch.\n__device__ __forceinline__ u32 pane_of(const In& in, u32 raw) {{\n    \
+             return (raw + in.into) / {}u;\n}}\n",
+            panes.width
+        )
+        .expect("a string");
+    }
+    text += "__device__ __forceinline__ void key_of(const In& in, u32 row, u32* key) {\n";
     for word in 0..plan.key_words {
         writeln!(text, "    key[{word}] = 0;").expect("a string");
     }
@@ -248,8 +316,7 @@ fn key_of(plan: &Plan, wire: &Wire) -> String {
     if let (Some(time), Some(panes)) = (plan.time, plan.stage.panes) {
         let (pane, width) = (plan.pane_word, panes.width);
         let line = if wire.short_times {
-            let ticks = format!("(u32)raw_{time}(in, row) + in.into");
-            format!("key[{pane}] = (u32)(in.pane + (i32)(({ticks}) / {width}u));")
+            format!("key[{pane}] = (u32)(in.pane + (i32)pane_of(in, (u32)raw_{time}(in, row)));")
         } else {
             format!(
                 "const i64 ticks = (i64){} - ({}ll); i64 pane = ticks / {width}ll; if (ticks % {width}ll < 0) pane--; \
@@ -265,25 +332,19 @@ fn key_of(plan: &Plan, wire: &Wire) -> String {
 
 /// What a row does to the states of its group.
 fn folds(plan: &Plan, wire: &Wire) -> String {
-    let mut text = String::from(
-        "template <class Limb>\n__device__ __forceinline__ void fold_row(u32* state, const In& in, u32 row) {\n",
-    );
+    let mut text = String::from("__device__ __forceinline__ void fold_row(u32* state, const In& in, u32 row) {\n");
     for (state, at) in plan.layout.states.iter().zip(&plan.state_at) {
         let form = plan.layout.form(state);
-        let count = format!("atomicAdd(&state[{at}], 1u);");
-        let Some(column) = state.column else {
-            writeln!(text, "    {count}").expect("a string");
-            continue;
-        };
+        // Rows of no column are those of the group.
+        let Some(column) = state.column else { continue };
         let wide = wire.columns[column].bytes == 16;
         let value = load(column);
         let high = format!("high_{column}(in, row)");
         let action = match state.kept {
-            Kept::Count => count,
+            Kept::Count => String::new(),
             Kept::Sum { .. } | Kept::Moments { .. } => {
                 let (sum, squares) = limbs(state.kept);
-                let call =
-                    |name: &str, values: &str| format!("{name}<Limb, {sum}, {squares}>(state + {at}, {values});");
+                let call = |name: &str, values: &str| format!("{name}<{sum}, {squares}>(state + {at}, {values});");
                 match form {
                     Form::Float { .. } => call("add_double", &format!("{value}, in.scale_{column}")),
                     _ if wide => call("add_wide", &format!("{value}, {high}")),
@@ -294,21 +355,16 @@ fn folds(plan: &Plan, wire: &Wire) -> String {
                     ),
                 }
             }
-            Kept::Extreme { greatest } => {
-                let flip = if greatest { "" } else { "~" };
-                match form {
-                    Form::Float { words: 1 } => format!("win(state + {at}, {flip}(u64)ordered_float((u32){value}));"),
-                    Form::Float { .. } => format!("win(state + {at}, {flip}ordered_double({value}));"),
-                    Form::Integer { words: 4, .. } => {
-                        format!("win_wide(state + {at}, {flip}{value}, {flip}({high} ^ 1ull << 63));")
-                    }
-                    Form::Integer { signed: true, .. } => format!("win(state + {at}, {flip}({value} ^ 1ull << 63));"),
-                    _ => format!("win(state + {at}, {flip}{value});"),
+            Kept::Extreme { greatest } => match form {
+                Form::Integer { words: 4, .. } => {
+                    let flip = if greatest { "" } else { "~" };
+                    format!("win_wide(state + {at}, {flip}{value}, {flip}({high} ^ 1ull << 63));")
                 }
-            }
+                _ => format!("win(state + {at}, {});", ordered(form, &value, greatest)),
+            },
         };
         match has_holes(wire, column) {
-            true => writeln!(text, "    if ({}) {{ {action} }}", present(column)),
+            true => writeln!(text, "    if ({}) {{ {action} }}{}", present(column), otherwise(state, *at)),
             false => writeln!(text, "    {{ {action} }}"),
         }
         .expect("a string");
@@ -316,23 +372,30 @@ fn folds(plan: &Plan, wire: &Wire) -> String {
     text + "}\n"
 }
 
+/// What is done where a row takes no part.
+fn otherwise(state: &State, at: u32) -> String {
+    match state.kept {
+        Kept::Extreme { .. } => String::new(),
+        _ => format!(" else {{ atomicAdd(&state[{at}], 1u); }}"),
+    }
+}
+
 /// What merges the states of two groups, of which nobody changes the second any more.
 fn merges(plan: &Plan) -> String {
     let mut text = String::from("__device__ __forceinline__ void merge_states(u32* into, const u32* from) {\n");
     for (state, at) in plan.layout.states.iter().zip(&plan.state_at) {
         let line = match state.kept {
-            Kept::Count => format!("atomicAdd(&into[{at}], from[{at}]);"),
+            Kept::Count => format!("if (from[{at}]) atomicAdd(&into[{at}], from[{at}]);"),
             Kept::Sum { .. } | Kept::Moments { .. } => {
                 let (sum, squares) = limbs(state.kept);
                 format!("merge_sums<{sum}, {squares}>(into + {at}, from + {at});")
             }
             Kept::Extreme { .. } => {
                 let value = format!("((const u64*)(from + {at}))");
-                let win = match plan.layout.form(state).words() {
-                    4 => format!("win_wide(into + {at}, {value}[1], {value}[2]);"),
-                    _ => format!("win(into + {at}, {value}[1]);"),
-                };
-                format!("if (from[{}]) {win}", at + 1)
+                match plan.layout.form(state).words() {
+                    4 => format!("if (from[{}]) win_wide(into + {at}, {value}[1], {value}[2]);", at + 1),
+                    _ => format!("if (from[{}] || {value}[1]) win(into + {at}, {value}[1]);", at + 1),
+                }
             }
         };
         writeln!(text, "    {line}").expect("a string");

@@ -14,8 +14,9 @@ use pelton_kernels::program::{Cpu, Device, GroupState, ProgramError};
 use pelton_kernels::stage::{Folded, PaneTable, Taken};
 
 use super::api::{Api, Block, Compiled, Fault, Launch, Module, Pinned};
+use super::own::Own;
 use super::plan::{KEY_AT, Plan};
-use super::source::{self, AT_A_TIME, Kernel, THREADS, Wire};
+use super::source::{self, Kernel, MOVERS, Wire};
 use super::wire::{Packed, narrowest};
 use super::{Limits, readback};
 use crate::Unfit;
@@ -28,13 +29,40 @@ const SLOTS: usize = 3;
 const ROWS_MAX: usize = 1 << 25;
 /// Buckets of a table at least.
 const BUCKETS_MIN: u64 = 1 << 12;
-/// Buckets that a block keeps in its own memory: at first, and at most.
-const LOCAL_FIRST: u64 = 64;
-const LOCAL_MAX: u64 = 1 << 11;
-/// Rows of a batch for each bucket of a block, at least: each bucket has to be merged in.
-const ROWS_PER_BUCKET: u64 = 8;
-/// Batches for which blocks do without memory of their own once it took less than an eighth of the rows.
+/// Rows of a block, at least.
+const RUN_MIN: u64 = 1024;
+/// Groups of a block's own at least; there is room for twice as many as the table has, so that it is not made larger than need be.
+const OWN_MIN: u64 = 256;
+/// Bytes of a table that has room for what all batches on their way may merge; if it takes more, batches wait for each other.
+const ROOMY: u64 = 256 << 20;
+/// Batches for which blocks do without groups of their own once those took less than an eighth of the rows.
 const REST: u32 = 32;
+
+/// A kernel, and what its blocks want.
+#[derive(Clone, Copy)]
+struct Ready {
+    module: Module,
+    /// Threads of a block.
+    threads: u32,
+    /// Groups of a block's own, at most.
+    own_groups: u32,
+    /// Bytes of a block's own memory with groups of its own, and without.
+    own_bytes: u32,
+    bare_bytes: u32,
+}
+
+/// How a fold is launched.
+#[derive(Clone, Copy)]
+struct Shape {
+    blocks: u32,
+    threads: u32,
+    /// Groups of a block's own.
+    own: u32,
+    /// Bytes of a block's own memory.
+    shared: u32,
+    /// Groups that blocks may have to merge into the table.
+    merged: u64,
+}
 
 /// A slot's way of a batch.
 struct Slot {
@@ -50,7 +78,9 @@ struct Slot {
 /// A batch on its way.
 struct Busy {
     mark: u64,
-    module: Module,
+    ready: Ready,
+    /// Groups that it may merge into the table.
+    merged: u64,
     columns: Vec<ArrayRef>,
     /// The rows, if they are not all.
     rows: Option<Vec<u32>>,
@@ -65,7 +95,7 @@ pub(crate) struct Table {
     tally: Arc<Tally>,
     memory: Memory,
     wire: Wire,
-    module: Option<(Wire, Module)>,
+    ready: Option<(Wire, Ready)>,
     origin: Option<i64>,
     buckets: Option<Block>,
     capacity: u64,
@@ -77,8 +107,7 @@ pub(crate) struct Table {
     rows: u64,
     /// At most the number of the first pane that has groups, from the origin.
     low: Option<i64>,
-    /// Buckets of a block's own memory, and for how many batches none is used.
-    local: u64,
+    /// For how many batches blocks keep no groups of their own.
     resting: u32,
     /// Bytes and rows of the batch that was sent last.
     sent: u64,
@@ -114,7 +143,7 @@ impl Table {
             plan,
             limits,
             tally,
-            module: None,
+            ready: None,
             origin: None,
             buckets: None,
             capacity: 0,
@@ -124,7 +153,6 @@ impl Table {
             next: 0,
             rows: 0,
             low: None,
-            local: LOCAL_FIRST,
             resting: 0,
             sent: 0,
             last_rows: 0,
@@ -140,16 +168,12 @@ impl Table {
         4 * u64::from(self.plan.bucket_words())
     }
 
-    /// Blocks of a launch, and buckets that each keeps in its own memory.
-    fn shape(&self, rows: u64) -> (u64, u64) {
-        let threads = u64::from(THREADS);
-        let blocks = rows.div_ceil(u64::from(AT_A_TIME) * threads).clamp(1, 4 * u64::from(self.api.processors()));
-        let fits = u64::from(self.api.shared_max()) / self.bucket_bytes();
-        let most = LOCAL_MAX.min(fits).min(rows / blocks / ROWS_PER_BUCKET);
-        if most < LOCAL_FIRST || self.resting > 0 {
-            return (blocks, 0);
-        }
-        (blocks, self.local.min(1 << most.ilog2()))
+    fn shape(&self, ready: Ready, rows: u64) -> Shape {
+        let blocks = rows.div_ceil(RUN_MIN).clamp(1, u64::from(self.api.processors()));
+        let own = if self.resting == 0 { u64::from(ready.own_groups) } else { 0 };
+        let own = own.min(OWN_MIN.max(2 * self.groups_known));
+        let shared = if own > 0 { ready.own_bytes } else { ready.bare_bytes };
+        Shape { blocks: blocks as u32, threads: ready.threads, own: own as u32, shared, merged: rows.min(blocks * own) }
     }
 
     /// The most buckets that the memory allowed has room for.
@@ -158,12 +182,15 @@ impl Table {
         if most == 0 { 0 } else { 1 << most.ilog2() }
     }
 
-    /// Makes the table so large that `groups` have tickets and the blocks of a launch have room to merge in what they hold.
+    /// Makes the table so large that `groups` have tickets and the blocks of a launch have room to merge in what they hold. Other launches
+    /// that may merge something are not on their way.
     fn make_room(&mut self, groups: u64, merged: u64, module: Module) -> Result<(), Stopped> {
-        let wanted = (4 * groups).max(2 * merged).max(BUCKETS_MIN).next_power_of_two();
         if self.capacity >= 2 * merged && self.capacity / 2 > groups {
             return Ok(());
         }
+        let roomy = 2 * SLOTS as u64 * merged;
+        let merging = if roomy * self.bucket_bytes() <= ROOMY { roomy } else { 2 * merged };
+        let wanted = (4 * groups).max(merging).max(BUCKETS_MIN).next_power_of_two();
         // Where there is no room for four times the groups, twice must do.
         let capacity = wanted.min(self.capacity_max());
         if capacity < 2 * merged || capacity / 2 <= groups {
@@ -188,21 +215,24 @@ impl Table {
     }
 
     fn launch(&self, module: Module, kernel: Kernel, items: u64, args: &[u64]) -> Result<(), ProgramError> {
-        let blocks = items.div_ceil(u64::from(THREADS)).clamp(1, 32 * u64::from(self.api.processors())) as u32;
-        let launch = Launch { kernel: module.kernel(kernel), blocks, threads: THREADS, shared: 0, args };
+        let blocks = items.div_ceil(u64::from(MOVERS)).clamp(1, 32 * u64::from(self.api.processors())) as u32;
+        let launch = Launch { kernel: module.kernel(kernel), blocks, threads: MOVERS, shared: 0, args };
         self.api.launch(launch).map_err(|fault| self.failed(fault))
     }
 
-    fn module(&mut self, wire: &Wire) -> Result<Module, Stopped> {
-        if let Some((known, module)) = &self.module
+    fn ready(&mut self, wire: &Wire) -> Result<Ready, Stopped> {
+        if let Some((known, ready)) = &self.ready
             && known == wire
         {
-            return Ok(*module);
+            return Ok(*ready);
         }
-        match self.api.compile(&source::text(&self.plan, wire), &source::KERNELS, self.limits.patient) {
+        let own = Own::of(&self.plan, wire, self.api.shared_max());
+        match self.api.compile(&source::text(&self.plan, wire, &own), &source::KERNELS, self.limits.patient) {
             Compiled::Ready(module) => {
-                self.module = Some((wire.clone(), module));
-                Ok(module)
+                let (own_bytes, bare_bytes) = (own.bytes(true), own.bytes(false));
+                let ready = Ready { module, threads: own.threads, own_groups: own.groups, own_bytes, bare_bytes };
+                self.ready = Some((wire.clone(), ready));
+                Ok(ready)
             }
             Compiled::Pending => Err(Unfit::Compiling.into()),
             // Nobody has named the device: the processor does as well.
@@ -220,7 +250,7 @@ impl Table {
         let packed = Packed::new(&plan, &mut self.memory, &self.wire, self.origin, columns, rows)?;
         // A wire that only grows is compiled once for each width: what this batch needs is kept even if its kernel comes late.
         self.wire = packed.wire().clone();
-        let module = self.module(packed.wire())?;
+        let ready = self.ready(packed.wire())?;
         if self.slots.len() < SLOTS {
             let (status, heard) = (Block::new(&self.api, 16)?, Pinned::new(&self.api, 64)?);
             self.slots.push(Slot { host: None, batch: None, noted: None, status, heard, busy: None });
@@ -228,8 +258,12 @@ impl Table {
         }
         let at = self.next;
         self.settle(at)?;
-        let (blocks, local) = self.shape(n);
-        self.make_room(self.groups_known, blocks * local, module)?;
+        let shape = self.shape(ready, n);
+        let flying: u64 = self.slots.iter().filter_map(|slot| Some(slot.busy.as_ref()?.merged)).sum();
+        if flying > 0 && self.capacity / 2 < flying + shape.merged {
+            self.settle_all()?;
+        }
+        self.make_room(self.groups_known, shape.merged, ready.module)?;
         let (api, len) = (self.api.clone(), packed.len());
         if (SLOTS * len) as u64 > self.limits.pinned_bytes {
             return Err(Unfit::Memory.into());
@@ -254,10 +288,11 @@ impl Table {
         let (batch, noted) = (slot.batch.as_ref().expect("just made").at, slot.noted.as_ref().expect("just made").at);
         let sent = api.zero(slot.status.at, 16).and_then(|()| api.copy_in(host.as_ptr(), len as u64, batch));
         sent.map_err(|fault| self.failed(fault))?;
-        let mark = self.send(at, module, (batch, noted), None, (blocks, local))?;
+        let mark = self.send(at, ready.module, (batch, noted), None, shape)?;
         self.slots[at].busy = Some(Busy {
             mark,
-            module,
+            ready,
+            merged: shape.merged,
             columns: columns.to_vec(),
             rows: match rows {
                 Rows::All(_) => None,
@@ -283,10 +318,10 @@ impl Table {
         module: Module,
         (batch, noted): (u64, u64),
         list: Option<(u64, u64)>,
-        (blocks, local): (u64, u64),
+        shape: Shape,
     ) -> Result<u64, ProgramError> {
         let failed = |fault| self.failed(fault);
-        self.order(slot, module, (batch, noted), list, (blocks, local))?;
+        self.order(slot, module, (batch, noted), list, shape)?;
         let (slot, groups) = (&self.slots[slot], self.groups.as_ref().expect("made"));
         self.api.copy_out(slot.status.at, 16, slot.heard.as_ptr()).map_err(failed)?;
         // `heard` is 64 bytes long.
@@ -301,16 +336,17 @@ impl Table {
         module: Module,
         (batch, noted): (u64, u64),
         list: Option<(u64, u64)>,
-        (blocks, local): (u64, u64),
+        shape: Shape,
     ) -> Result<(), ProgramError> {
         let slot = &self.slots[slot];
         let (buckets, groups) = (self.buckets.as_ref().expect("made"), self.groups.as_ref().expect("made"));
         let (list, listed) = list.unwrap_or_default();
         let limit = self.capacity / 2 - 1;
-        let args = [batch, buckets.at, self.capacity - 1, groups.at, limit, slot.status.at, noted, list, listed, local];
-        let shared = (local * self.bucket_bytes()) as u32;
-        let kernel = module.kernel(Kernel::Fold);
-        let launch = Launch { kernel, blocks: blocks as u32, threads: THREADS, shared, args: &args };
+        let Shape { blocks, threads, own, shared, .. } = shape;
+        let status = slot.status.at;
+        let args =
+            [batch, buckets.at, self.capacity - 1, groups.at, limit, status, noted, list, listed, u64::from(own)];
+        let launch = Launch { kernel: module.kernel(Kernel::Fold), blocks, threads, shared, args: &args };
         self.api.launch(launch).map_err(|fault| self.failed(fault))
     }
 
@@ -324,9 +360,6 @@ impl Table {
         self.tally.folded(busy.n - noted as usize);
         if u64::from(held) * 8 < u64::from(missed) {
             self.resting = REST;
-        }
-        if missed > held / 16 {
-            self.local = (2 * self.local).min(LOCAL_MAX);
         }
         if noted == 0 {
             return Ok(());
@@ -343,15 +376,16 @@ impl Table {
 
     /// Folds again, after the table has grown, the rows that a batch has noted.
     fn fold_noted(&mut self, at: usize, busy: &Busy, noted: u32) -> Result<(), Stopped> {
-        self.make_room(self.groups_known + u64::from(noted), 0, busy.module)?;
+        self.make_room(self.groups_known + u64::from(noted), 0, busy.ready.module)?;
         let again = Block::new(&self.api, 4 * u64::from(noted))?;
         let (batch, list) = {
             let slot = &self.slots[at];
             self.api.zero(slot.status.at, 16).map_err(|fault| self.failed(fault))?;
             (slot.batch.as_ref().expect("it was sent").at, slot.noted.as_ref().expect("it was sent").at)
         };
-        let (blocks, _) = self.shape(noted.into());
-        let mark = self.send(at, busy.module, (batch, again.at), Some((list, noted.into())), (blocks, 0))?;
+        // Without groups of its own a block merges none in.
+        let shape = Shape { own: 0, shared: busy.ready.bare_bytes, ..self.shape(busy.ready, noted.into()) };
+        let mark = self.send(at, busy.ready.module, (batch, again.at), Some((list, noted.into())), shape)?;
         self.api.wait(mark).map_err(|fault| self.failed(fault))?;
         let words = self.slots[at].heard.words(5);
         assert_eq!(words[0], 0, "there was room for a group a row");
@@ -408,10 +442,10 @@ impl Table {
 
     /// The buckets of panes before `end` (a number from the origin), which leave the table; whether any stay.
     fn take_buckets(&mut self, end: i64) -> Result<(Vec<u32>, bool), ProgramError> {
-        let (Some(buckets), Some(groups), Some((_, module))) = (&self.buckets, &self.groups, &self.module) else {
+        let (Some(buckets), Some(groups), Some((_, ready))) = (&self.buckets, &self.groups, &self.ready) else {
             return Ok((vec![], false));
         };
-        let (module, counter) = (*module, groups.at);
+        let (module, counter) = (ready.module, groups.at);
         let room = || -> Result<Result<(Block, Block, Block), Fault>, Unfit> {
             let out = Block::new(&self.api, self.groups_known * self.bucket_bytes())?;
             let fresh = Block::cleared(&self.api, self.capacity * self.bucket_bytes())?;
@@ -457,15 +491,15 @@ impl Table {
         self.settle_all()?;
         let at = (self.next + self.slots.len() - 1) % self.slots.len();
         let rows = self.last_rows;
-        let (blocks, local) = self.shape(rows);
-        let module = self.module.as_ref().expect("it was sent").1;
-        if self.make_room(self.groups_known, blocks * local, module).is_err() {
+        let ready = self.ready.as_ref().expect("it was sent").1;
+        let shape = self.shape(ready, rows);
+        if self.make_room(self.groups_known, shape.merged, ready.module).is_err() {
             return Err(self.failed(Fault("there is no room".into())));
         }
         let slot = &self.slots[at];
         let places = (slot.batch.as_ref().expect("it was sent").at, slot.noted.as_ref().expect("it was sent").at);
         let start = std::time::Instant::now();
-        (0..times).try_for_each(|_| self.order(at, module, places, None, (blocks, local)))?;
+        (0..times).try_for_each(|_| self.order(at, ready.module, places, None, shape))?;
         self.api.mark().and_then(|mark| self.api.wait(mark)).map_err(|fault| self.failed(fault))?;
         Ok((start.elapsed().as_secs_f64(), self.sent, self.groups_known))
     }

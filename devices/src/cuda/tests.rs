@@ -409,30 +409,35 @@ pub(crate) fn compiler() -> Option<CudaCompiler> {
 #[test]
 fn every_kernel_compiles_for_hopper_without_spills() {
     let Some(compiler) = compiler() else { return };
-    for seed in 0..40 {
+    let some = |seed| {
         let mut dice = Dice(seed);
         let random = stage(&mut dice);
-        let plan = Plan::of(&random.stage).unwrap();
-        let mut memory = crate::pack::Memory::new(&plan.layout, &plan.key_types());
         let rows = 100 + dice.below(300) as usize;
         let columns = batch(&mut dice, &random, rows);
-        let narrowest = super::wire::narrowest(&plan);
-        let packed = super::wire::Packed::new(&plan, &mut memory, &narrowest, None, &columns, Rows::All(rows));
+        (random.stage, columns)
+    };
+    for (number, (stage, columns)) in measure::stages(1 << 10).into_iter().chain((0..40).map(some)).enumerate() {
+        let plan = Plan::of(&stage).unwrap();
+        let mut memory = crate::pack::Memory::new(&plan.layout, &plan.key_types());
+        let (narrowest, rows) = (super::wire::narrowest(&plan), Rows::All(columns[0].len()));
+        let packed = super::wire::Packed::new(&plan, &mut memory, &narrowest, None, &columns, rows);
         let Ok(packed) = packed else { continue };
-        check(&compiler, &plan, packed.wire(), seed);
+        check(&compiler, &plan, packed.wire(), number);
     }
 }
 
-fn check(compiler: &CudaCompiler, plan: &Plan, wire: &Wire, seed: u64) {
-    let text = source::text(plan, wire);
+fn check(compiler: &CudaCompiler, plan: &Plan, wire: &Wire, number: usize) {
+    // As much as a block of Hopper may have.
+    let own = own::Own::of(plan, wire, 227 << 10);
+    let text = source::text(plan, wire, &own);
     let compiled =
-        compiler.compile(&text, "sm_90", true).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));
-    assert!(compiled.cubin.starts_with(b"\x7fELF"), "seed {seed}");
+        compiler.compile(&text, "sm_90", true).unwrap_or_else(|error| panic!("stage {number}: {error}\n{text}"));
+    assert!(compiled.cubin.starts_with(b"\x7fELF"), "stage {number}");
     if std::env::var_os("PELTON_PTXAS").is_some() {
-        println!("seed {seed}: {:?}\n{}", plan.stage.program.to_string(), compiled.log);
+        println!("stage {number}: {:?}\n{}", plan.stage.program.to_string(), compiled.log);
     }
     let spilled =
         |line: &&str| line.contains("spill stores") && !line.contains(" 0 bytes spill stores, 0 bytes spill loads");
     let spills: Vec<&str> = compiled.log.lines().filter(spilled).collect();
-    assert!(spills.is_empty(), "seed {seed}: {spills:?}\n{}", compiled.log);
+    assert!(spills.is_empty(), "stage {number}: {spills:?}\n{}", compiled.log);
 }

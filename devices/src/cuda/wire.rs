@@ -11,18 +11,19 @@ use pelton_kernels::Rows;
 use pelton_kernels::group_table::GroupTable;
 use pelton_kernels::stage::Test;
 
+use super::own::{DIGIT, MANTISSA};
 use super::plan::{Brought, Plan};
-use super::source::{Width, Wire};
+use super::source::{FEW, Width, Wire};
 use crate::Unfit;
 use crate::layout::{Form, Kept};
-use crate::pack::{Memory, bitmap, scale, without_dictionary};
+use crate::pack::{Memory, bitmap, exponents, scale, without_dictionary};
 
 /// What the columns of a device's copy begin at multiples of.
 const ALIGNED: usize = 256;
 
 /// Words of the header in front of the columns: `struct Batch` of `shaders/cuda/batch.cu`, in 64 bits.
 fn header_len(plan: &Plan) -> usize {
-    3 + plan.tests.len().max(1) + 5 * plan.columns.len().max(1)
+    3 + plan.tests.len().max(1) + 6 * plan.columns.len().max(1)
 }
 
 /// A batch that is ready to be written: what it holds, and how wide.
@@ -36,6 +37,8 @@ pub(crate) struct Packed<'a> {
     /// Bits of the values that pass a test, and how many values are known.
     members: Vec<Option<(Vec<u32>, u32)>>,
     scales: Vec<Option<i32>>,
+    /// Of doubles that are summed: digits from the scale on that none of the batch reaches down to.
+    low: Vec<u32>,
     times: Times,
     constants: Vec<u64>,
 }
@@ -97,6 +100,7 @@ impl<'a> Packed<'a> {
             present: vec![],
             members: vec![],
             scales: memory.scales.clone(),
+            low: vec![0; plan.columns.len()],
             times: Times::default(),
             constants: plan.stage.tests.iter().map(constant).collect(),
         };
@@ -160,8 +164,16 @@ impl<'a> Packed<'a> {
                     state.column == Some(place) && matches!(state.kept, Kept::Sum { .. } | Kept::Moments { .. })
                 };
                 if self.plan.layout.states.iter().any(summed) {
-                    let before = self.scales[place];
-                    self.scales[place] = scale_of(array, rows, holes.as_deref(), before)?;
+                    let range = range_of(array, rows, holes.as_deref())?;
+                    self.scales[place] = scale(range, self.scales[place])?;
+                    if let (Some((finest, coarsest)), Some(scale)) = (range, self.scales[place]) {
+                        self.low[place] = (finest - scale) as u32 / DIGIT;
+                        let bits = (coarsest - scale) as u32 + MANTISSA - DIGIT * self.low[place];
+                        // A few more, so that the next batches need no other kernel.
+                        let digits = bits.div_ceil(DIGIT).next_multiple_of(2) as u8;
+                        let width = &mut self.wire.columns[place];
+                        width.digits = width.digits.max(digits);
+                    }
                 }
                 match (array.data_type(), words) {
                     (DataType::Float64, 2) => plain_values(array, 8, rows)?,
@@ -172,6 +184,7 @@ impl<'a> Packed<'a> {
             (form, Some(array)) => integer_values(array, form, rows)?,
         };
         let width = &mut self.wire.columns[place];
+        width.many |= members.as_ref().is_some_and(|(_, known)| *known > FEW);
         width.holes |= holes.is_some();
         width.bytes = width.bytes.max(values.bytes());
         self.columns.push(values);
@@ -260,7 +273,7 @@ impl<'a> Packed<'a> {
             let scale = self.scales.get(at).copied().flatten().unwrap_or(0);
             let base = self.columns[at].base(self.wire.columns[at].bytes);
             let last = u64::from(scale as u32) | u64::from(known) << 32;
-            header.extend([*values as u64, *bits as u64, *members as u64, base, last]);
+            header.extend([*values as u64, *bits as u64, *members as u64, base, last, u64::from(self.low[at])]);
         }
         copy_words(&header, into);
         for (at, [values, bits, members]) in places.into_iter().enumerate() {
@@ -283,7 +296,10 @@ impl<'a> Packed<'a> {
 
 /// A wire of a table that has seen nothing yet.
 pub(crate) fn narrowest(plan: &Plan) -> Wire {
-    Wire { columns: vec![Width { bytes: 0, holes: false }; plan.columns.len()], short_times: plan.time.is_some() }
+    Wire {
+        columns: vec![Width { bytes: 0, holes: false, digits: 0, many: false }; plan.columns.len()],
+        short_times: plan.time.is_some(),
+    }
 }
 
 fn copy_words<T: bytemuck::Pod>(words: &[T], into: &mut [u8]) {
@@ -295,11 +311,7 @@ fn copy_words<T: bytemuck::Pod>(words: &[T], into: &mut [u8]) {
 fn constant(test: &Test) -> u64 {
     match test {
         Test::Integer { constant, .. } => *constant as u64,
-        Test::Double { constant, .. } => {
-            // As `ordered_double(canonical_double(…))` of the kernels.
-            let bits = if *constant == 0.0 { 0 } else { constant.to_bits() };
-            if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
-        }
+        Test::Double { constant, .. } => constant.to_bits(),
         Test::Among { .. } => 0,
     }
 }
@@ -361,7 +373,8 @@ fn ids_of(
 fn members_of(members: Option<pelton_kernels::select::Members>, ids: Option<&[u32]>) -> Result<(Vec<u32>, u32), Unfit> {
     let (members, ids) = (members.ok_or(Unfit::Type)?, ids.ok_or(Unfit::Type)?);
     let known = ids.iter().filter(|id| **id != NO_ID).max().map_or(0, |id| id + 1);
-    let mut bits = vec![0u32; known.div_ceil(32) as usize];
+    // Two words at least, which are read as one.
+    let mut bits = vec![0u32; known.max(FEW).div_ceil(32) as usize];
     for (value, id) in ids.iter().enumerate().filter(|(_, id)| **id != NO_ID) {
         if members.bits().get(value / 32).is_some_and(|word| word >> (value % 32) & 1 == 1) {
             bits[*id as usize / 32] |= 1 << (id % 32);
@@ -370,17 +383,12 @@ fn members_of(members: Option<pelton_kernels::select::Members>, ids: Option<&[u3
     Ok((bits, known))
 }
 
-/// The scale of sums of a column that has the scale `before`.
-fn scale_of(
-    array: &ArrayRef,
-    rows: Rows<'_>,
-    holes: Option<&[u32]>,
-    before: Option<i32>,
-) -> Result<Option<i32>, Unfit> {
-    match (array.as_primitive_opt::<Float64Type>(), rows, holes) {
-        (Some(array), Rows::All(n), None) => scale(&array.values()[..n], before),
-        _ => scale(&crate::pack::doubles(array, rows, holes)?, before),
-    }
+/// The powers of two of the last bits of the smallest and the largest number of a column.
+fn range_of(array: &ArrayRef, rows: Rows<'_>, holes: Option<&[u32]>) -> Result<Option<(i32, i32)>, Unfit> {
+    Ok(match (array.as_primitive_opt::<Float64Type>(), rows, holes) {
+        (Some(array), Rows::All(n), None) => exponents(&array.values()[..n]),
+        _ => exponents(&crate::pack::doubles(array, rows, holes)?),
+    })
 }
 
 fn squeeze(rows: Rows<'_>) -> Squeeze {
