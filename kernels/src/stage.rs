@@ -107,16 +107,16 @@ pub enum Folded {
 /// Panes that were taken from a device: the first tick of each, ascending, with its groups as states of the processor.
 pub type Taken = Vec<(i64, Box<dyn GroupState>)>;
 
-/// Groups of a [`Stage`] on a device, by pane.
-pub trait PaneTable: Send {
+/// Groups of a [`Stage`] on a device, by pane. Several workers may fold batches in at a time; a batch is in when its call returns.
+pub trait PaneTable: Send + Sync {
     /// Folds the selected rows of a batch in that pass the tests. Either all or none.
-    fn fold(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<Folded, ProgramError>;
+    fn fold(&self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<Folded, ProgramError>;
 
     /// At most the first tick of the first pane that has groups; `None` if there are no groups.
     fn first(&self) -> Option<i64>;
 
     /// Takes the groups of all panes that begin before `end`.
-    fn take(&mut self, end: i64) -> Result<Taken, ProgramError>;
+    fn take(&self, end: i64) -> Result<Taken, ProgramError>;
 
     /// Bytes held on the device and beside it.
     fn memory_bytes(&self) -> usize;

@@ -140,7 +140,8 @@ fold(const u8* __restrict__ batch, u32* table, u64 mask, u32* groups, u64 limit,
     u16* passing_rows = (u16*)(memory + PASSING_AT) + (threadIdx.x - lane) * ROWS;
     u32 waiting = 0, row_waiting = 0;
 #endif
-    for (u32 tile = begin; tile < end; tile += blockDim.x * ROWS) {
+    const u32 step = blockDim.x * ROWS;
+    for (u32 tile = begin; tile < end; tile += step) {
 #if FILTERED
         const u32 first = tile + threadIdx.x * ROWS;
         u32 passed = 0;
@@ -148,7 +149,7 @@ fold(const u8* __restrict__ batch, u32* table, u64 mask, u32* groups, u64 limit,
             if (list) {
                 passed = (1u << ROWS) - 1;
             } else {
-                prefetch(in, first + blockDim.x * ROWS, end);
+                prefetch(in, first + step, end);
 #pragma unroll
                 for (int i = 0; i < ROWS; i += 4) passed |= passing(in, first + i) << i;
             }
@@ -181,13 +182,13 @@ fold(const u8* __restrict__ batch, u32* table, u64 mask, u32* groups, u64 limit,
         }
 #endif
 #if GROUPS
-        if (own && tile - look >= LOOKED) {
+        if (own && tile - look >= LOOKED * step) {
             // Where a run comes to another pane the groups of that before are in the way: if what is missed by the end is more than they
             // are, they go, as long as the table has room for all blocks to do so.
             tell(fold_rows);
             __syncthreads();
             if (threadIdx.x == 0) {
-                const u64 there = memory[GROUPS_THERE], left = (end - tile) / LOOKED;
+                const u64 there = memory[GROUPS_THERE], left = (end - tile) / (LOOKED * step);
                 memory[GO] = ++looks >= 2 && memory[MISSED_THERE] * left > there && memory[HELD_THERE] > 2 * there
                     && *(volatile u32*)groups + (u64)gridDim.x * own < limit;
                 memory[MISSED_THERE] = 0;

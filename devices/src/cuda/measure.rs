@@ -258,9 +258,17 @@ fn rows_of(workload: &Workload, seed: u64, rows: usize) -> Vec<ArrayRef> {
     (0..made[0].len()).map(column).collect()
 }
 
+/// Cores of this machine.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
 /// Does something with each item, on all cores; the answers in order.
 pub(super) fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    by_threads(cores(), items, work)
+}
+
+fn by_threads<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
         let worker = || {
@@ -414,7 +422,7 @@ pub fn measure(device: &Arc<Cuda>, size: Size, tell: &mut dyn FnMut(Figure)) -> 
         run.resident(&workload, if full { rows } else { 1 << 14 })?;
     }
     run.sweep()?;
-    for (workload, rows) in [(f1(), 1 << 23), (ysb(), 1 << 23), (f2(), 1 << 21)] {
+    for (workload, rows) in [(f1(), 1 << 25), (ysb(), 1 << 25), (f2(), 1 << 23)] {
         run.host(&workload, if full { rows } else { 1 << 13 }, if full { 1 << 20 } else { 1 << 12 })?;
     }
     Ok(())
@@ -461,7 +469,7 @@ impl Run<'_> {
     fn resident(&mut self, workload: &Workload, rows: usize) -> Result<(), String> {
         let columns = rows_of(workload, 7, rows);
         let failed = |error: ProgramError| error.to_string();
-        let mut table = self.table(&workload.stage)?;
+        let table = self.table(&workload.stage)?;
         if table.fold(&columns, Rows::All(rows)).map_err(failed)? != Folded::Done {
             return Err(format!("{}: the device refuses the batch", workload.name));
         }
@@ -472,9 +480,9 @@ impl Run<'_> {
         for _ in 0..2 {
             table.fold(&columns, Rows::All(rows)).map_err(failed)?;
         }
-        let warm = table.repeat(3).map_err(failed)?;
+        let warm = table.with(|groups| groups.repeat(3)).map_err(failed)?;
         let many = if self.full { (0.5 / warm.0 * 3.0).clamp(5.0, 200.0) as u32 } else { 2 };
-        let (seconds, bytes, groups) = table.repeat(many).map_err(failed)?;
+        let (seconds, bytes, groups) = table.with(|groups| groups.repeat(many)).map_err(failed)?;
         let (rows_s, bytes_s) = (rows as f64 * many as f64 / seconds, bytes as f64 * many as f64 / seconds);
         (self.tell)(Figure {
             what: format!("{} from the device's memory, {rows} rows", workload.name),
@@ -487,51 +495,52 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Batches from the host, packed by one thread; beside it the processor's plain way, one thread, from the same columns.
+    /// Batches from the host, packed by one thread and by all; beside it the processor's plain way, one thread, from the same columns.
     fn host(&mut self, workload: &Workload, rows: usize, large: usize) -> Result<(), String> {
         let failed = |error: ProgramError| error.to_string();
         let columns = rows_of(workload, 11, rows);
         let start = Instant::now();
-        let some: Vec<ArrayRef> = columns.iter().map(|column| column.slice(0, rows / 8)).collect();
+        let some: Vec<ArrayRef> = columns.iter().map(|column| column.slice(0, rows / 16)).collect();
         reference(workload, &some, &mut Panes::new()).map_err(failed)?;
-        let processor = rows as f64 / 8.0 / start.elapsed().as_secs_f64();
+        let processor = rows as f64 / 16.0 / start.elapsed().as_secs_f64();
         let want = reference_by_all(workload, &columns).map_err(failed)?;
         for batch in [large / 16, large] {
             let batches: Vec<Vec<ArrayRef>> = (0..rows)
                 .step_by(batch)
                 .map(|start| columns.iter().map(|column| column.slice(start, batch)).collect())
                 .collect();
-            let mut table = self.table(&workload.stage)?;
-            let (mut seconds, mut bytes, mut got) = (f64::MAX, 0, Panes::new());
-            for round in 0..3 {
-                bytes = 0;
-                let start = Instant::now();
-                for columns in &batches {
-                    if table.fold(columns, Rows::All(batch)).map_err(failed)? != Folded::Done {
-                        return Err(format!("{}: the device refuses a batch", workload.name));
+            for threads in [1, cores()] {
+                let table = self.table(&workload.stage)?;
+                let fold = |columns: &Vec<ArrayRef>| match table.fold(columns, Rows::All(batch)).map_err(failed)? {
+                    Folded::Done => Ok(()),
+                    _ => Err(format!("{}: the device refuses a batch", workload.name)),
+                };
+                let (mut seconds, mut bytes) = (f64::MAX, 0);
+                for round in 0..4 {
+                    let before = table.with(|groups| groups.sent());
+                    let start = Instant::now();
+                    by_threads(threads, &batches, fold).into_iter().collect::<Result<Vec<()>, String>>()?;
+                    bytes = table.with(|groups| groups.settle_all().map(|()| groups.sent())).map_err(failed)? - before;
+                    seconds = seconds.min(start.elapsed().as_secs_f64());
+                    let taken = table.take(i64::MAX).map_err(failed)?;
+                    if round == 0 {
+                        same(workload.name, &want, &taken.into_iter().collect())?;
                     }
-                    bytes += table.sent();
                 }
-                table.settle_all().map_err(failed)?;
-                seconds = seconds.min(start.elapsed().as_secs_f64());
-                let taken = table.take(i64::MAX).map_err(failed)?;
-                if round == 0 {
-                    got.extend(taken);
-                }
+                let bytes_per_second = bytes as f64 / seconds;
+                (self.tell)(Figure {
+                    what: format!("{} from the host, batches of {batch}, {threads} threads pack", workload.name),
+                    rows_per_second: rows as f64 / seconds,
+                    bytes_per_second,
+                    share: Some(bytes_per_second / self.to_device),
+                    of: "the copy from pinned memory".into(),
+                    note: format!(
+                        "{:.1} bytes a row; the processor's plain way, one thread: {:.1} Mrow/s",
+                        bytes as f64 / rows as f64,
+                        processor / 1e6
+                    ),
+                });
             }
-            same(workload.name, &want, &got)?;
-            (self.tell)(Figure {
-                what: format!("{} from the host, batches of {batch}, one thread packs", workload.name),
-                rows_per_second: rows as f64 / seconds,
-                bytes_per_second: bytes as f64 / seconds,
-                share: Some(bytes as f64 / seconds / self.to_device),
-                of: "the copy from pinned memory".into(),
-                note: format!(
-                    "{:.1} bytes a row; the processor's plain way, one thread: {:.1} Mrow/s",
-                    bytes as f64 / rows as f64,
-                    processor / 1e6
-                ),
-            });
         }
         Ok(())
     }
@@ -550,13 +559,13 @@ impl Run<'_> {
                 let mut workload = by_key("sweep", Box::new(move |d, first, n| keyed(d, first, n, groups, s)), 1 << 31);
                 workload.stage = Arc::new(Stage { panes: None, ..workload.stage.as_ref().clone() });
                 let columns = rows_of(&workload, step, rows);
-                let mut table = self.table(&workload.stage)?;
+                let table = self.table(&workload.stage)?;
                 // The first batches tell how many groups there are.
                 for _ in 0..2 {
                     table.fold(&columns, Rows::All(rows)).map_err(failed)?;
                 }
-                table.repeat(2).map_err(failed)?;
-                let (seconds, bytes, there) = table.repeat(8).map_err(failed)?;
+                table.with(|groups| groups.repeat(2)).map_err(failed)?;
+                let (seconds, bytes, there) = table.with(|groups| groups.repeat(8)).map_err(failed)?;
                 let rate = 8.0 * rows as f64 / seconds;
                 let slower = before.map_or(1.0, |before| before / rate);
                 before = Some(rate);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use pelton_models::Scores;
 
 use super::Cuda;
-use super::measure::{Dice, Figure, parallel};
+use super::measure::{Dice, Figure, cores, parallel};
 use crate::ensembles::{Shape, model, rows};
 use crate::forests::{Loader, Refusal, Walker};
 
@@ -58,7 +58,7 @@ fn one(device: &Arc<Cuda>, shape: &Shape, full: bool, tell: &mut dyn FnMut(Figur
     if Scores::concat(got) != want {
         return Err(format!("{name}: the device's scores are others than the processor's"));
     }
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cores = cores();
     let figure = |what: String, rate: f64, bytes: usize, than: Option<f64>, note: String| Figure {
         what: format!("{name} {what}"),
         rows_per_second: rate,

@@ -2,8 +2,8 @@
 //!
 //! `plan` says what of a stage lies where; `source` puts its text together from `shaders/cuda/`, `own` what of it is about groups of a
 //! block's own; `driver` and `nvrtc` compile,
-//! copy and launch, by libraries that are looked for when the first stage is planned; `wire` packs batches; `table` keeps
-//! groups on the device; `readback` makes states of the processor of what comes back. `api` is what the table wants of a driver,
+//! copy and launch, by libraries that are looked for when the first stage is planned; `wire` packs batches; `groups`
+//! are kept on the device, by `table` for several workers; `readback` makes states of the processor of what comes back. `api` is what the table wants of a driver,
 //! so that tests can run every kernel on the processor.
 
 mod api;
@@ -11,6 +11,7 @@ mod cache;
 mod driver;
 mod emulated;
 mod forest;
+mod groups;
 mod measure;
 mod measure_forest;
 mod nvrtc;

@@ -178,7 +178,7 @@ impl Own {
             of("PASSING_AT", FIRST),
             of("MISSES_AT", FIRST + self.passing),
             of("OWN_DIGITS", has_digits.into()),
-            of("LOOKED", LOOKED),
+            of("LOOKED", LOOKED / (self.threads * self.rows)),
         ]
         .concat()
     }

@@ -164,7 +164,7 @@ fn compare(device: &Cuda, seeds: Range<u64>) {
     for seed in seeds {
         let mut dice = Dice(seed);
         let random = stage(&mut dice);
-        let Some(mut table) = device.panes(&random.stage) else {
+        let Some(table) = device.panes(&random.stage) else {
             panic!("seed {seed}: {:?}", device.stops(&random.stage.program));
         };
         let (mut want, mut got) = (Panes::new(), Panes::new());
@@ -286,7 +286,7 @@ fn keys_and_doubles(keys: Range<i64>, value: f64) -> Vec<ArrayRef> {
 /// Folds batches on a device and on the processor, which takes what the device refuses; compares, and gives what was said.
 fn fold_both(device: &Cuda, batches: &[Vec<ArrayRef>]) -> Vec<Folded> {
     let random = sums();
-    let mut table = device.panes(&random.stage).unwrap();
+    let table = device.panes(&random.stage).unwrap();
     let (mut want, mut got, mut said) = (Panes::new(), Panes::new(), vec![]);
     for columns in batches {
         let rows = Rows::All(columns[0].len());
@@ -319,6 +319,63 @@ fn a_table_grows_with_its_groups() {
     );
     assert_eq!(said, vec![Folded::Done; 4]);
     assert_eq!(device.rows().folded, 10 + 9500 + 25_000 + 3);
+}
+
+#[test]
+fn several_workers_fold_into_one_table() {
+    let (driver, device) = emulated();
+    // Room for a few batches at a time, so that workers wait for each other.
+    for pinned_bytes in [device.limits().pinned_bytes, 3 << 15] {
+        let device = device.within(Limits { pinned_bytes, ..device.limits() });
+        let random = sums();
+        let table = device.panes(&random.stage).unwrap();
+        let batches: Vec<_> = (0..24i64).map(|n| keys_and_doubles(20 * n..20 * n + 400, 0.5)).collect();
+        let (mut want, mut got) = (Panes::new(), Panes::new());
+        batches.iter().for_each(|columns| fold_reference(&random, &mut want, columns, Rows::All(400)));
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            let worker = |whose: &'static str, columns: Vec<Vec<ArrayRef>>| {
+                let table = &table;
+                scope.spawn(move || {
+                    let mut taken = vec![];
+                    for (n, columns) in columns.iter().enumerate() {
+                        assert_eq!(table.fold(columns, Rows::All(400)).unwrap(), Folded::Done, "{whose}");
+                        if n % 5 == 4 {
+                            taken.extend(table.take(20).unwrap());
+                        }
+                    }
+                    taken
+                })
+            };
+            let (some, others) = batches.split_at(12);
+            [worker("the first", some.to_vec()), worker("the others", others.to_vec())]
+                .into_iter()
+                .flat_map(|worker| worker.join().unwrap())
+                .collect()
+        });
+        add(&mut got, taken);
+        add(&mut got, table.take(i64::MAX).unwrap());
+        assert_eq!(shown(&got), shown(&want));
+    }
+    assert_eq!(driver.used(), 0, "everything was given back");
+}
+
+#[test]
+fn blocks_let_go_of_the_groups_of_panes_that_are_over() {
+    // More groups a pane than a block has room for two times, and panes so long that rows of a pane are many a group.
+    let (_, device) = emulated();
+    let random = sums();
+    let n = 1 << 15;
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values((0..n).map(|row| row * 7919 % 500))),
+        Arc::new(Float64Array::from_iter_values((0..n).map(|row| (row % 1000) as f64 - 300.5))),
+        Arc::new(TimestampMicrosecondArray::from_iter_values((0..n).map(|row| row / 250))),
+    ];
+    let (mut want, mut got) = (Panes::new(), Panes::new());
+    fold_reference(&random, &mut want, &columns, Rows::All(n as usize));
+    let table = device.panes(&random.stage).unwrap();
+    assert_eq!(table.fold(&columns, Rows::All(n as usize)).unwrap(), Folded::Done);
+    add(&mut got, table.take(i64::MAX).unwrap());
+    assert_eq!(shown(&got), shown(&want));
 }
 
 #[test]
@@ -369,7 +426,7 @@ fn a_kernel_that_is_late_or_wrong() {
     let impatient = device.within(Limits { patient: false, ..device.limits() });
     let said = fold_both(&impatient, &[keys_and_doubles(0..100, 0.5)]);
     assert_eq!(said, [Folded::Refused("its kernel could not be compiled".into())]);
-    let mut table = device.panes(&sums().stage).unwrap();
+    let table = device.panes(&sums().stage).unwrap();
     let error = table.fold(&keys_and_doubles(0..100, 0.5), Rows::All(100)).expect_err("the device was named");
     assert_eq!(error.to_string(), "the device cuda:emulated failed: there is no compiler");
     driver.broken.store(false, Ordering::Relaxed);
@@ -385,7 +442,7 @@ use super::api::Compiled;
 fn a_lost_device_is_an_error() {
     let (driver, device) = emulated();
     let random = sums();
-    let mut table = device.panes(&random.stage).unwrap();
+    let table = device.panes(&random.stage).unwrap();
     let columns = keys_and_doubles(0..100, 0.5);
     assert_eq!(table.fold(&columns, Rows::All(100)).unwrap(), Folded::Done);
     driver.lost.store(true, Ordering::Relaxed);
@@ -420,8 +477,10 @@ fn every_kernel_compiles_for_hopper_without_spills() {
         let plan = Plan::of(&stage).unwrap();
         let mut memory = crate::pack::Memory::new(&plan.layout, &plan.key_types());
         let (narrowest, rows) = (super::wire::narrowest(&plan), Rows::All(columns[0].len()));
-        let packed = super::wire::Packed::new(&plan, &mut memory, &narrowest, None, &columns, rows);
-        let Ok(packed) = packed else { continue };
+        let mut packed = super::wire::Packed::look(&plan, &columns, rows).unwrap();
+        if packed.fit(&mut memory, &narrowest, None).is_err() {
+            continue;
+        }
         check(&compiler, &plan, packed.wire(), number);
     }
 }

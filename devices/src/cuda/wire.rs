@@ -5,10 +5,12 @@
 //! compiled for one width. Selections are squeezed out here.
 
 use arrow::array::{Array, ArrayRef, AsArray, new_null_array};
-use arrow::buffer::Buffer;
+use arrow::buffer::{Buffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Float64Type, Int32Type};
 use pelton_kernels::Rows;
+use pelton_kernels::cpu::{Level, level};
 use pelton_kernels::group_table::GroupTable;
+use pelton_kernels::select::Members;
 use pelton_kernels::stage::Test;
 
 use super::own::{DIGIT, MANTISSA};
@@ -26,18 +28,23 @@ fn header_len(plan: &Plan) -> usize {
     3 + plan.tests.len().max(1) + 6 * plan.columns.len().max(1)
 }
 
-/// A batch that is ready to be written: what it holds, and how wide.
+/// A batch on its way to a device: looked at ([`Packed::look`]), fitted to what a table has until now ([`Packed::fit`]), written. To look
+/// and to write take time, and touch nothing but the batch.
 pub(crate) struct Packed<'a> {
     plan: &'a Plan,
-    rows: usize,
+    rows: Rows<'a>,
     wire: Wire,
     columns: Vec<Values>,
     /// Bits of the rows that take part.
     present: Vec<Option<Vec<u32>>>,
-    /// Bits of the values that pass a test, and how many values are known.
+    /// Which values of a dictionary pass each of the tests of a column.
+    passing: Vec<Vec<Members>>,
+    /// Bits of the values that pass all of them, and how many values are known.
     members: Vec<Option<(Vec<u32>, u32)>>,
+    /// Of doubles that are summed: the powers of two of the last bits of the smallest and the largest.
+    ranges: Vec<Option<(i32, i32)>>,
     scales: Vec<Option<i32>>,
-    /// Of doubles that are summed: digits from the scale on that none of the batch reaches down to.
+    /// Of the same: digits from the scale on that none of the batch reaches down to.
     low: Vec<u32>,
     times: Times,
     constants: Vec<u64>,
@@ -54,6 +61,15 @@ struct Times {
 /// The values of a column before they are narrowed.
 enum Values {
     None,
+    /// Ids are to be found.
+    Unknown(ArrayRef),
+    /// Ids, by the keys of a dictionary; the least of them, and how far the greatest is from it.
+    Coded {
+        keys: ScalarBuffer<i32>,
+        of_values: Vec<u32>,
+        base: u64,
+        span: u64,
+    },
     /// So many bytes each; the least of them, and how far the greatest is from it.
     Integers {
         values: Buffer,
@@ -81,116 +97,111 @@ enum Squeeze {
 pub(crate) type Origin = Option<i64>;
 
 impl<'a> Packed<'a> {
-    /// Looks at the selected rows of a batch. `wire` and `origin` are what the table has until now; where the batch does not
-    /// fit, nothing is remembered but ids.
-    pub(crate) fn new(
-        plan: &'a Plan,
-        memory: &mut Memory,
-        wire: &Wire,
-        origin: Origin,
-        columns: &[ArrayRef],
-        rows: Rows<'_>,
-    ) -> Result<Self, Unfit> {
-        let n = rows.len();
+    /// Looks at the selected rows of a batch.
+    pub(crate) fn look(plan: &'a Plan, columns: &[ArrayRef], rows: Rows<'a>) -> Result<Self, Unfit> {
+        let n = plan.columns.len();
         let mut packed = Packed {
             plan,
-            rows: n,
-            wire: wire.clone(),
+            rows,
+            wire: narrowest(plan),
             columns: vec![],
             present: vec![],
-            members: vec![],
-            scales: memory.scales.clone(),
-            low: vec![0; plan.columns.len()],
+            passing: vec![],
+            members: vec![None; n],
+            ranges: vec![None; n],
+            scales: vec![],
+            low: vec![0; n],
             times: Times::default(),
             constants: plan.stage.tests.iter().map(constant).collect(),
         };
         for (place, column) in plan.columns.iter().enumerate() {
-            let array = column.input.map(|input| &columns[input]);
-            let tests: Vec<&Test> = plan
-                .tests
-                .iter()
-                .zip(&plan.stage.tests)
-                .filter(|(at, _)| **at == place)
-                .map(|(_, test)| test)
-                .collect();
-            let filter = column.filter.map(|filter| &columns[filter]);
-            packed.add(place, column, array, filter, &tests, memory, rows)?;
-        }
-        if let Some(time) = plan.time {
-            packed.place_panes(time, origin)?;
+            packed.look_at(place, column, columns)?;
         }
         Ok(packed)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what there is to know of one column")]
-    fn add(
-        &mut self,
-        place: usize,
-        column: &Brought,
-        array: Option<&ArrayRef>,
-        filter: Option<&ArrayRef>,
-        tests: &[&Test],
-        memory: &mut Memory,
-        rows: Rows<'_>,
-    ) -> Result<(), Unfit> {
+    fn look_at(&mut self, place: usize, column: &Brought, columns: &[ArrayRef]) -> Result<(), Unfit> {
+        let rows = self.rows;
+        let array = column.input.map(|input| &columns[input]);
+        let filter = column.filter.map(|filter| &columns[filter]);
         let plain = array.filter(|_| !column.dictionary);
         let array = plain.map(|array| without_dictionary(array, column.form)).transpose()?.or(array.cloned());
         // Of ids NULL is one, and no test passes it.
         let is_id = column.form == Form::Id;
         let holes = if is_id { None } else { bitmap(array.as_ref(), filter, rows) };
-        let mut members = None;
-        let values = match (column.form, &array) {
+        let mut passing = vec![];
+        let values = match (column.form, array) {
             (Form::Presence, _) | (_, None) => Values::None,
             (Form::Id, Some(array)) => {
-                let ids = match column.dictionary {
-                    true => None,
-                    false => Some(memory.ids[place].as_mut().expect("keys without a form have a table")),
-                };
-                let (ids, of_values) = ids_of(array, ids, rows)?;
-                for test in tests {
+                let tests = self.plan.tests.iter().zip(&self.plan.stage.tests).filter(|(at, _)| **at == place);
+                for (_, test) in tests {
                     let Test::Among { values, .. } = test else { continue };
-                    let mut of_test = members_of(values.members(array), of_values.as_deref())?;
-                    // Several tests of one column share its bits: a value is a member if it passes all.
-                    if let Some((others, _)) = &members {
-                        let others: &Vec<u32> = others;
-                        of_test.0.iter_mut().zip(others).for_each(|(bits, others)| *bits &= others);
-                    }
-                    members = Some(of_test);
+                    passing.push(values.members(&array).ok_or(Unfit::Type)?);
                 }
-                integers(Buffer::from_vec(ids), 4, false, Squeeze::All)
+                Values::Unknown(array)
             }
             (Form::Float { words }, Some(array)) => {
                 let summed = |state: &crate::layout::State| {
                     state.column == Some(place) && matches!(state.kept, Kept::Sum { .. } | Kept::Moments { .. })
                 };
                 if self.plan.layout.states.iter().any(summed) {
-                    let range = range_of(array, rows, holes.as_deref())?;
-                    self.scales[place] = scale(range, self.scales[place])?;
-                    if let (Some((finest, coarsest)), Some(scale)) = (range, self.scales[place]) {
-                        self.low[place] = (finest - scale) as u32 / DIGIT;
-                        let bits = (coarsest - scale) as u32 + MANTISSA - DIGIT * self.low[place];
-                        // A few more, so that the next batches need no other kernel.
-                        let digits = bits.div_ceil(DIGIT).next_multiple_of(2) as u8;
-                        let width = &mut self.wire.columns[place];
-                        width.digits = width.digits.max(digits);
-                    }
+                    self.ranges[place] = range_of(&array, rows, holes.as_deref())?;
                 }
                 match (array.data_type(), words) {
-                    (DataType::Float64, 2) => plain_values(array, 8, rows)?,
-                    (DataType::Float32, _) => plain_values(array, 4, rows)?,
+                    (DataType::Float64, 2) => plain_values(&array, 8, rows)?,
+                    (DataType::Float32, _) => plain_values(&array, 4, rows)?,
                     _ => return Err(Unfit::Type),
                 }
             }
-            (form, Some(array)) => integer_values(array, form, rows)?,
+            (form, Some(array)) => integer_values(&array, form, rows)?,
         };
-        let width = &mut self.wire.columns[place];
-        width.many |= members.as_ref().is_some_and(|(_, known)| *known > FEW);
-        width.holes |= holes.is_some();
-        width.bytes = width.bytes.max(values.bytes());
         self.columns.push(values);
         self.present.push(holes);
-        self.members.push(members);
+        self.passing.push(passing);
         Ok(())
+    }
+
+    /// Fits it to what a table has until now. Where it does not fit, nothing is remembered but ids.
+    pub(crate) fn fit(&mut self, memory: &mut Memory, wire: &Wire, origin: Origin) -> Result<(), Unfit> {
+        self.wire = wire.clone();
+        self.scales.clone_from(&memory.scales);
+        let plan = self.plan;
+        for (place, column) in plan.columns.iter().enumerate() {
+            if let Values::Unknown(array) = &self.columns[place] {
+                let ids = match column.dictionary {
+                    true => None,
+                    false => Some(memory.ids[place].as_mut().expect("keys without a form have a table")),
+                };
+                let (values, of_values) = ids_of(array, ids, self.rows)?;
+                for passing in &self.passing[place] {
+                    let mut of_test = members_of(passing, of_values.as_deref())?;
+                    // Several tests of one column share its bits: a value is a member if it passes all.
+                    if let Some((others, _)) = &self.members[place] {
+                        of_test.0.iter_mut().zip(others).for_each(|(bits, others)| *bits &= others);
+                    }
+                    self.members[place] = Some(of_test);
+                }
+                self.columns[place] = values;
+            }
+            if let Some((finest, coarsest)) = self.ranges[place] {
+                let scale = scale(self.ranges[place], self.scales[place])?.expect("there are numbers");
+                self.scales[place] = Some(scale);
+                self.low[place] = (finest - scale) as u32 / DIGIT;
+                let bits = (coarsest - scale) as u32 + MANTISSA - DIGIT * self.low[place];
+                // A few more, so that the next batches need no other kernel.
+                let digits = bits.div_ceil(DIGIT).next_multiple_of(2) as u8;
+                let width = &mut self.wire.columns[place];
+                width.digits = width.digits.max(digits);
+            }
+            let width = &mut self.wire.columns[place];
+            width.many |= self.members[place].as_ref().is_some_and(|(_, known)| *known > FEW);
+            width.holes |= self.present[place].is_some();
+            width.bytes = width.bytes.max(self.columns[place].bytes());
+        }
+        match plan.time {
+            Some(time) => self.place_panes(time, origin),
+            None => Ok(()),
+        }
     }
 
     /// Where the panes of the batch's times are, from the table's first.
@@ -214,6 +225,11 @@ impl<'a> Packed<'a> {
         self.wire.short_times &= short && self.wire.columns[time].bytes <= 4;
         self.times = Times { pane, into: if short { into as u32 } else { 0 }, origin };
         Ok(())
+    }
+
+    /// The selected rows.
+    pub(crate) fn rows(&self) -> Rows<'a> {
+        self.rows
     }
 
     /// How the batch travels.
@@ -252,9 +268,9 @@ impl<'a> Packed<'a> {
         let mut places = vec![];
         for at in 0..self.columns.len() {
             let width = self.wire.columns[at];
-            let bits = if width.holes { self.rows.div_ceil(32) * 4 } else { 0 };
+            let bits = if width.holes { self.rows.len().div_ceil(32) * 4 } else { 0 };
             let members = self.members[at].as_ref().map_or(0, |(bits, _)| bits.len() * 4);
-            places.push([place(self.rows * usize::from(width.bytes)), place(bits), place(members)]);
+            places.push([place(self.rows.len() * usize::from(width.bytes)), place(bits), place(members)]);
         }
         (places, end)
     }
@@ -263,7 +279,7 @@ impl<'a> Packed<'a> {
     pub(crate) fn write(&self, into: &mut [u8]) {
         let (places, _) = self.places();
         let Times { pane, into: ticks, origin } = self.times;
-        let mut header = vec![self.rows as u64 | u64::from(pane as u32) << 32, u64::from(ticks), origin as u64];
+        let mut header = vec![self.rows.len() as u64 | u64::from(pane as u32) << 32, u64::from(ticks), origin as u64];
         header.extend(&self.constants);
         if self.constants.is_empty() {
             header.push(0);
@@ -278,10 +294,10 @@ impl<'a> Packed<'a> {
         copy_words(&header, into);
         for (at, [values, bits, members]) in places.into_iter().enumerate() {
             let width = self.wire.columns[at];
-            let end = values + self.rows * usize::from(width.bytes);
+            let end = values + self.rows.len() * usize::from(width.bytes);
             self.columns[at].write(width.bytes, &mut into[values..end]);
             if width.holes {
-                let words = self.rows.div_ceil(32);
+                let words = self.rows.len().div_ceil(32);
                 match &self.present[at] {
                     Some(present) => copy_words(present, &mut into[bits..]),
                     None => into[bits..bits + 4 * words].fill(0xff),
@@ -325,24 +341,25 @@ fn ids_of(
     array: &ArrayRef,
     table: Option<&mut GroupTable>,
     rows: Rows<'_>,
-) -> Result<(Vec<u32>, Option<Vec<u32>>), Unfit> {
+) -> Result<(Values, Option<Vec<u32>>), Unfit> {
+    let values = |ids: Vec<u32>| integers(Buffer::from_vec(ids), 4, false, Squeeze::All);
     let by_row = |table: &mut GroupTable| {
         let mut ids = vec![];
         table.intern(std::slice::from_ref(array), rows, &mut ids).map_err(|_| Unfit::Type)?;
-        Ok((ids, None))
+        Ok((values(ids), None))
     };
     let Some(dictionary) = array.as_any_dictionary_opt() else { return by_row(table.ok_or(Unfit::Type)?) };
-    let (values, keys) = (dictionary.values(), dictionary.keys());
+    let (all, keys) = (dictionary.values(), dictionary.keys());
     let mut of_values: Vec<u32> = vec![];
     match table {
-        None => of_values.extend(0..=values.len() as u32),
+        None => of_values.extend(0..=all.len() as u32),
         // Most values are no row's.
-        Some(table) if values.len() > rows.len().max(1 << 16) => return by_row(table),
+        Some(table) if all.len() > rows.len().max(1 << 16) => return by_row(table),
         Some(table) => {
             let mut intern = |values: &ArrayRef, of: &mut Vec<u32>| {
                 table.intern(std::slice::from_ref(values), Rows::All(values.len()), of).map_err(|_| Unfit::Type)
             };
-            let typed = arrow::compute::cast(values, array.data_type()).map_err(|_| Unfit::Type)?;
+            let typed = arrow::compute::cast(all, array.data_type()).map_err(|_| Unfit::Type)?;
             intern(&typed, &mut of_values)?;
             let mut null = vec![];
             if keys.null_count() > 0 {
@@ -351,27 +368,31 @@ fn ids_of(
             of_values.push(null.first().copied().unwrap_or(NO_ID));
         }
     }
-    let null = values.len();
+    let null = all.len();
     let nulls = keys.logical_nulls();
     if let (Some(keys), None, Rows::All(n)) = (keys.as_primitive_opt::<Int32Type>(), &nulls, rows)
         && null > 0
     {
-        // What Pelton's own readers bring.
-        let ids = keys.values()[..n].iter().map(|key| of_values[*key as usize]).collect();
-        return Ok((ids, Some(of_values)));
+        // What Pelton's own readers bring: found by the keys when it is written.
+        let used = &of_values[..null];
+        let base = used.iter().copied().min().unwrap_or(0);
+        let span = used.iter().copied().max().unwrap_or(0) - base;
+        let keys = keys.values().slice(0, n);
+        let coded = Values::Coded { keys, of_values: of_values.clone(), base: base.into(), span: span.into() };
+        return Ok((coded, Some(of_values)));
     }
     // Where there are no values, every key is NULL.
-    let normal = if values.is_empty() { vec![] } else { dictionary.normalized_keys() };
+    let normal = if all.is_empty() { vec![] } else { dictionary.normalized_keys() };
     let id = |row: usize| match &nulls {
         Some(nulls) if nulls.is_null(row) => of_values[null],
         _ => of_values[normal[row]],
     };
-    Ok(((0..rows.len()).map(|i| id(rows.get(i))).collect(), Some(of_values)))
+    Ok((values((0..rows.len()).map(|i| id(rows.get(i))).collect()), Some(of_values)))
 }
 
 /// The bits of a dictionary's members by the ids of its values and of NULL.
-fn members_of(members: Option<pelton_kernels::select::Members>, ids: Option<&[u32]>) -> Result<(Vec<u32>, u32), Unfit> {
-    let (members, ids) = (members.ok_or(Unfit::Type)?, ids.ok_or(Unfit::Type)?);
+fn members_of(members: &Members, ids: Option<&[u32]>) -> Result<(Vec<u32>, u32), Unfit> {
+    let ids = ids.ok_or(Unfit::Type)?;
     let known = ids.iter().filter(|id| **id != NO_ID).max().map_or(0, |id| id + 1);
     // Two words at least, which are read as one.
     let mut bits = vec![0u32; known.max(FEW).div_ceil(32) as usize];
@@ -462,7 +483,7 @@ fn by_type<O: Of>(bytes: u8, signed: bool, values: &Buffer, rows: &Squeeze, what
     macro_rules! go {
         ($type:ty) => {{
             let len = values.len() / size_of::<$type>() * size_of::<$type>();
-            what.of::<$type>(bytemuck::cast_slice(&values.as_slice()[..len]), rows)
+            at_level::<$type, O>(what, bytemuck::cast_slice(&values.as_slice()[..len]), rows)
         }};
     }
     match (bytes, signed) {
@@ -477,11 +498,35 @@ fn by_type<O: Of>(bytes: u8, signed: bool, values: &Buffer, rows: &Squeeze, what
     }
 }
 
+/// The same loops in vectors as wide as the processor has.
+fn at_level<T: Integer, O: Of>(what: O, values: &[T], rows: &Squeeze) -> O::Answer {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn avx2<T: Integer, O: Of>(what: O, values: &[T], rows: &Squeeze) -> O::Answer {
+            what.of(values, rows)
+        }
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn avx512<T: Integer, O: Of>(what: O, values: &[T], rows: &Squeeze) -> O::Answer {
+            what.of(values, rows)
+        }
+        match level() {
+            // SAFETY: the processor has the features.
+            Level::Avx512 => return unsafe { avx512(what, values, rows) },
+            // SAFETY: likewise.
+            Level::Avx2 => return unsafe { avx2(what, values, rows) },
+            Level::Scalar => {}
+        }
+    }
+    what.of(values, rows)
+}
+
 /// The least value, widened, and how far the greatest is from it.
 struct Range;
 
 impl Of for Range {
     type Answer = Option<(u64, u64)>;
+    #[inline(always)]
     fn of<T: Integer>(self, values: &[T], rows: &Squeeze) -> Option<(u64, u64)> {
         let first = match rows {
             Squeeze::All => values.first(),
@@ -506,6 +551,7 @@ struct Narrow<'a> {
 
 impl Of for Narrow<'_> {
     type Answer = ();
+    #[inline(always)]
     fn of<T: Integer>(self, values: &[T], rows: &Squeeze) {
         let base = self.base;
         macro_rules! go {
@@ -544,9 +590,9 @@ impl Values {
     /// Bytes that a value needs on the way.
     fn bytes(&self) -> u8 {
         match self {
-            Values::None => 0,
+            Values::None | Values::Unknown(_) => 0,
             Values::Plain { bytes, .. } => *bytes,
-            Values::Integers { span, .. } => match span {
+            Values::Integers { span, .. } | Values::Coded { span, .. } => match span {
                 0..0x100 => 1,
                 0x100..0x1_0000 => 2,
                 0x1_0000..0x1_0000_0000 => 4,
@@ -559,13 +605,29 @@ impl Values {
     fn base(&self, bytes: u8) -> u64 {
         match self {
             Values::Integers { base, .. } if bytes < 16 => *base,
+            Values::Coded { base, .. } => *base,
             _ => 0,
         }
     }
 
     fn write(&self, width: u8, into: &mut [u8]) {
         match self {
-            Values::None => {}
+            Values::None | Values::Unknown(_) => {}
+            Values::Coded { keys, of_values, base, .. } => {
+                macro_rules! go {
+                    ($type:ty) => {{
+                        let ids: Vec<$type> =
+                            of_values.iter().map(|id| id.wrapping_sub(*base as u32) as $type).collect();
+                        let into: &mut [$type] = bytemuck::cast_slice_mut(into);
+                        into.iter_mut().zip(keys.iter()).for_each(|(to, key)| *to = ids[*key as usize]);
+                    }};
+                }
+                match width {
+                    1 => go!(u8),
+                    2 => go!(u16),
+                    _ => go!(u32),
+                }
+            }
             Values::Integers { values, bytes, signed, rows, base, .. } => {
                 let narrow = Narrow { base: *base, bytes: width, into };
                 by_type(*bytes, *signed, values, rows, narrow);

@@ -5,7 +5,7 @@
 //! batches as they come from the source. Whatever it refuses goes the processor's way, and both halves of a pane merge exactly.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::array::ArrayRef;
@@ -88,7 +88,7 @@ pub(super) struct OnDevice {
 }
 
 struct Opened {
-    table: Mutex<Box<dyn PaneTable>>,
+    table: Box<dyn PaneTable>,
     /// Microseconds of a tick of the times, and what is added to a pane.
     unit: i64,
     add: i64,
@@ -157,7 +157,7 @@ impl OnDevice {
         };
         let stage = Arc::new(Stage { program: self.program.clone(), tests: self.tests.clone(), panes });
         let table = self.device.panes(&stage)?;
-        Some(Opened { table: Mutex::new(table), unit, add, width: panes.map_or(1, |panes| panes.width) })
+        Some(Opened { table, unit, add, width: panes.map_or(1, |panes| panes.width) })
     }
 
     /// Begins a batch that the processor folds.
@@ -193,7 +193,7 @@ impl OnDevice {
     /// Whether a pane is there that is `due`, which it is if those before it are.
     pub(super) fn is_due(&self, due: impl Fn(i64) -> bool) -> bool {
         let Some(Some(opened)) = self.table.get() else { return false };
-        let first = opened.lock().first();
+        let first = opened.table.first();
         first.is_some_and(|first| due(opened.us(first)))
     }
 
@@ -211,7 +211,7 @@ impl OnDevice {
 
     fn take_due(&self, mark: i64, due: impl Fn(i64) -> bool) -> Result<Taken, ProgramError> {
         let Some(Some(opened)) = self.table.get() else { return Ok(vec![]) };
-        let mut table = opened.lock();
+        let table = &opened.table;
         let Some(first) = table.first() else { return Ok(vec![]) };
         if mark == MARK_MAX {
             return Ok(opened.in_us(table.take(i64::MAX)?));
@@ -235,22 +235,18 @@ impl OnDevice {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.table.get().and_then(Option::as_ref).map_or(0, |opened| opened.lock().memory_bytes())
+        self.table.get().and_then(Option::as_ref).map_or(0, |opened| opened.table.memory_bytes())
     }
 }
 
 impl Opened {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Box<dyn PaneTable>> {
-        self.table.lock().expect("no panic holds this lock")
-    }
-
     fn fold(
         &self,
         columns: &[ArrayRef],
         rows: Rows<'_>,
         kept: impl FnOnce(Taken) -> Result<(), ProgramError>,
     ) -> Result<bool, ProgramError> {
-        let mut table = self.lock();
+        let table = &self.table;
         match table.fold(columns, rows)? {
             Folded::Done => Ok(true),
             Folded::Refused(_) => Ok(false),
