@@ -12,7 +12,7 @@ struct Folding {
     u32* noted;
     u32 own;
     u32 lane;
-    // Rows that this warp has tried on the block's own groups of late, and that those did not take.
+    // Rows that this warp has tried on the block's own groups, and that those did not take.
     u32 tried, missed;
     // Rows of this warp that wait for the table, and the thread's own if it is among them.
     u32 waiting, row_waiting;
@@ -86,24 +86,8 @@ struct Folding {
 };
 
 #if GROUPS
-__device__ __forceinline__ void begin_own(u32* memory) {
-    for (u32 slot = threadIdx.x; slot < SLOTS; slot += blockDim.x) memory[SLOTS_AT + slot] = EMPTY;
-    if (threadIdx.x == 0) memory[GROUPS_THERE] = memory[HELD_THERE] = memory[MISSED_THERE] = 0;
-    __syncthreads();
-}
-
-// Tells the block what a warp has tried of late.
-__device__ __forceinline__ void tell(Folding& folding) {
-    if (folding.lane == 0) {
-        atomicAdd(&folding.memory[HELD_THERE], folding.tried - folding.missed);
-        atomicAdd(&folding.memory[HELD_IN_ALL], folding.tried - folding.missed);
-        atomicAdd(&folding.memory[MISSED_THERE], folding.missed);
-        atomicAdd(&folding.memory[MISSED_IN_ALL], folding.missed);
-    }
-    folding.tried = folding.missed = 0;
-}
-
-__device__ __forceinline__ void flush_own(const Folding& to, const In& in) {
+// Merges the block's own groups into the table.
+__device__ __forceinline__ void merge_all(const Folding& to, const In& in) {
     for (u32 group = threadIdx.x; group < to.memory[GROUPS_THERE]; group += blockDim.x) {
         u32 key[KEY_WORDS];
         key_of_own(in, to.memory, group, key);
@@ -130,10 +114,16 @@ fold(const u8* __restrict__ batch, u32* table, u64 mask, u32* groups, u64 limit,
     Folding fold_rows = {memory, table, mask, groups, (u32)limit, status, noted, (u32)own, lane};
 #if GROUPS
     if (own) {
-        if (threadIdx.x == 0) memory[HELD_IN_ALL] = memory[MISSED_IN_ALL] = 0;
-        begin_own(memory);
+        for (u32 slot = threadIdx.x; slot < SLOTS; slot += blockDim.x) memory[SLOTS_AT + slot] = EMPTY;
+        if (threadIdx.x == 0) {
+            memory[GROUPS_THERE] = memory[HELD_HERE] = memory[MISSED_HERE] = 0;
+            // Whether the table has room for what all blocks may merge into it; one in sixteen buckets stays free.
+            memory[IS_ROOMY] = *(volatile u32*)groups + (u64)gridDim.x * own <= mask - mask / 16;
+        }
+        __syncthreads();
+        if (!memory[IS_ROOMY]) own = fold_rows.own = 0;
     }
-    u32 look = begin, looks = 0;
+    u32 settled = begin;
 #endif
 #if FILTERED
     // Likewise rows that pass: few may do.
@@ -181,31 +171,12 @@ fold(const u8* __restrict__ batch, u32* table, u64 mask, u32* groups, u64 limit,
             fold_rows(in, at >= end ? 0 : list ? list[at] : at, at < end);
         }
 #endif
-#if GROUPS
-        if (own && tile - look >= LOOKED * step) {
-            // Where a run comes to another pane the groups of that before are in the way: if what is missed by the end is more than they
-            // are, they go, as long as the table has room for all blocks to do so.
-            tell(fold_rows);
+#if GROUPS && OWN_DIGITS
+        if (own && tile - settled >= UNSETTLED * step) {
             __syncthreads();
-            if (threadIdx.x == 0) {
-                const u64 there = memory[GROUPS_THERE], left = (end - tile) / (LOOKED * step);
-                memory[GO] = ++looks >= 2 && memory[MISSED_THERE] * left > there && memory[HELD_THERE] > 2 * there
-                    && *(volatile u32*)groups + (u64)gridDim.x * own < limit;
-                memory[MISSED_THERE] = 0;
-            }
+            for (u32 group = threadIdx.x; group < memory[GROUPS_THERE]; group += blockDim.x) settle_own(memory, group);
             __syncthreads();
-            if (memory[GO]) {
-                flush_own(fold_rows, in);
-                __syncthreads();
-                begin_own(memory);
-                looks = 0;
-            } else {
-#if OWN_DIGITS
-                for (u32 group = threadIdx.x; group < memory[GROUPS_THERE]; group += blockDim.x) settle_own(memory, group);
-#endif
-                __syncthreads();
-            }
-            look = tile;
+            settled = tile;
         }
 #endif
     }
@@ -216,12 +187,15 @@ fold(const u8* __restrict__ batch, u32* table, u64 mask, u32* groups, u64 limit,
     if (!own) return;
     fold_rows.into_own(in);
     if (lane < fold_rows.waiting) fold_rows.into_table(in, fold_rows.row_waiting);
-    tell(fold_rows);
+    if (lane == 0) {
+        atomicAdd(&memory[HELD_HERE], fold_rows.tried - fold_rows.missed);
+        atomicAdd(&memory[MISSED_HERE], fold_rows.missed);
+    }
     __syncthreads();
-    flush_own(fold_rows, in);
+    merge_all(fold_rows, in);
     if (threadIdx.x == 0) {
-        atomicAdd(&status[HELD], memory[HELD_IN_ALL]);
-        atomicAdd(&status[MISSED], memory[MISSED_IN_ALL]);
+        atomicAdd(&status[HELD], memory[HELD_HERE]);
+        atomicAdd(&status[MISSED], memory[MISSED_HERE]);
     }
 #endif
 }

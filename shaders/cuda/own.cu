@@ -3,15 +3,13 @@
 //
 // A word of all groups lies side by side, so that rows of different groups meet different banks. Sums are digits of fewer bits than
 // a word has: an addition is one that nobody waits for, and carries are handed on before rows could fill a word (`settle`). Extremes
-// are 64 bits. In front lie the number of groups, rows taken since there were none, rows not taken of late, whether the groups are to go, rows
-// taken and not taken in all; then rows that warps keep for later, extremes, words, keys, slots.
+// are 64 bits. In front lie the number of groups, rows that they took and did not take, whether
+// the table has room; then rows that warps keep for later, extremes, words, keys, slots.
 
 #define GROUPS_THERE 0
-#define HELD_THERE 1
-#define MISSED_THERE 2
-#define GO 3
-#define HELD_IN_ALL 4
-#define MISSED_IN_ALL 5
+#define HELD_HERE 1
+#define MISSED_HERE 2
+#define IS_ROOMY 3
 #define LONGS_AT (FIRST + QUEUED)
 #define WORDS_AT (LONGS_AT + 2 * OWN_LONGS * GROUPS)
 #define KEYS_AT (WORDS_AT + OWN_WORDS * GROUPS)

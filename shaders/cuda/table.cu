@@ -4,8 +4,9 @@
 // and then the tag; who finds it claimed waits, which threads of one warp may do since they are scheduled apart (sm_70). A
 // key is read past the L1, where it was before the tag was: what is read of it with the tag is read again if it is another, or nothing.
 //
-// A row that needs a new bucket takes a ticket first. There are fewer tickets than buckets, by as many as the blocks may
-// still flush, so a table is never full and a probe ends; a row without a ticket is noted for later.
+// A row that needs a new bucket takes a ticket first. There are half as many tickets as buckets; a block keeps groups of its own, which
+// take none, only where the rest has room for those of all blocks. So a table is never full, and a probe ends. A row without a ticket is
+// noted for later.
 
 #define EMPTY 0u
 #define CLAIMED 1u

@@ -34,8 +34,6 @@ const BUCKETS_MIN: u64 = 1 << 12;
 const RUN_MIN: u64 = 1024;
 /// Groups of a block's own at least; there is room for twice as many as the table has, so that it is not made larger than need be.
 const OWN_MIN: u64 = 256;
-/// Bytes of a table that has room for what all batches on their way may merge; if it takes more, batches wait for each other.
-const ROOMY: u64 = 256 << 20;
 /// Batches for which blocks do without groups of their own once those took less than an eighth of the rows.
 const REST: u32 = 32;
 
@@ -92,8 +90,6 @@ struct Busy {
     number: u64,
     mark: u64,
     ready: Ready,
-    /// Groups that it may merge into the table.
-    merged: u64,
     columns: Vec<ArrayRef>,
     /// The rows, if they are not all.
     rows: Option<Vec<u32>>,
@@ -189,7 +185,8 @@ impl Groups {
     fn shape(&self, ready: Ready, rows: u64) -> Shape {
         let blocks = rows.div_ceil(RUN_MIN).clamp(1, u64::from(self.api.processors()));
         let own = if self.resting == 0 { u64::from(ready.own_groups) } else { 0 };
-        let own = own.min(OWN_MIN.max(2 * self.groups_known));
+        // No more than a run has rows.
+        let own = own.min(OWN_MIN.max(2 * self.groups_known)).min(rows.div_ceil(blocks));
         let shared = if own > 0 { ready.own_bytes } else { ready.bare_bytes };
         Shape { blocks: blocks as u32, threads: ready.threads, own: own as u32, shared, merged: rows.min(blocks * own) }
     }
@@ -200,15 +197,13 @@ impl Groups {
         if most == 0 { 0 } else { 1 << most.ilog2() }
     }
 
-    /// Makes the table so large that `groups` have tickets and the blocks of a launch have room to merge in what they hold. Other launches
-    /// that may merge something are not on their way.
+    /// Makes the table so large that `groups` have tickets and the blocks of a launch have room to merge in what they hold. Where launches
+    /// before it have filled it meanwhile, blocks see that, and do without groups of their own.
     fn make_room(&mut self, groups: u64, merged: u64, module: Module) -> Result<(), Stopped> {
         if self.capacity >= 2 * merged && self.capacity / 2 > groups {
             return Ok(());
         }
-        let roomy = 2 * SLOTS as u64 * merged;
-        let merging = if roomy * self.bucket_bytes() <= ROOMY { roomy } else { 2 * merged };
-        let wanted = (4 * groups).max(merging).max(BUCKETS_MIN).next_power_of_two();
+        let wanted = (4 * groups).max(2 * merged).max(BUCKETS_MIN).next_power_of_two();
         // Where there is no room for four times the groups, twice must do.
         let capacity = wanted.min(self.capacity_max());
         if capacity < 2 * merged || capacity / 2 <= groups {
@@ -343,10 +338,6 @@ impl Groups {
         let (n, len) = (rows.len() as u64, packed.len());
         self.give_back(place);
         let shape = self.shape(ready, n);
-        let flying: u64 = self.slots.iter().filter_map(|slot| Some(slot.busy.as_ref()?.merged)).sum();
-        if flying > 0 && self.capacity / 2 < flying + shape.merged {
-            self.settle_all()?;
-        }
         self.make_room(self.groups_known, shape.merged, ready.module)?;
         let (api, roomy) = (self.api.clone(), |bytes: usize| self.roomy(bytes) as u64);
         let (for_batch, for_noted) = (roomy(len), roomy(4 * n as usize));
@@ -369,7 +360,6 @@ impl Groups {
             number: self.batches,
             mark,
             ready,
-            merged: shape.merged,
             columns: columns.to_vec(),
             rows: match rows {
                 Rows::All(_) => None,

@@ -15,13 +15,13 @@ pub(crate) const DIGIT: u32 = 14;
 pub(crate) const MANTISSA: u32 = 53;
 /// Rows that may be added to a word of digits, with what was left there and the carry of the word below, before carries are handed on.
 const UNSETTLED_MAX: u32 = (i32::MAX as u32 - (1 << DIGIT) - (1 << (31 - DIGIT))) >> DIGIT;
-/// Rows of a block after which it looks whether its groups are of use, and hands carries on.
-const LOOKED: u32 = 1 << 16;
+/// Rows of a block after which it hands carries on.
+const UNSETTLED: u32 = 7 << 14;
 /// Rows that may have come beside them by then: those of a tile, and those that wait in warps.
 const BESIDE: u32 = 1024 * (8 + 2);
-const _: () = assert!(LOOKED + BESIDE <= UNSETTLED_MAX);
+const _: () = assert!(UNSETTLED + BESIDE <= UNSETTLED_MAX);
 /// Words in front: what a block knows of its groups.
-const FIRST: u32 = 6;
+const FIRST: u32 = 4;
 /// Digits of the square of an integer of 64 bits.
 const INTEGER_SQUARE: u32 = 128_u32.div_ceil(DIGIT);
 
@@ -178,7 +178,7 @@ impl Own {
             of("PASSING_AT", FIRST),
             of("MISSES_AT", FIRST + self.passing),
             of("OWN_DIGITS", has_digits.into()),
-            of("LOOKED", LOOKED / (self.threads * self.rows)),
+            of("UNSETTLED", UNSETTLED / (self.threads * self.rows)),
         ]
         .concat()
     }
