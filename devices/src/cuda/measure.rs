@@ -362,7 +362,7 @@ fn same(what: &str, want: &Panes, got: &Panes) -> Result<(), String> {
 pub(super) fn profile(api: &Arc<dyn Api>, now: &dyn Fn() -> Duration) -> Result<DeviceProfile, String> {
     const SMALL: u64 = 1 << 12;
     const LARGE: u64 = 1 << 24;
-    const PACKING_NS: f64 = 9.0;
+    const PACKING_NS: f64 = 5.0;
     const MERGING_NS: f64 = 400.0;
     let (failed, unfit) = (|fault: Fault| fault.0, |unfit: crate::Unfit| unfit.to_string());
     let block = Block::new(api, LARGE).map_err(unfit)?;
