@@ -12,7 +12,7 @@ static thread_local void (*await_block)();
 alignas(256) static unsigned block_memory[1 << 16];
 #define SHARED_MEMORY(name) unsigned* name = block_memory
 // The threads of a block are a warp.
-#define WARP 8
+#define WARP 4
 #define PREFETCH(at)
 
 static void __syncthreads() { await_block(); }

@@ -19,7 +19,7 @@ use crate::Unfit;
 
 const SHIM: &str = include_str!("emulated.hpp");
 /// Threads of a block: fewer than a GPU's, since each is a thread of the system.
-const THREADS: u32 = 8;
+const THREADS: u32 = 4;
 
 /// See the module.
 pub(crate) struct Emulated {

@@ -185,10 +185,11 @@ impl Groups {
     fn shape(&self, ready: Ready, rows: u64) -> Shape {
         let blocks = rows.div_ceil(RUN_MIN).clamp(1, u64::from(self.api.processors()));
         let own = if self.resting == 0 { u64::from(ready.own_groups) } else { 0 };
-        // No more than a run has rows.
+        // No more than a run has rows, or than a table may have room for.
         let own = own.min(OWN_MIN.max(2 * self.groups_known)).min(rows.div_ceil(blocks));
+        let own = own.min(self.capacity_max() / 2 / blocks);
         let shared = if own > 0 { ready.own_bytes } else { ready.bare_bytes };
-        Shape { blocks: blocks as u32, threads: ready.threads, own: own as u32, shared, merged: rows.min(blocks * own) }
+        Shape { blocks: blocks as u32, threads: ready.threads, own: own as u32, shared, merged: blocks * own }
     }
 
     /// The most buckets that the memory allowed has room for.
