@@ -146,7 +146,7 @@ fn explain_placement_says_where_and_why() {
     assert_eq!(std::fs::read_to_string(place.path("cache/pelton/calibration.json")).unwrap(), kept, "measured once");
     // The same as a statement. With the processor named no GPU is looked for; with one found, all that stops it is said.
     let tables = WINDOWS.split("CREATE TABLE result").next().unwrap();
-    let select = "SELECT window_start, COUNT(DISTINCT name) AS d, STDDEV_SAMP(id) AS s FROM TUMBLE(payments, at, \
+    let select = "SELECT window_start, COUNT(DISTINCT name) AS d, BOOL_AND(id > 3) AS s FROM TUMBLE(payments, at, \
                   INTERVAL '10' SECOND) GROUP BY window_start, window_end;";
     place.write("e.sql", format!("{tables}EXPLAIN PLACEMENT {select}"));
     let cpu = explain(&["--device", "cpu", "e.sql"], false);
@@ -157,7 +157,7 @@ fn explain_placement_says_where_and_why() {
         eprintln!("not run: no GPU");
         return;
     }
-    let stops = ["COUNT(DISTINCT name): DISTINCT needs a set", "): STDDEV_SAMP is not", "'auto' takes NVIDIA GPUs"];
+    let stops = ["COUNT(DISTINCT name): DISTINCT needs a set", "): BOOL_AND is not", "'auto' takes NVIDIA GPUs"];
     for word in stops {
         assert!(stopped.out.contains(word), "{word} in {}", stopped.out);
     }
@@ -700,10 +700,9 @@ fn a_gpu_is_asked_for_by_name() {
     let place = Place::new();
     let numbers = "CREATE TABLE t (id BIGINT, x DOUBLE, name STRING) WITH ('connector' = 'datagen', 'number-of-rows' = '5000',\n\
                    'fields.id.min' = '0', 'fields.id.max' = '9', 'fields.name.length' = '1');\n";
-    let grouped =
-        "SELECT id, name, COUNT(*) AS n, SUM(x) AS s, AVG(x) AS a, MIN(id) AS l, MAX(x) AS m FROM t GROUP BY id, name;";
+    let grouped = "SELECT id, name, COUNT(*) AS n, SUM(x) AS s, AVG(x) AS a, MIN(id) AS l, MAX(x) AS m, VAR_POP(x) AS v FROM t GROUP BY id, name;";
     place.write("good.sql", format!("{numbers}CREATE TABLE r WITH ('connector' = 'blackhole') AS {grouped}"));
-    let bad = "SELECT COUNT(DISTINCT x) AS d, STDDEV_SAMP(x) AS s, SUM(x) AS sum FROM t;\n\
+    let bad = "SELECT COUNT(DISTINCT x) AS d, BOOL_AND(x > 3) AS s, SUM(x) AS sum FROM t;\n\
                SELECT id, MAX(name) AS m FROM t GROUP BY id;";
     place.write("bad.sql", format!("{numbers}{bad}"));
     let on = |device: &str, file: &str| place.pelton(&["run", "--json", "--device", device, file]);
@@ -737,7 +736,7 @@ fn a_gpu_is_asked_for_by_name() {
         2,
         &[
             "count(DISTINCT t.x): DISTINCT needs a set",
-            "stddev_samp(t.x): STDDEV_SAMP is",
+            "BOOL_AND is not computed there",
             "max(t.name): MAX of Utf8",
             "'auto'",
         ],

@@ -49,10 +49,21 @@ pub(crate) enum Kept {
     Count,
     /// Likewise, and their sum: a word and limbs, and with doubles a word of flags.
     Sum { limbs: u32 },
-    /// Likewise, and behind the limbs of the sum those of the sum of squares.
+    /// Likewise, and behind the limbs of the sum those of the sum of squares; flags come last.
     Moments { limbs: u32, squares: u32 },
     /// The least or greatest value: the best row of a batch, whether there is a value, and its words.
     Extreme { greatest: bool },
+}
+
+impl Kept {
+    /// Limbs of the sum and of the sum of squares.
+    pub(crate) fn limbs(self) -> (u32, u32) {
+        match self {
+            Kept::Sum { limbs } => (limbs, 0),
+            Kept::Moments { limbs, squares } => (limbs, squares),
+            Kept::Count | Kept::Extreme { .. } => (0, 0),
+        }
+    }
 }
 
 /// The states of one call.
@@ -92,8 +103,8 @@ pub(crate) const SPAN: i32 = DOUBLE_LIMBS as i32 * 32 - 53 - 32 - 1;
 const NULL_BITS: usize = 32;
 
 impl Layout {
-    /// The layout of a program, or all that stops it on a device that keeps sums of squares (`moments`) or does not.
-    pub(crate) fn of(program: &Program, moments: bool) -> Result<Layout, Vec<Stop>> {
+    /// The layout of a program, or all that stops it.
+    pub(crate) fn of(program: &Program) -> Result<Layout, Vec<Stop>> {
         let mut layout =
             Layout { columns: vec![], keys: program.keys.len(), key_words: 1, states: vec![], state_words: 0 };
         for (place, (input, data_type)) in program.keys.iter().enumerate() {
@@ -103,13 +114,8 @@ impl Layout {
         }
         let mut stops = vec![];
         for aggregate in 0..program.aggregates.len() {
-            let spec = &program.aggregates[aggregate].spec;
-            match kept(spec) {
-                Err(reason) => stops.push(Stop { aggregate, reason }),
-                Ok((Kept::Moments { .. }, _)) if !moments => {
-                    stops.push(Stop { aggregate, reason: format!("{} is not computed there", spec.kind) });
-                }
-                Ok(_) => {}
+            if let Err(reason) = kept(&program.aggregates[aggregate].spec) {
+                stops.push(Stop { aggregate, reason });
             }
         }
         if !stops.is_empty() {
@@ -237,7 +243,7 @@ mod tests {
             call(Max, &[DataType::Float64], &[1]),
             call(Min, &[DataType::Int32], &[2]),
         ];
-        let layout = Layout::of(&Program { keys: vec![(0, DataType::Utf8)], aggregates }, false).unwrap();
+        let layout = Layout::of(&Program { keys: vec![(0, DataType::Utf8)], aggregates }).unwrap();
         assert_eq!(layout.columns.len(), 3, "key, double, integer");
         assert_eq!((layout.key_words, layout.state_words), (2, 1 + 8 + 4 + 3));
     }
@@ -249,12 +255,13 @@ mod tests {
             call(Count, &[DataType::Utf8], &[1]),
             call(Max, &[DataType::Utf8], &[1]),
             call(VarPop, &[DataType::Float64], &[2]),
+            call(FirstValue, &[DataType::Float64], &[2]),
             call(Sum, &[DataType::Int64], &[3]),
         ];
-        aggregates[3].spec.distinct = true;
-        let stops = Layout::of(&Program { keys: vec![], aggregates }, false).unwrap_err();
-        assert_eq!(stops.iter().map(|stop| stop.aggregate).collect::<Vec<_>>(), [1, 2, 3]);
+        aggregates[4].spec.distinct = true;
+        let stops = Layout::of(&Program { keys: vec![], aggregates }).unwrap_err();
+        assert_eq!(stops.iter().map(|stop| stop.aggregate).collect::<Vec<_>>(), [1, 3, 4]);
         assert_eq!(stops[0].reason, "MAX of Utf8 is not computed there");
-        assert_eq!(stops[1].reason, "VAR_POP is not computed there");
+        assert_eq!(stops[1].reason, "FIRST_VALUE is not computed there");
     }
 }

@@ -145,8 +145,7 @@ impl Wgpu {
         if let Some(stage) = stages.iter().find(|stage| Arc::ptr_eq(&stage.program, program)) {
             return Ok(stage.clone());
         }
-        let layout =
-            Layout::of(program, false).map_err(|_| self.gpu.failed("it was given a program that it can not run"))?;
+        let layout = Layout::of(program).map_err(|_| self.gpu.failed("it was given a program that it can not run"))?;
         let kernel = self.gpu.kernel(&layout)?;
         let stage = Arc::new(Stage { gpu: self.gpu.clone(), program: program.clone(), layout, kernel });
         stages.retain(|stage| Arc::strong_count(&stage.program) > 1);
@@ -161,7 +160,7 @@ impl Device for Wgpu {
     }
 
     fn stops(&self, program: &Program) -> Vec<Stop> {
-        Layout::of(program, false).err().unwrap_or_default()
+        Layout::of(program).err().unwrap_or_default()
     }
 
     fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError> {

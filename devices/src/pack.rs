@@ -65,7 +65,7 @@ pub(crate) fn pack(
             }
             (Form::Float { words: 2 }, Some(array)) => {
                 let doubles = doubles(array, rows, taking_part.as_deref())?;
-                if layout.states.iter().any(|s| s.column == Some(place) && matches!(s.kept, Kept::Sum { .. })) {
+                if layout.states.iter().any(|s| s.column == Some(place) && is_summed(s.kept)) {
                     scales[place] = scale(exponents(&doubles), scales[place])?;
                     words[header + 2] = scales[place].unwrap_or(0) as u32;
                 }
@@ -80,6 +80,10 @@ pub(crate) fn pack(
     }
     memory.scales = scales;
     Ok(words)
+}
+
+fn is_summed(kept: Kept) -> bool {
+    matches!(kept, Kept::Sum { .. } | Kept::Moments { .. })
 }
 
 pub(crate) fn without_dictionary(array: &ArrayRef, form: Form) -> Result<ArrayRef, Unfit> {

@@ -114,21 +114,19 @@ fn folds(layout: &Layout) -> String {
         let form = layout.form(state);
         let action = match state.kept {
             Kept::Count => format!("atomicAdd(&state[{at}], 1u);"),
-            Kept::Sum { limbs } => {
-                let sum = format!("group + {}u", state.at + 1);
+            Kept::Sum { .. } | Kept::Moments { .. } => {
+                let (limbs, squares) = state.kept.limbs();
+                let sums = format!("group + {}u, {limbs}u, {squares}u", state.at + 1);
                 let add = match form {
-                    Form::Float { .. } => {
-                        format!("add_double({sum}, {limbs}u, load_two({column}u, row), scale({column}u));")
-                    }
+                    Form::Float { .. } => format!("add_double({sums}, load_two({column}u, row), scale({column}u));"),
                     Form::Integer { words, signed } => {
                         let sign = if signed { "signed" } else { "unsigned" };
-                        format!("add_integer({sum}, {limbs}u, {sign}_{}({column}u, row));", number(words))
+                        format!("add_integer({sums}, {sign}_{}({column}u, row));", number(words))
                     }
                     Form::Presence | Form::Id => unreachable!("sums are of numbers"),
                 };
                 format!("atomicAdd(&state[{at}], 1u);\n        {add}")
             }
-            Kept::Moments { .. } => unreachable!("sums of squares are not kept here"),
             Kept::Extreme { .. } => {
                 let extreme = places.next().expect("one a state");
                 format!("compete({extreme}u, {at}, {}u, row);", form.words())

@@ -159,8 +159,8 @@ pub(crate) struct Random {
     pub columns: Vec<(DataType, Values)>,
 }
 
-/// A random program; with variances, if `moments`.
-pub(crate) fn program(dice: &mut Dice, moments: bool) -> Random {
+/// A random program.
+pub(crate) fn program(dice: &mut Dice) -> Random {
     use AggregateKind::*;
     let mut columns: Vec<(DataType, Values)> = vec![];
     let keys = (0..dice.below(4)).map(|_| {
@@ -186,7 +186,7 @@ pub(crate) fn program(dice: &mut Dice, moments: bool) -> Random {
         let data_type = columns[at].0.clone();
         let is_number = !matches!(data_type, DataType::Boolean | DataType::Date32);
         let kind = match is_number {
-            true if moments && dice.one_in(3) => dice.pick(&[VarSamp, VarPop, StddevSamp, StddevPop]),
+            true if dice.one_in(3) => dice.pick(&[VarSamp, VarPop, StddevSamp, StddevPop]),
             true => dice.pick(&[Count, Sum, Avg, Min, Max]),
             false => dice.pick(&[Count, Min, Max]),
         };
@@ -267,7 +267,7 @@ fn compare(seeds: std::ops::Range<u64>) {
     let before = device.rows();
     for seed in seeds {
         let mut dice = Dice(seed);
-        let random = program(&mut dice, false);
+        let random = program(&mut dice);
         assert_eq!(device.stops(&random.program), [], "seed {seed}");
         let [want, got] = folded(&mut dice, &random, &device);
         assert_eq!(answers(got.as_ref()), answers(want.as_ref()), "seed {seed}: {}", random.program);
@@ -373,11 +373,11 @@ fn a_lost_device_is_an_error() {
 #[test]
 fn every_shader_is_valid_for_every_back_end() {
     for seed in 0..100 {
-        let random = program(&mut Dice(seed), false);
-        validate(&shader::text(&Layout::of(&random.program, false).unwrap()), seed);
+        let random = program(&mut Dice(seed));
+        validate(&shader::text(&Layout::of(&random.program).unwrap()), seed);
     }
     let nothing = Program { keys: vec![], aggregates: vec![] };
-    validate(&shader::text(&Layout::of(&nothing, false).unwrap()), u64::MAX);
+    validate(&shader::text(&Layout::of(&nothing).unwrap()), u64::MAX);
     for ends_per_word in [2, 4] {
         validate(&shader::forest_text(ends_per_word), ends_per_word as u64);
     }

@@ -86,12 +86,13 @@ pub(crate) fn saved(
             bytes.clear();
             match state.kept {
                 Kept::Count => bytes.extend_from_slice(&i64::from(words[0]).to_le_bytes()),
-                Kept::Sum { limbs } => {
+                Kept::Sum { .. } | Kept::Moments { .. } => {
+                    let (limbs, squares) = state.kept.limbs();
                     let (sum, behind) = words[1..].split_at(limbs as usize);
+                    let (squares, behind) = behind.split_at(squares as usize);
                     let flags = if matches!(form, Form::Float { .. }) { behind[0] as u8 } else { 0 };
-                    Sums { count: words[0], flags, sum, squares: &[], scale }.save(spec, &mut bytes);
+                    Sums { count: words[0], flags, sum, squares, scale }.save(spec, &mut bytes);
                 }
-                Kept::Moments { .. } => unreachable!("sums of squares are not kept here"),
                 Kept::Extreme { greatest } => {
                     if words[1] != 0 {
                         let of_order = words[2..].iter().take(form.words() as usize);

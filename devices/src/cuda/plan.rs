@@ -90,7 +90,7 @@ impl Plan {
     }
 
     fn layout(program: &Program) -> Result<Layout, Vec<Stop>> {
-        Layout::of(program, true)
+        Layout::of(program)
     }
 
     /// Everything in a program that no kernel here does.
@@ -111,11 +111,8 @@ impl Plan {
 
 /// Words of the sum and of the sum of squares, each an even number.
 pub(crate) fn limbs(kept: Kept) -> (u32, u32) {
-    match kept {
-        Kept::Sum { limbs } => (limbs.next_multiple_of(2), 0),
-        Kept::Moments { limbs, squares } => (limbs.next_multiple_of(2), squares.next_multiple_of(2)),
-        Kept::Count | Kept::Extreme { .. } => (0, 0),
-    }
+    let (sum, squares) = kept.limbs();
+    (sum.next_multiple_of(2), squares.next_multiple_of(2))
 }
 
 /// Words of a state: how many rows took no part; or that, flags and limbs; or a lock, whether there is a value, and the value.

@@ -100,7 +100,7 @@ fn test(dice: &mut Dice, columns: &mut Vec<(DataType, Values)>) -> (Test, Refere
 }
 
 fn stage(dice: &mut Dice) -> RandomStage {
-    let Random { program, mut columns } = program(dice, true);
+    let Random { program, mut columns } = program(dice);
     let mut times = None;
     let panes = (!dice.one_in(4)).then(|| {
         columns.push((DataType::Timestamp(TimeUnit::Microsecond, None), Values::Plain));
