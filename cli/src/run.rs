@@ -59,7 +59,7 @@ pub fn run(args: &RunArgs, json: bool) -> Answer {
         }
         return Ok(0);
     }
-    if script.settings.over_arrival() {
+    if script.settings.over_arrival() || script.is_endless_and_stateless() {
         sys::small_pages();
     }
     let summary = drive(&script, registry, &options).map_err(|e| text.failed(e))?;

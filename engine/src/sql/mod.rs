@@ -4,7 +4,7 @@
 //! statements, run each (`CREATE`, `SET`, …) or plan it (`INSERT`, `SELECT`, …) before they parse the next, and hand out
 //! [`Job`]s: what to read and compute (a DataFusion `LogicalPlan`, analyzed and optimized) and where the rows go.
 //!
-//! Not in a plan, because refused here with the place in the text: `OVER`, `QUALIFY`, right and full joins, cross joins,
+//! Not in a plan, because refused here with the place in the text: `QUALIFY`, right and full joins, cross joins,
 //! `INTERSECT`, `EXCEPT`, grouping sets, correlated subqueries, `FOR SYSTEM_TIME AS OF`, `MATCH_RECOGNIZE`.
 
 mod aggregates;
@@ -81,6 +81,21 @@ pub struct Script {
     pub jobs: Vec<Job>,
     /// True if a volatile function is in one of the jobs, by leave of `'pelton.volatile' = 'allow'`.
     pub volatile: bool,
+}
+
+impl Script {
+    /// True if rows come without an end, and no query keeps anything of them: each can be answered as soon as it comes.
+    pub fn is_endless_and_stateless(&self) -> bool {
+        fn keeps_nothing(plan: &LogicalPlan) -> bool {
+            use LogicalPlan::*;
+            let alone = matches!(
+                plan,
+                Projection(_) | Filter(_) | SubqueryAlias(_) | TableScan(_) | Union(_) | Values(_) | EmptyRelation(_)
+            );
+            alone && plan.inputs().into_iter().all(keeps_nothing)
+        }
+        self.tables.iter().any(|table| !table.bounded) && self.jobs.iter().all(|job| keeps_nothing(&job.plan))
+    }
 }
 
 /// One query and where its rows go. All jobs of a script share one pass of each source.

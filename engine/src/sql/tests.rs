@@ -61,6 +61,17 @@ fn script(text: &str) -> Result<Script> {
     parse_script(&format!("{TABLES}{text}"), &registry(), &[])
 }
 
+#[test]
+fn what_keeps_nothing_of_a_stream_is_known() {
+    let endless = |query: &str| script(query).unwrap().is_endless_and_stateless();
+    assert!(endless("SELECT auction, price * 2 AS twice FROM bid WHERE price > 3;"));
+    assert!(endless("SELECT auction FROM (SELECT auction FROM bid UNION ALL SELECT bidder FROM bid) AS b;"));
+    assert!(!endless("SELECT auction, price FROM bid; SELECT auction, COUNT(*) AS n FROM bid GROUP BY auction;"));
+    assert!(!endless("SELECT b.auction, s.`value` FROM bid AS b JOIN side AS s ON b.auction = s.`key`;"));
+    let bounded = "CREATE TABLE t (a BIGINT) WITH ('connector' = 'fake', 'bounded' = 'true'); SELECT a FROM t;";
+    assert!(!parse_script(bounded, &registry(), &[]).unwrap().is_endless_and_stateless());
+}
+
 /// Every case of `plans.txt`: a query, and the plan of its jobs. `PELTON_UPDATE=1` writes the plans as they are now; read
 /// that difference as carefully as code.
 #[test]
