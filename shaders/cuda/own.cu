@@ -3,8 +3,8 @@
 //
 // A word of all groups lies side by side, so that rows of different groups meet different banks. Sums are digits of fewer bits than
 // a word has: an addition is one that nobody waits for, and carries are handed on before rows could fill a word (`settle`). Extremes
-// are 64 bits. In front lie the number of groups, rows that they took and did not take, whether
-// the table has room; then rows that warps keep for later, extremes, words, keys, slots.
+// are 64 bits. In front lie the number of groups, rows that they took and did not take, whether the table has room; then rows that
+// warps keep for later, extremes, words, keys, slots.
 
 #define GROUPS_THERE 0
 #define HELD_HERE 1
@@ -31,8 +31,8 @@ __device__ __forceinline__ u32 own_hash_of(const u32* key) {
     return hash ^ hash >> 13;
 }
 
-// The number of a key's group, or NO_GROUP if there are `most` already or its slots are taken. A slot holds 0 (nobody), 1 (somebody writes the key), or the high
-// half of the key's hash over the number plus two.
+// The number of a key's group, or NO_GROUP if there are `most` already or its slots are taken. A slot holds 0 (nobody), 1 (somebody
+// writes the key), or the high half of the key's hash over the number plus two.
 __device__ __forceinline__ u32 own_group(u32* memory, const u32* key, u32 most) {
     const u32 hash = own_hash_of(key);
     const u32 tag = hash & 0xffff0000u;
