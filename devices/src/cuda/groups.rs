@@ -255,11 +255,14 @@ impl Groups {
         }
     }
 
+    /// Whether words can count so many rows more.
+    fn counts(&self, more: u64) -> Result<(), Unfit> {
+        if self.rows + more > u64::from(u32::MAX) { Err(Unfit::Rows) } else { Ok(()) }
+    }
+
     /// Fits a batch to what there is; the kernel that it wants.
     pub(super) fn fit(&mut self, packed: &mut Packed<'_>) -> Result<Ready, Stopped> {
-        if self.rows + packed.rows().len() as u64 > u64::from(u32::MAX) {
-            return Err(Unfit::Rows.into());
-        }
+        self.counts(packed.rows().len() as u64)?;
         packed.fit(&mut self.memory, &self.wire, self.origin)?;
         // A wire that only grows is compiled once for each width: what this batch needs is kept even if its kernel comes late.
         self.wire = packed.wire().clone();
@@ -338,6 +341,8 @@ impl Groups {
         let (at, ready, rows) = (place.slot, place.ready, packed.rows());
         let (n, len) = (rows.len() as u64, packed.len());
         self.give_back(place);
+        // Others may have been sent meanwhile.
+        self.counts(n)?;
         let shape = self.shape(ready, n);
         self.make_room(self.groups_known, shape.merged, ready.module)?;
         let (api, roomy) = (self.api.clone(), |bytes: usize| self.roomy(bytes) as u64);
