@@ -9,7 +9,7 @@ Flink's, by a run over an empty topic. The results are read back from their topi
 
 *Latency.* A filter from topic to topic at 50,000 events a second: from the broker's append time to the acknowledgement of the result,
 as Pelton measures it (`latency_us`: of each micro-batch its first event), at least once; and from append to append as the
-broker's own timestamps tell it. With exactly-once the commit interval is the floor, which is stated.
+broker's own timestamps tell it; after a run that is not counted. With exactly-once the commit interval is the floor, which is stated.
 
 Bars (issue 5): 80 % of the floor, 10 times Flink, p99 of 20 ms.
 """
@@ -32,6 +32,7 @@ X = Path(__file__).parent.parent / "x"
 PORT = 19392
 SERVERS = f"127.0.0.1:{PORT}"
 THREADS = 2
+WARM_UP_S = 20
 
 COLUMNS = "card_id BIGINT, amount DOUBLE, ts BIGINT"
 
@@ -137,46 +138,52 @@ def rates(folder: Path, args: argparse.Namespace) -> list[str]:
 
 
 def latency(folder: Path, args: argparse.Namespace) -> list[str]:
-    appended = ("message.timestamp.type=LogAppendTime",)
-    topic("paced", 4, *appended)
+    # A JVM that was just started compiles its code while it answers; a broker in use has long done so.
+    filtered(folder, "warm", "at-least-once", "", WARM_UP_S)
     missed = []
-    for guarantee, setting in (("at-least-once", ""), ("exactly-once", "SET 'pelton.checkpoint.dir' = 'ckpt'; SET 'pelton.checkpoint.interval' = '100ms';")):
-        out = f"filtered-{guarantee}"
-        topic(out, 4, *appended)
-        events = args.seconds * 50_000
-        columns = "card_id BIGINT, amount DOUBLE, appended TIMESTAMP_LTZ(3)"
-        query = f"""{setting}
-CREATE TABLE events (card_id BIGINT, amount DOUBLE, appended TIMESTAMP_LTZ(3) METADATA FROM 'timestamp') WITH ('connector' = 'kafka', 'topic' = 'paced',
- 'properties.bootstrap.servers' = '{SERVERS}', 'scan.startup.mode' = 'latest-offset', 'format' = 'json');
-{sink("kept", out, columns, f"'properties.linger.ms' = '2', 'sink.delivery-guarantee' = '{guarantee}',")}
-INSERT INTO kept SELECT card_id, amount, appended FROM events WHERE amount > 450;"""
-        (folder / "filter.sql").write_text(query)
-        with (folder / "filter.json").open("w") as said:
-            running = subprocess.Popen([PELTON, "run", "--json", "--threads", str(THREADS), "filter.sql"], cwd=folder, stdout=said)
-        try:
-            time.sleep(2)
-            paced = f"""CREATE TABLE made (card_id BIGINT, amount DOUBLE, note STRING)
-WITH ('connector' = 'datagen', 'number-of-rows' = '{events}', 'rows-per-second' = '50000', 'fields.card_id.min' = '1000000',
- 'fields.card_id.max' = '1009999', 'fields.amount.min' = '1', 'fields.amount.max' = '900', 'fields.note.length' = '140');
-SET 'pelton.batch.delay-max' = '2ms';
-{sink("paced", "paced", "card_id BIGINT, amount DOUBLE, note STRING", "'sink.partitioner' = 'round-robin', 'properties.linger.ms' = '2',")}
-INSERT INTO paced SELECT * FROM made;"""
-            pelton(folder, paced)
-            time.sleep(1)
-            running.send_signal(signal.SIGTERM)
-            if running.wait():
-                raise Failed("the filter failed")
-        finally:
-            running.kill()
-        result = json.loads((folder / "filter.json").read_text().splitlines()[-1])
-        if result["rows_in"] != events:
-            raise Failed(f"{result['rows_in']} of {events} events came")
-        took = result["latency_us"]
-        broker = between(folder, out)
+    cut = "SET 'pelton.checkpoint.dir' = 'ckpt'; SET 'pelton.checkpoint.interval' = '100ms';"
+    for guarantee, setting in (("at-least-once", ""), ("exactly-once", cut)):
+        took, broker = filtered(folder, guarantee, guarantee, setting, args.seconds)
         print(f"{guarantee}: 50,000 events/s for {args.seconds} s, append to acknowledgement p50 {took['p50'] / 1000:.1f}, p99 {took['p99'] / 1000:.1f}, most {took['max'] / 1000:.1f} ms; append to append p50 {broker[0]}, p99 {broker[1]} ms")
         if guarantee == "at-least-once" and took["p99"] > 20_000:
             missed.append("p99 at 50,000 events a second")
     return missed
+
+
+def filtered(folder: Path, name: str, guarantee: str, setting: str, seconds: int) -> tuple[dict, tuple[int, int]]:
+    """Latencies of a filter between two topics of its own: as Pelton says, and as the broker's clock does."""
+    appended = ("message.timestamp.type=LogAppendTime",)
+    paced, out = f"paced-{name}", f"filtered-{name}"
+    topic(paced, 4, *appended)
+    topic(out, 4, *appended)
+    events = seconds * 50_000
+    query = f"""{setting}
+CREATE TABLE events (card_id BIGINT, amount DOUBLE, appended TIMESTAMP_LTZ(3) METADATA FROM 'timestamp') WITH ('connector' = 'kafka', 'topic' = '{paced}',
+ 'properties.bootstrap.servers' = '{SERVERS}', 'scan.startup.mode' = 'latest-offset', 'format' = 'json');
+{sink("kept", out, "card_id BIGINT, amount DOUBLE, appended TIMESTAMP_LTZ(3)", f"'properties.linger.ms' = '2', 'sink.delivery-guarantee' = '{guarantee}',")}
+INSERT INTO kept SELECT card_id, amount, appended FROM events WHERE amount > 450;"""
+    (folder / "filter.sql").write_text(query)
+    with (folder / "filter.json").open("w") as said:
+        running = subprocess.Popen([PELTON, "run", "--json", "--threads", str(THREADS), "filter.sql"], cwd=folder, stdout=said)
+    try:
+        time.sleep(2)
+        made = f"""CREATE TABLE made (card_id BIGINT, amount DOUBLE, note STRING)
+WITH ('connector' = 'datagen', 'number-of-rows' = '{events}', 'rows-per-second' = '50000', 'fields.card_id.min' = '1000000',
+ 'fields.card_id.max' = '1009999', 'fields.amount.min' = '1', 'fields.amount.max' = '900', 'fields.note.length' = '140');
+SET 'pelton.batch.delay-max' = '2ms';
+{sink("paced", paced, "card_id BIGINT, amount DOUBLE, note STRING", "'sink.partitioner' = 'round-robin', 'properties.linger.ms' = '2',")}
+INSERT INTO paced SELECT * FROM made;"""
+        pelton(folder, made)
+        time.sleep(1)
+        running.send_signal(signal.SIGTERM)
+        if running.wait():
+            raise Failed("the filter failed")
+    finally:
+        running.kill()
+    result = json.loads((folder / "filter.json").read_text().splitlines()[-1])
+    if result["rows_in"] != events:
+        raise Failed(f"{result['rows_in']} of {events} events came")
+    return result["latency_us"], between(folder, out)
 
 
 def between(folder: Path, name: str) -> tuple[int, int]:
