@@ -50,6 +50,11 @@ impl Predicate {
         &self.whole
     }
 
+    /// Whether it can fail for no row.
+    pub fn is_infallible(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
     /// The predicate as tests of single columns, if that is what it is: as a device does it.
     pub fn tests(&self) -> Option<Vec<Test>> {
         if self.parts.is_empty() {

@@ -214,7 +214,7 @@ impl Planner<'_> {
                 .at(self.over)
                 .hint("'pelton.over.mode' = 'arrival' wants OVER before GROUP BY and before models that learn; or leave it at 'event-time'"));
         }
-        Ok(OverPlan { columns, fields, stage })
+        Ok(OverPlan { columns, fields, stage, asked: None })
     }
 
     /// Whether rows are handed on as they come from their sources.

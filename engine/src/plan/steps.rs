@@ -9,12 +9,13 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::expressions::Column;
+use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::is_volatile;
 use pelton_kernels::program::{AggregateCall, Device, Program};
 
 use super::Planner;
 use super::placement::Placement;
-use super::share::{Family, Member, as_column, families};
+use super::share::{Family, Member, as_column, families, over};
 use crate::connector::Registry;
 use crate::error::Result;
 use crate::expr::{Compiled, Select};
@@ -23,6 +24,7 @@ use crate::operators::{
     Assign, Before, Enrich, FoldPanes, GroupColumn, LearnRows, LearnStage, MergeWindows, Operator, OverStage,
     OverWindows, Runs, SelectStep, SessionAggregate, Sessions, Sort, View, WindowAggregate, WindowExpand,
 };
+use crate::predicate::Predicate;
 
 /// What a step does.
 pub(super) enum Step {
@@ -48,6 +50,8 @@ pub(super) struct OverPlan {
     pub(super) columns: Vec<Compiled>,
     pub(super) fields: Vec<Field>,
     pub(super) stage: OverStage,
+    /// The rows that anybody wants answers of, by the columns that go on.
+    pub(super) asked: Option<Predicate>,
 }
 
 /// A `GROUP BY`.
@@ -181,10 +185,11 @@ impl Planner<'_> {
 
     /// The graph of all that was planned.
     pub(super) fn finish(self) -> Result<Graph> {
-        let Planner { graph, steps, sinks, slots, placement, registry, script, .. } = self;
+        let Planner { graph, mut steps, sinks, slots, placement, registry, script, .. } = self;
         let checkpoints = script.settings.get("pelton.checkpoint.dir").is_some();
         let families = families(&steps)?;
         let mut used = used(&steps, &sinks, &families);
+        ask_only_for_what_is_wanted(&mut steps, &sinks, &used, &families)?;
         let device = placement.device();
         let mut before = filtered_there(&steps, &sinks, &used, device.as_ref());
         before.iter().flatten().flat_map(|(there, _)| there).for_each(|step| used[*step] = false);
@@ -271,6 +276,55 @@ fn filtered_there(
     steps.iter().zip(used).map(before).collect()
 }
 
+/// A filter behind an `OVER`, over columns that this only hands on, becomes its own: rows that do not pass are kept for others to
+/// look at, and not answered. A filter that can fail stays where it is, since its dead letters show the answers.
+fn ask_only_for_what_is_wanted(
+    steps: &mut [Planned],
+    sinks: &[SinkNode],
+    used: &[bool],
+    families: &[Family],
+) -> Result<()> {
+    for at in 0..steps.len() {
+        let Step::Over(plan) = &steps[at].step else { continue };
+        let (passed, mut there) = (plan.stage.passed, Input::Node(at));
+        // Which columns of the OVER those of the step at hand are.
+        let mut columns: Option<Vec<usize>> = None;
+        let found = loop {
+            let elsewhere = sinks.iter().flat_map(|sink| &sink.inputs).chain(families.iter().flat_map(|f| &f.inputs));
+            let readers = (0..steps.len()).filter(|reader| used[*reader] && steps[*reader].inputs.contains(&there));
+            let readers: Vec<usize> = readers.collect();
+            let ([reader], false) = (readers.as_slice(), elsewhere.into_iter().any(|input| *input == there)) else {
+                break None;
+            };
+            let Planned { step: Step::Select(select), inputs } = &steps[*reader] else { break None };
+            if inputs.len() != 1 {
+                break None;
+            }
+            let of_over = |column: usize| columns.as_ref().map_or(column, |columns| columns[column]);
+            if let Some(predicate) = &select.predicate {
+                let read = collect_columns(predicate.whole());
+                let fits = predicate.is_infallible() && read.iter().all(|column| of_over(column.index()) < passed);
+                break fits.then(|| (*reader, predicate.whole().clone(), columns.clone()));
+            }
+            if let Some(selected) = &select.columns {
+                let Some(through) = selected.iter().map(as_column).collect::<Option<Vec<usize>>>() else { break None };
+                columns = Some(through.into_iter().map(of_over).collect());
+            }
+            there = Input::Node(*reader);
+        };
+        let Some((reader, predicate, columns)) = found else { continue };
+        let Step::Over(plan) = &mut steps[at].step else { unreachable!("looked at above") };
+        let of_over = |column: usize| {
+            let column = columns.as_ref().map_or(column, |columns| columns[column]);
+            Arc::new(Column::new(plan.stage.schema.field(column).name(), column)) as Compiled
+        };
+        plan.asked = Some(Predicate::new(over(&predicate, &of_over)?));
+        let Step::Select(select) = &mut steps[reader].step else { unreachable!("looked at above") };
+        select.predicate = None;
+    }
+    Ok(())
+}
+
 fn wired(inputs: &[Input], made: &[Input]) -> Vec<Input> {
     let wire = |input: &Input| match input {
         Input::Node(n) => made[*n],
@@ -311,10 +365,10 @@ impl Wiring<'_> {
             }
             Step::Aggregate(stage) => return self.stage(&stage, inputs, before),
             Step::Learn(stage) => Box::new(LearnRows::new(stage, self.slots)?),
-            Step::Over(OverPlan { columns, fields, stage }) => {
+            Step::Over(OverPlan { columns, fields, stage, asked }) => {
                 let reads = Select { operator: "OVER".to_string(), ..reads_of(&columns, &fields) };
                 let inputs = vec![self.graph.add(Box::new(SelectStep(reads)), inputs)];
-                let over = OverWindows::new(stage, self.slots, self.checkpoints)?;
+                let over = OverWindows::new(stage, asked, self.slots, self.checkpoints)?;
                 return Ok(self.graph.add(Box::new(over), inputs));
             }
         };

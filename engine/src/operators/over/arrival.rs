@@ -6,8 +6,9 @@
 use arrow::array::{ArrayRef, UInt32Array};
 use arrow::compute::{concat, take};
 
+use super::Rows;
 use super::answers::{Answers, Counted, Failed};
-use super::keyed::{Block, Extra, Keyed, Slot, Spans, by_key};
+use super::keyed::{Block, Extra, Keyed, Slot, Spans, by_key, taken};
 use super::lanes::{Appended, Run};
 use super::spec::Frame;
 use crate::batch::internal;
@@ -22,36 +23,35 @@ struct Later {
 }
 
 impl Keyed {
-    /// Takes rows in the order in which they arrived, and answers all calls for each. No row to come is older than `mark`.
-    pub(super) fn push_arrived(
-        &mut self,
-        times: &[i64],
-        columns: &[ArrayRef],
-        mark: i64,
-        failed: &mut Vec<Failed>,
-    ) -> Result<Vec<ArrayRef>> {
+    /// Takes rows in the order in which they arrived, and answers all calls for each that is asked for. No row to come is older than
+    /// `mark`.
+    pub(super) fn push_arrived(&mut self, rows: &Rows, mark: i64, failed: &mut Vec<Failed>) -> Result<Vec<ArrayRef>> {
         self.settled = Some(mark);
+        let Rows { times, columns, asked, .. } = rows;
         let ids = self.intern(columns, times.len())?;
-        let Some(rounds) = self.rounds(times, &ids) else { return self.answer(times, columns, &ids, failed) };
+        let Some(rounds) = self.rounds(times, &ids) else {
+            return self.answer(times, columns, &ids, asked.as_deref(), failed);
+        };
         let mut parts: Vec<Vec<ArrayRef>> = vec![];
         let mut order: Vec<u32> = vec![];
         for rows in rounds {
             let own: Vec<i64> = rows.iter().map(|row| times[*row as usize]).collect();
             let own_ids: Vec<u32> = rows.iter().map(|row| ids[*row as usize]).collect();
-            let at = UInt32Array::from(rows.clone());
-            let columns = columns.iter().map(|column| take(column, &at, None)).collect::<Result<Vec<_>, _>>();
+            let own_asked: Option<Vec<bool>> =
+                asked.as_ref().map(|asked| rows.iter().map(|row| asked[*row as usize]).collect());
+            let columns = taken(columns, &UInt32Array::from(rows.clone()))?;
             let older =
                 own_ids.iter().zip(&own).filter(|(key, time)| self.last_time(**key).is_some_and(|t| t > **time));
             let older: Vec<(u32, i64)> = older.map(|(key, time)| (*key, *time)).collect();
             let later = older.iter().map(|(key, time)| self.take_back(*key, *time)).collect::<Result<Vec<_>>>()?;
             let mut refused = vec![];
-            parts.push(self.answer(&own, &columns.map_err(internal)?, &own_ids, &mut refused)?);
+            parts.push(self.answer(&own, &columns, &own_ids, own_asked.as_deref(), &mut refused)?);
             later.into_iter().try_for_each(|later| self.put_back(later))?;
             failed.extend(refused.into_iter().map(|f| Failed { row: rows[f.row as usize], reason: f.reason }));
-            order.extend(rows);
+            order.extend(rows.into_iter().filter(|row| asked.as_ref().is_none_or(|asked| asked[*row as usize])));
         }
-        let mut places = vec![0u32; order.len()];
-        order.iter().enumerate().for_each(|(at, row)| places[*row as usize] = at as u32);
+        let mut places: Vec<u32> = (0..order.len() as u32).collect();
+        places.sort_unstable_by_key(|at| order[*at as usize]);
         let places = UInt32Array::from(places);
         let back = |call: usize| {
             let answers: Vec<&dyn arrow::array::Array> = parts.iter().map(|part| part[call].as_ref()).collect();

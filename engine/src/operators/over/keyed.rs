@@ -9,10 +9,11 @@ use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{concat, take};
 use arrow::datatypes::DataType;
 use hashbrown::HashSet;
-use pelton_kernels::Rows;
+use pelton_kernels::Rows as RowsOf;
 use pelton_kernels::aggregate::Aggregate;
 use pelton_kernels::group_table::GroupTable;
 
+use super::Rows;
 use super::answers::{Answers, Counted, Failed};
 use super::lanes::{Appended, Lane, Needs, Run, grow};
 use super::spec::{Call, Frame, Function, Keys};
@@ -35,7 +36,10 @@ pub(super) struct Block {
 const SMALLEST: u32 = 4;
 
 /// About so many rows are answered at once: with some five rows of a key, and 2 KiB a block, half a MiB.
+#[cfg(not(test))]
 const GROUP: usize = 1024;
+#[cfg(test)]
+const GROUP: usize = 12;
 
 /// What a call keeps of a key, where its frame has no beginning: rows need not be kept for it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -142,6 +146,37 @@ impl Extra {
     }
 }
 
+/// Some of the rows that were appended, as if there were no others: those that are asked for, and the last of each run.
+struct Few {
+    /// Which rows of the batch, ascending.
+    rows: Vec<u32>,
+    times: Vec<i64>,
+    order: Vec<u32>,
+    at: Vec<u32>,
+    runs: Vec<Run>,
+}
+
+impl Few {
+    fn of(all: &Appended<'_>, times: &[i64], asked: &[bool]) -> Few {
+        let mut among = asked.to_vec();
+        all.runs.iter().for_each(|run| among[all.order[run.range().end - 1] as usize] = true);
+        let rows: Vec<u32> = (0..among.len() as u32).filter(|row| among[*row as usize]).collect();
+        let mut number = vec![0u32; among.len()];
+        rows.iter().enumerate().for_each(|(i, row)| number[*row as usize] = i as u32);
+        let (mut order, mut at) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        let mut runs = Vec::with_capacity(all.runs.len());
+        for run in all.runs {
+            let from = order.len() as u32;
+            for i in run.range().filter(|i| among[all.order[*i] as usize]) {
+                order.push(number[all.order[i] as usize]);
+                at.push(all.at[i]);
+            }
+            runs.push(Run { rows: (from, order.len() as u32), ..*run });
+        }
+        Few { times: rows.iter().map(|row| times[*row as usize]).collect(), rows, order, at, runs }
+    }
+}
+
 /// Where a call keeps its places and numbers.
 #[derive(Clone, Copy)]
 pub(super) enum Slot {
@@ -200,16 +235,11 @@ impl Keyed {
         })
     }
 
-    /// Takes rows, ascending in time within each key, and answers all calls for each. Rows that a call has no answer for are named
-    /// in `failed`.
-    pub(super) fn push(
-        &mut self,
-        times: &[i64],
-        columns: &[ArrayRef],
-        failed: &mut Vec<Failed>,
-    ) -> Result<Vec<ArrayRef>> {
-        let ids = self.intern(columns, times.len())?;
-        self.answer(times, columns, &ids, failed)
+    /// Takes rows, ascending in time within each key, and answers all calls for each that is asked for. Rows that a call has no
+    /// answer for are named in `failed`.
+    pub(super) fn push(&mut self, rows: &Rows, failed: &mut Vec<Failed>) -> Result<Vec<ArrayRef>> {
+        let ids = self.intern(&rows.columns, rows.times.len())?;
+        self.answer(&rows.times, &rows.columns, &ids, rows.asked.as_deref(), failed)
     }
 
     /// The numbers of the rows' keys; without keys all are of one.
@@ -220,14 +250,14 @@ impl Keyed {
             true => ids.resize(rows, 0),
             false => self
                 .table
-                .intern(&keys, Rows::All(rows), &mut ids)
+                .intern(&keys, RowsOf::All(rows), &mut ids)
                 .map_err(|e| Error::user("cannot tell the keys of PARTITION BY apart").because(e))?,
         }
         self.know(if keys.is_empty() { 1 } else { self.table.len() });
         Ok(ids)
     }
 
-    /// The answers of all calls for rows of these keys.
+    /// The answers of all calls for rows of these keys, as far as they are asked for: all are kept, since others look at them.
     ///
     /// Every frame and every call goes through the rows once. So that a key's block is still in the caches when the next one comes to
     /// it, many rows are sorted by key and answered in groups, of which all blocks fit there together.
@@ -236,35 +266,56 @@ impl Keyed {
         times: &[i64],
         columns: &[ArrayRef],
         ids: &[u32],
+        asked: Option<&[bool]>,
         failed: &mut Vec<Failed>,
     ) -> Result<Vec<ArrayRef>> {
+        let is_asked = |row: u32| asked.is_none_or(|asked| asked[row as usize]);
         if times.len() < 2 * GROUP {
-            return self.answer_group(times, columns, ids, failed);
+            let (answers, answered) = self.answer_group(times, columns, ids, asked, failed)?;
+            let Some(answered) = answered else { return Ok(answers) };
+            failed.retain(|failed| is_asked(failed.row));
+            let places = (0..answered.len() as u32).filter(|at| is_asked(answered[*at as usize]));
+            return taken(&answers, &UInt32Array::from_iter_values(places));
         }
         let order = by_key(ids, self.blocks.len());
         let rows = UInt32Array::from(order);
         let order = rows.values();
         let times: Vec<i64> = order.iter().map(|row| times[*row as usize]).collect();
         let ids: Vec<u32> = order.iter().map(|row| ids[*row as usize]).collect();
+        let sorted_asked: Option<Vec<bool>> = asked.map(|asked| order.iter().map(|row| asked[*row as usize]).collect());
         let mut sorted = columns.to_vec();
         for arg in &self.spec.args {
             sorted[*arg] = take(&columns[*arg], &rows, None).map_err(internal)?;
         }
         let mut parts: Vec<Vec<ArrayRef>> = vec![vec![]; self.spec.calls.len()];
+        // Where among the answers each row's are.
+        let mut places = vec![0u32; order.len()];
+        let mut answers_there = 0;
         let mut start = 0;
         while start < ids.len() {
             let mut end = (start + GROUP).min(ids.len());
             end += ids[end..].iter().take_while(|key| **key == ids[end - 1]).count();
-            let own: Vec<ArrayRef> = sorted.iter().map(|column| column.slice(start, end - start)).collect();
+            let group = start..end;
+            let own: Vec<ArrayRef> = sorted.iter().map(|column| column.slice(start, group.len())).collect();
+            let own_asked = sorted_asked.as_ref().map(|asked| &asked[group.clone()]);
             let mut refused = vec![];
-            let answers = self.answer_group(&times[start..end], &own, &ids[start..end], &mut refused)?;
+            let (answers, answered) =
+                self.answer_group(&times[group.clone()], &own, &ids[group.clone()], own_asked, &mut refused)?;
+            let mut place = |row: u32| {
+                places[order[start + row as usize] as usize] = answers_there;
+                answers_there += 1;
+            };
+            match answered {
+                None => (0..group.len() as u32).for_each(&mut place),
+                Some(answered) => answered.into_iter().for_each(&mut place),
+            }
             parts.iter_mut().zip(answers).for_each(|(part, answer)| part.push(answer));
-            failed.extend(refused.into_iter().map(|f| Failed { row: order[start + f.row as usize], reason: f.reason }));
+            let refused = refused.into_iter().map(|f| Failed { row: order[start + f.row as usize], reason: f.reason });
+            failed.extend(refused.filter(|failed| is_asked(failed.row)));
             start = end;
         }
-        let mut places = vec![0u32; order.len()];
-        order.iter().enumerate().for_each(|(at, row)| places[*row as usize] = at as u32);
-        let places = UInt32Array::from(places);
+        let places = (0..order.len() as u32).filter(|row| is_asked(*row)).map(|row| places[row as usize]);
+        let places = UInt32Array::from_iter_values(places);
         let whole = |parts: Vec<ArrayRef>| {
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
             take(&concat(&parts)?, &places, None)
@@ -272,23 +323,36 @@ impl Keyed {
         parts.into_iter().map(whole).collect::<Result<_, _>>().map_err(internal)
     }
 
+    /// Takes rows, and answers those that are asked for and the last of each key, with which its frames move on: the answers, and for
+    /// which rows they are, ascending; `None` for all of them.
     fn answer_group(
         &mut self,
         times: &[i64],
         columns: &[ArrayRef],
         ids: &[u32],
+        asked: Option<&[bool]>,
         failed: &mut Vec<Failed>,
-    ) -> Result<Vec<ArrayRef>> {
+    ) -> Result<(Vec<ArrayRef>, Option<Vec<u32>>)> {
         let order = by_key(ids, self.blocks.len());
         let (at, runs) = self.place(times, ids, &order)?;
-        let rows = Appended { order: &order, at: &at, runs: &runs };
+        let mut rows = Appended { order: &order, at: &at, runs: &runs };
         let places = self.times.len();
         for (lane, arg) in self.lanes.iter_mut().zip(&self.spec.args) {
             lane.append(&rows, &columns[*arg], places).map_err(internal)?;
         }
-        let spans: Vec<Spans> = (0..self.spec.frames.len()).map(|frame| self.move_frame(frame, times, &rows)).collect();
+        let few;
+        let mut few_times = times;
+        let mut answered = None;
+        if let Some(asked) = asked {
+            few = Few::of(&rows, times, asked);
+            (rows, few_times) = (Appended { order: &few.order, at: &few.at, runs: &few.runs }, &few.times);
+            answered = Some(&few.rows);
+        }
+        let spans: Vec<Spans> =
+            (0..self.spec.frames.len()).map(|frame| self.move_frame(frame, few_times, &rows)).collect();
         let mut answers = Vec::with_capacity(self.spec.calls.len());
         let mut counted = Counted::new();
+        let from = failed.len();
         for (call, slot) in self.slots() {
             let frame = self.spec.calls[call].frame;
             let mut answers_of = Answers {
@@ -305,7 +369,10 @@ impl Keyed {
             };
             answers.push(answers_of.of(&self.spec.calls[call], self.spec.frames[frame], slot)?);
         }
-        Ok(answers)
+        if let Some(rows) = answered {
+            failed[from..].iter_mut().for_each(|failed| failed.row = rows[failed.row as usize]);
+        }
+        Ok((answers, answered.cloned()))
     }
 
     /// Where each call keeps its places and numbers.
@@ -508,7 +575,7 @@ impl Keyed {
         let mut ids = vec![];
         let kept = kept.iter().zip(&self.key_types).map(|(key, to)| arrow::compute::cast(key, to));
         let kept = kept.collect::<Result<Vec<_>, _>>().map_err(internal)?;
-        table.intern(&kept, Rows::All(left.len()), &mut ids).map_err(lost)?;
+        table.intern(&kept, RowsOf::All(left.len()), &mut ids).map_err(lost)?;
         for key in (0..self.blocks.len()).filter(|key| renumbered[*key] == u32::MAX) {
             let Block { start, class, len, base } = self.blocks[key];
             if class != u8::MAX {
@@ -562,6 +629,11 @@ fn places_for(used: usize) -> usize {
 /// The chunks of `width` that belong to these keys.
 fn gathered(values: &[u32], keys: &[u32], width: usize) -> Vec<u32> {
     keys.iter().flat_map(|key| &values[*key as usize * width..(*key as usize + 1) * width]).copied().collect()
+}
+
+/// Some rows of all columns.
+pub(super) fn taken(columns: &[ArrayRef], rows: &UInt32Array) -> Result<Vec<ArrayRef>> {
+    columns.iter().map(|column| take(column, rows, None)).collect::<Result<_, _>>().map_err(internal)
 }
 
 /// The rows in the order of their keys, and within a key as they came.

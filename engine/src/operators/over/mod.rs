@@ -39,6 +39,7 @@ use crate::batch::{MARK_MAX, MicroBatch, Offsets, internal};
 use crate::checkpoint::piece::{Cut, PieceId, Rows as RowsPiece, SavedStep, batch_of, fact, misfit};
 use crate::error::{Error, Result};
 use crate::lineage::Lineage;
+use crate::predicate::Predicate;
 
 /// What an [`OverWindows`] does.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,8 @@ pub struct OverStage {
 /// See the module.
 pub struct OverWindows {
     stage: OverStage,
+    /// Rows that are answered, by the columns that go on. The others are kept, since these look at them, and do not go on.
+    asked: Option<Predicate>,
     waiting: Waiting,
     state: Mutex<State>,
     /// Checkpoints are taken, so what they need is written down.
@@ -116,8 +119,9 @@ const HANDED_ON: usize = 16_384;
 const HELPED_ROWS: usize = 4096;
 
 impl OverWindows {
-    /// `slots`: how many threads may push at once. `logs`: checkpoints are taken.
-    pub fn new(stage: OverStage, slots: usize, logs: bool) -> Result<Self> {
+    /// `asked`: the rows that go on, a predicate over the columns that go on; without it all do. `slots`: how many threads may push at
+    /// once. `logs`: checkpoints are taken.
+    pub fn new(stage: OverStage, asked: Option<Predicate>, slots: usize, logs: bool) -> Result<Self> {
         let types: Vec<DataType> = stage.input.fields().iter().map(|field| field.data_type().clone()).collect();
         let keyed = stage.keys.iter().map(|keys| Keyed::new(keys.clone(), &types, stage.arrival));
         let keyed = keyed.collect::<Result<Vec<_>>>()?;
@@ -126,7 +130,7 @@ impl OverWindows {
         let (pieces, log) = (vec![], vec![]);
         let state = State { keyed, helpers, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
         let waiting = Waiting::new(stage.input.clone(), stage.time, OPERATOR, slots);
-        Ok(OverWindows { stage, waiting, state: Mutex::new(state), logs, lookback })
+        Ok(OverWindows { stage, asked, waiting, state: Mutex::new(state), logs, lookback })
     }
 
     /// The columns that keys and calls read, which a checkpoint keeps.
@@ -138,17 +142,11 @@ impl OverWindows {
         used
     }
 
-    /// The answers of every call for rows in order, one column each; and the rows that one has no answer for.
-    fn answer(
-        &self,
-        state: &mut State,
-        times: Arc<[i64]>,
-        columns: Arc<[ArrayRef]>,
-    ) -> Result<(Vec<ArrayRef>, Vec<Failed>)> {
-        let rows = Rows { times, columns, settled: self.stage.arrival.then_some(state.mark) };
+    /// The answers of every call for the rows that are asked for, one column each; and the rows that one has no answer for.
+    fn answer(&self, state: &mut State, rows: &Rows) -> Result<(Vec<ArrayRef>, Vec<Failed>)> {
         let all = match &state.helpers {
-            Some(helpers) if rows.times.len() >= HELPED_ROWS => helpers.push(&mut state.keyed, &rows)?,
-            _ => state.keyed.iter_mut().map(|keyed| push(keyed, &rows)).collect(),
+            Some(helpers) if rows.times.len() >= HELPED_ROWS => helpers.push(&mut state.keyed, rows)?,
+            _ => state.keyed.iter_mut().map(|keyed| push(keyed, rows)).collect(),
         };
         let (mut answers, mut failed) = (vec![], vec![]);
         for part in all {
@@ -166,15 +164,36 @@ impl OverWindows {
     fn hand_on(&self, state: &mut State, due: &Due, which: Range<usize>, out: &mut Emit) -> Result<()> {
         let start = which.start;
         let own = due.rows.slice(start, which.len());
-        let (answers, failed) = self.answer(state, due.times[which].into(), own.columns().to_vec().into())?;
         let passed = own.project(&(0..self.stage.passed).collect::<Vec<_>>()).map_err(internal)?;
-        let columns = passed.columns().iter().cloned().chain(answers).collect();
+        let broken = |e| Error::bug("a filter that can not fail has failed").because(e);
+        let asked = self.asked.as_ref().map(|asked| asked.rows(&passed)).transpose().map_err(broken)?.flatten();
+        let is_asked = asked.as_ref().map(|asked| {
+            let mut is_asked = vec![false; own.num_rows()];
+            asked.values().iter().for_each(|row| is_asked[*row as usize] = true);
+            is_asked.into()
+        });
+        let rows = Rows {
+            times: due.times[which].into(),
+            columns: own.columns().into(),
+            asked: is_asked,
+            settled: self.stage.arrival.then_some(state.mark),
+        };
+        let (answers, failed) = self.answer(state, &rows)?;
+        let passed = match &asked {
+            None => passed.columns().to_vec(),
+            Some(asked) => keyed::taken(passed.columns(), asked)?,
+        };
+        let columns = passed.into_iter().chain(answers).collect();
         let mut rows = RecordBatch::try_new(self.stage.schema.clone(), columns).map_err(internal)?;
         if !failed.is_empty() {
             let mut keep = vec![true; rows.num_rows()];
             for Failed { row, reason } in failed {
+                let place = match &asked {
+                    None => row as usize,
+                    Some(asked) => asked.values().partition_point(|asked| *asked < row),
+                };
                 // A row that two calls have no answer for is one letter.
-                if std::mem::replace(&mut keep[row as usize], false) {
+                if std::mem::replace(&mut keep[place], false) {
                     out.letters.push(due.letter(start + row as usize, self.stage.passed, OPERATOR, reason)?);
                 }
             }
@@ -242,7 +261,14 @@ impl OverWindows {
                 Err(_) => new_null_array(field.data_type(), log.num_rows()),
             });
         }
-        self.answer(state, times.into(), columns.into()).map(|_| ())
+        let rows = Rows {
+            asked: Some(vec![false; times.len()].into()),
+            times: times.into(),
+            columns: columns.into(),
+            // The mark is that of the checkpoint: among these rows are some that came before it and are older.
+            settled: self.stage.arrival.then_some(i64::MIN),
+        };
+        self.answer(state, &rows).map(|_| ())
     }
 }
 
@@ -289,7 +315,9 @@ impl Operator for OverWindows {
 
     fn describe(&self) -> String {
         let arrival = if self.stage.arrival { "in the order of arrival " } else { "" };
-        format!("OverWindows {arrival}{}", self.stage.text(&|column| self.stage.input.field(column).name().clone()))
+        let asked = self.asked.as_ref().map_or(String::new(), |asked| format!(" for rows where {asked}"));
+        let text = self.stage.text(&|column| self.stage.input.field(column).name().clone());
+        format!("OverWindows {arrival}{text}{asked}")
     }
 
     fn state_schema(&self, input: &Lineage) -> Option<String> {
@@ -383,19 +411,21 @@ impl Operator for OverWindows {
 /// What one `PARTITION BY` answers.
 type Answered = Result<(Vec<ArrayRef>, Vec<Failed>)>;
 
-/// Rows to be answered: in the order of time, or of arrival, where none to come is older than `settled`.
+/// Rows in the order of time, or of arrival, where none to come is older than `settled`.
 #[derive(Clone)]
 struct Rows {
     times: Arc<[i64]>,
     columns: Arc<[ArrayRef]>,
+    /// Which of them are to be answered; all of them without.
+    asked: Option<Arc<[bool]>>,
     settled: Option<i64>,
 }
 
 fn push(keyed: &mut Keyed, rows: &Rows) -> Answered {
     let mut failed = vec![];
     let answers = match rows.settled {
-        None => keyed.push(&rows.times, &rows.columns, &mut failed),
-        Some(mark) => keyed.push_arrived(&rows.times, &rows.columns, mark, &mut failed),
+        None => keyed.push(rows, &mut failed),
+        Some(mark) => keyed.push_arrived(rows, mark, &mut failed),
     };
     answers.map(|answers| (answers, failed))
 }

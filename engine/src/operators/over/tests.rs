@@ -7,8 +7,9 @@ use arrow::array::{
     Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
     UInt32Array, UInt64Array, new_null_array,
 };
-use arrow::compute::{concat_batches, take};
+use arrow::compute::{concat_batches, filter_record_batch, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion_physical_expr::expressions::{Column, IsNotNullExpr};
 use pelton_kernels::Rows;
 use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
 
@@ -17,12 +18,15 @@ use crate::batch::{MARK_MAX, Marks, MicroBatch, Offsets};
 use crate::checkpoint::piece::{Cut, PieceId, SavedPiece, SavedStep};
 use crate::dice::Dice;
 use crate::operators::{Emit, Operator, times_us};
+use crate::predicate::Predicate;
 
 const MS: i64 = 1000;
 /// Columns that go on: time, two keys, an argument of each kind. Behind them none.
 const TIME: usize = 0;
 const KEYS: [usize; 2] = [1, 2];
 const ARGS: [usize; 5] = [3, 4, 5, 6, 7];
+/// The column that says which rows are asked for.
+const ASKED: usize = 3;
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -261,8 +265,14 @@ fn saved(over: &OverWindows, epoch: u64, there: &mut BTreeMap<PieceId, Vec<Recor
 }
 
 /// Runs a stage over rows cut at random, and goes on with another from a checkpoint now and then.
-fn run(dice: &mut Dice, stage: &OverStage, partitions: &[RecordBatch], checkpoints: bool) -> RecordBatch {
-    let mut over = OverWindows::new(stage.clone(), 2, true).unwrap();
+fn run(
+    dice: &mut Dice,
+    stage: &OverStage,
+    is_asked: bool,
+    partitions: &[RecordBatch],
+    checkpoints: bool,
+) -> RecordBatch {
+    let mut over = OverWindows::new(stage.clone(), asked(is_asked), 2, true).unwrap();
     let mut at = vec![0; partitions.len()];
     let (mut out, mut pieces, mut epoch) = (vec![], BTreeMap::new(), 0);
     while at.iter().zip(partitions).any(|(at, rows)| *at < rows.num_rows()) {
@@ -292,7 +302,7 @@ fn run(dice: &mut Dice, stage: &OverStage, partitions: &[RecordBatch], checkpoin
             epoch += 1;
             let saved = saved(&over, epoch, &mut pieces);
             if dice.below(2) == 0 {
-                over = OverWindows::new(stage.clone(), 2, true).unwrap();
+                over = OverWindows::new(stage.clone(), asked(is_asked), 2, true).unwrap();
                 over.load(saved).unwrap();
             }
         }
@@ -307,10 +317,11 @@ fn run(dice: &mut Dice, stage: &OverStage, partitions: &[RecordBatch], checkpoin
 fn arrive(
     dice: &mut Dice,
     stage: &OverStage,
+    is_asked: bool,
     partitions: &[RecordBatch],
     checkpoints: bool,
 ) -> (RecordBatch, RecordBatch) {
-    let mut over = OverWindows::new(stage.clone(), 2, true).unwrap();
+    let mut over = OverWindows::new(stage.clone(), asked(is_asked), 2, true).unwrap();
     let mut at = vec![0; partitions.len()];
     let least = |of: std::ops::Range<usize>, at: &[usize]| {
         let times = of.flat_map(|p| times_us(partitions[p].column(TIME))[at[p]..].to_vec());
@@ -345,7 +356,7 @@ fn arrive(
             epoch += 1;
             let saved = saved(&over, epoch, &mut pieces);
             if dice.below(2) == 0 {
-                over = OverWindows::new(stage.clone(), 2, true).unwrap();
+                over = OverWindows::new(stage.clone(), asked(is_asked), 2, true).unwrap();
                 over.load(saved).unwrap();
             }
         }
@@ -356,6 +367,17 @@ fn arrive(
     (concat_batches(&schema(), &arrived).unwrap(), concat_batches(&stage.schema, &out).unwrap())
 }
 
+/// Rows that are asked for, where only some are.
+fn asked(only_some: bool) -> Option<Predicate> {
+    only_some.then(|| Predicate::new(Arc::new(IsNotNullExpr::new(Arc::new(Column::new("i", ASKED))))))
+}
+
+/// Those of all.
+fn wanted(only_some: bool, rows: &RecordBatch) -> RecordBatch {
+    let keep = arrow::compute::is_not_null(rows.column(ASKED)).unwrap();
+    if only_some { filter_record_batch(rows, &keep).unwrap() } else { rows.clone() }
+}
+
 fn check(seed: u64, n: usize, keys: u64) {
     let mut dice = Dice(seed);
     let (odd, timed) = (dice.below(3) == 0, dice.below(2) == 0);
@@ -363,12 +385,13 @@ fn check(seed: u64, n: usize, keys: u64) {
     let of_time = stage(&mut dice, timed);
     let want = reference(&of_time, &partitions);
     let of_arrival = OverStage { arrival: true, ..stage(&mut dice, timed) };
-    for checkpoints in [false, true] {
-        let text = format!("seed {seed}, checkpoints {checkpoints}");
-        let got = run(&mut dice, &of_time, &partitions, checkpoints);
-        compare(&text, &of_time, &want, &got);
-        let (arrived, got) = arrive(&mut dice, &of_arrival, &partitions, checkpoints);
-        compare(&format!("{text}, by arrival"), &of_arrival, &reference_of_arrival(&of_arrival, &arrived), &got);
+    for (checkpoints, is_asked) in [(false, false), (true, false), (false, true), (true, true)] {
+        let text = format!("seed {seed}, checkpoints {checkpoints}, only some rows {is_asked}");
+        let got = run(&mut dice, &of_time, is_asked, &partitions, checkpoints);
+        compare(&text, &of_time, &wanted(is_asked, &want), &got);
+        let (arrived, got) = arrive(&mut dice, &of_arrival, is_asked, &partitions, checkpoints);
+        let want = wanted(is_asked, &reference_of_arrival(&of_arrival, &arrived));
+        compare(&format!("{text}, by arrival"), &of_arrival, &want, &got);
     }
 }
 
@@ -429,7 +452,7 @@ fn keys_that_are_many_and_gone_are_let_go() {
         ordered: true,
         arrival: false,
     };
-    let over = OverWindows::new(stage, 1, false).unwrap();
+    let over = OverWindows::new(stage, None, 1, false).unwrap();
     let mut most = 0;
     for round in 0..200i64 {
         let n = 1000;
