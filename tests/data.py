@@ -304,6 +304,7 @@ def main(out):
     fixtures = pathlib.Path(__file__).parent.parent / "models/tests/fixtures"
     (out / "models").mkdir(exist_ok=True)
     named = {"xgb.json": "xgb_binary.model.json", "three.ubj": "xgb_softprob.model.ubj", "lgb.txt": "lgb_zero.model.txt", "trees.onnx": "onnx_modes.model.onnx"}
+    named |= {"pipeline.onnx": "graph_pipeline.model.onnx", "network.onnx": "graph_tanh.model.onnx", "forest.onnx": "graph_scaled_forest.model.onnx"}
     for name, fixture in named.items():
         shutil.copyfile(fixtures / fixture, out / "models" / name)
 

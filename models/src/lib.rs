@@ -1,4 +1,5 @@
-//! Tree ensembles as XGBoost and LightGBM train them, or as ONNX files have them, computed with the bits of their libraries.
+//! Tree ensembles as XGBoost and LightGBM train them, or as ONNX files have them, computed with the bits of their libraries; and graphs
+//! of operators from ONNX files, computed with the same bits everywhere.
 //!
 //! Bytes in, numbers out: there is no SQL, Arrow, file or clock in here. A file becomes a [`Model`] ([`xgboost`], [`lightgbm`], [`onnx`]),
 //! which is checked whole, so that computing cannot fail: every child is there, no node has two parents, every feature is one of

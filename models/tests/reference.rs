@@ -63,7 +63,8 @@ fn models_of_every_kind_answer_as_their_libraries() {
     paths.sort();
     for path in paths {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.contains(".model.") {
+        // Those are in graphs.rs.
+        if name.contains(".model.") || name.starts_with("graph_") {
             continue;
         }
         cases += 1;
@@ -283,8 +284,12 @@ fn what_is_wrong_is_said() {
         assert!(all.contains(want), "{all}");
     };
     // `"` is the tag of a node's operator; its length follows.
-    onnx_refused("\"\u{6}Concat", "\"\u{6}Scaler", "operator Scaler stands before the trees");
-    onnx_refused("\"\u{15}TreeEnsembleRegressor", "\"\u{15}TreeRegressorEnsemble", "its operators are: Concat");
+    onnx_refused("\"\u{6}Concat", "\"\u{6}Scaler", "operator Scaler cannot be computed");
+    onnx_refused(
+        "\"\u{15}TreeEnsembleRegressor",
+        "\"\u{15}TreeRegressorEnsemble",
+        "operator TreeRegressorEnsemble cannot be computed",
+    );
     onnx_refused("BRANCH_LEQ", "BRANCH_LEP", "has mode 'BRANCH_LEP'");
     onnx_refused("nodes_modes", "nodes_mores", "'nodes_modes' is missing");
     let error = Model::read(b"\x08\x08", Format::Onnx).unwrap_err();

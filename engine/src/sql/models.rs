@@ -120,7 +120,8 @@ impl ModelDef {
             let (own, now) = (&self.model.feature_names[at], &model.feature_names[at]);
             return Err(wrong(format!("feature {} is {now} in the file now, not {own}", at + 1)));
         }
-        let answers = |model: &Model| (model.outputs(), model.sums(), model.is_single(), model.explains);
+        let answers =
+            |model: &Model| (model.outputs(), model.sums(), model.is_single(), model.explains, model.has_trees());
         if answers(&model) != answers(&self.model) {
             return Err(wrong(
                 "the file answers other numbers than the one that the query was planned with".to_string(),
@@ -435,6 +436,9 @@ impl ScalarUDFImpl for Predict {
         Ok(match self.call {
             Call::Predict => answers(model, model.outputs()),
             Call::Raw => answers(model, model.sums()),
+            Call::Leaves | Call::Explain if !model.has_trees() => {
+                return Err(self.failed("the model is a graph of operators, and no ensemble of trees"));
+            }
             Call::Leaves => DataType::List(item(DataType::Int32)),
             Call::Explain if !model.explains => {
                 return Err(self.failed("an ONNX file has no contributions: it does not say what it was trained with"));

@@ -8,161 +8,27 @@
 
 use std::collections::{HashMap, HashSet};
 
-use prost::Message;
-
 use crate::error::{ModelError, Result};
 use crate::link::{Link, Transform};
 use crate::model::{Fold, Forest, LEAF, Last, Missing, Node, Parts, Test, Trees};
+use crate::onnx::{Attributes, BOOL, DOUBLE, FLOAT, INT32, INT64, numbers, proto};
 use crate::tiles::Tiled;
-
-/// What is read of `onnx.proto`; field numbers are those of the standard.
-mod proto {
-    #[derive(prost::Message)]
-    pub struct Model {
-        #[prost(message, optional, tag = "7")]
-        pub graph: Option<Graph>,
-        #[prost(message, repeated, tag = "8")]
-        pub opset_import: Vec<OperatorSet>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct OperatorSet {
-        #[prost(string, tag = "1")]
-        pub domain: String,
-        #[prost(int64, tag = "2")]
-        pub version: i64,
-    }
-
-    #[derive(prost::Message)]
-    pub struct Graph {
-        #[prost(message, repeated, tag = "1")]
-        pub node: Vec<Node>,
-        #[prost(message, repeated, tag = "5")]
-        pub initializer: Vec<Tensor>,
-        #[prost(message, repeated, tag = "11")]
-        pub input: Vec<ValueInfo>,
-        #[prost(message, repeated, tag = "12")]
-        pub output: Vec<ValueInfo>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct Node {
-        #[prost(string, repeated, tag = "1")]
-        pub input: Vec<String>,
-        #[prost(string, repeated, tag = "2")]
-        pub output: Vec<String>,
-        #[prost(string, tag = "4")]
-        pub op_type: String,
-        #[prost(message, repeated, tag = "5")]
-        pub attribute: Vec<Attribute>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct Attribute {
-        #[prost(string, tag = "1")]
-        pub name: String,
-        #[prost(int64, tag = "3")]
-        pub i: i64,
-        #[prost(bytes = "vec", tag = "4")]
-        pub s: Vec<u8>,
-        #[prost(message, optional, tag = "5")]
-        pub t: Option<Tensor>,
-        #[prost(float, repeated, packed = "false", tag = "7")]
-        pub floats: Vec<f32>,
-        #[prost(int64, repeated, packed = "false", tag = "8")]
-        pub ints: Vec<i64>,
-        #[prost(bytes = "vec", repeated, tag = "9")]
-        pub strings: Vec<Vec<u8>>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct Tensor {
-        #[prost(int64, repeated, packed = "false", tag = "1")]
-        pub dims: Vec<i64>,
-        #[prost(int32, tag = "2")]
-        pub data_type: i32,
-        #[prost(float, repeated, tag = "4")]
-        pub float_data: Vec<f32>,
-        #[prost(int32, repeated, tag = "5")]
-        pub int32_data: Vec<i32>,
-        #[prost(string, tag = "8")]
-        pub name: String,
-        #[prost(bytes = "vec", tag = "9")]
-        pub raw_data: Vec<u8>,
-        #[prost(double, repeated, tag = "10")]
-        pub double_data: Vec<f64>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct ValueInfo {
-        #[prost(string, tag = "1")]
-        pub name: String,
-        #[prost(message, optional, tag = "2")]
-        pub r#type: Option<Type>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct Type {
-        #[prost(message, optional, tag = "1")]
-        pub tensor_type: Option<TensorType>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct TensorType {
-        #[prost(int32, tag = "1")]
-        pub elem_type: i32,
-        #[prost(message, optional, tag = "2")]
-        pub shape: Option<Shape>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct Shape {
-        #[prost(message, repeated, tag = "1")]
-        pub dim: Vec<Dimension>,
-    }
-
-    #[derive(prost::Message)]
-    pub struct Dimension {
-        #[prost(int64, tag = "1")]
-        pub dim_value: i64,
-    }
-}
-
-/// `TensorProto.DataType`.
-const FLOAT: i32 = 1;
-const UINT8: i32 = 2;
-const INT32: i32 = 6;
-const INT64: i32 = 7;
-const BOOL: i32 = 9;
-const DOUBLE: i32 = 11;
 
 /// More nodes than this are no model, but a file that grows when it is read.
 const NODES_MAX: usize = 1 << 26;
 
-/// Reads a file.
-pub fn read(bytes: &[u8]) -> Result<Parts> {
-    let model =
-        proto::Model::decode(bytes).map_err(|e| ModelError::new(format!("no ONNX: {e}")).hint("is the file whole?"))?;
-    let graph = model.graph.ok_or_else(|| ModelError::new("it has no graph").hint("is this an ONNX file?"))?;
-    if model.opset_import.is_empty() {
-        return Err(ModelError::new("it names no operator set: the file is cut off"));
-    }
-    let ml = model.opset_import.iter().find(|set| set.domain == "ai.onnx.ml").map_or(0, |set| set.version);
-    if ml > 5 {
-        return Err(ModelError::new(format!("operator set ai.onnx.ml {ml} is newer than 5, the newest that is known")));
-    }
+/// The one ensemble of a graph and what it is given, if nothing around it changes a number.
+pub fn alone(graph: &proto::Graph) -> Option<(&proto::Node, Input)> {
     let is_ensemble = |node: &&proto::Node| node.op_type.starts_with("TreeEnsemble");
     let mut ensembles = graph.node.iter().filter(is_ensemble);
-    let (Some(ensemble), None) = (ensembles.next(), ensembles.next()) else {
-        let operators: Vec<&str> = graph.node.iter().map(|node| node.op_type.as_str()).collect();
-        let operators = operators[..operators.len().min(8)].join(", ");
-        return Err(ModelError::new(format!(
-            "a graph of one ensemble of trees is wanted, its operators are: {operators}"
-        ))
-        .hint("pipelines and neural networks cannot be read; export the trees by themselves"));
-    };
-    let input = input(&graph, ensemble)?;
-    check_output(&graph, ensemble)?;
+    let (Some(ensemble), None) = (ensembles.next(), ensembles.next()) else { return None };
+    let input = input(graph, ensemble).ok()?;
+    check_output(graph, ensemble).ok()?;
+    Some((ensemble, input))
+}
+
+/// Reads such an ensemble.
+pub fn read(ensemble: &proto::Node, input: Input) -> Result<Parts> {
     let node = Attributes { node: ensemble };
     let (link, forest) = match input.is_double {
         false => forest::<f32>(&node, false).map(|(link, trees)| (link, Forest::Single(trees)))?,
@@ -177,7 +43,7 @@ pub fn read(bytes: &[u8]) -> Result<Parts> {
 }
 
 /// What the trees are given.
-struct Input {
+pub struct Input {
     is_double: bool,
     features: Option<usize>,
     names: Vec<String>,
@@ -275,76 +141,6 @@ fn check_output(graph: &proto::Graph, ensemble: &proto::Node) -> Result<()> {
     Ok(())
 }
 
-/// Numbers of a tensor.
-fn numbers(tensor: &proto::Tensor) -> Result<Vec<f64>> {
-    let raw = &tensor.raw_data;
-    let all: Vec<f64> = match tensor.data_type {
-        FLOAT if raw.is_empty() => tensor.float_data.iter().map(|value| f64::from(*value)).collect(),
-        FLOAT => raw.as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect(),
-        DOUBLE if raw.is_empty() => tensor.double_data.clone(),
-        DOUBLE => raw.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
-        UINT8 if raw.is_empty() => tensor.int32_data.iter().map(|value| f64::from(*value)).collect(),
-        UINT8 => raw.iter().map(|byte| f64::from(*byte)).collect(),
-        other => return Err(ModelError::new(format!("tensor '{}' is of type {other}", tensor.name))),
-    };
-    let wanted = tensor.dims.iter().try_fold(1i64, |all, dim| all.checked_mul(*dim));
-    match wanted.is_some_and(|wanted| usize::try_from(wanted) == Ok(all.len())) {
-        true => Ok(all),
-        false => {
-            Err(ModelError::new(format!("tensor '{}' has {} numbers, of {:?}", tensor.name, all.len(), tensor.dims)))
-        }
-    }
-}
-
-/// The attributes of a node.
-struct Attributes<'n> {
-    node: &'n proto::Node,
-}
-
-impl<'n> Attributes<'n> {
-    fn error(&self, what: impl std::fmt::Display) -> ModelError {
-        ModelError::new(format!("{}: {what}", self.node.op_type))
-    }
-
-    fn find(&self, name: &str) -> Option<&'n proto::Attribute> {
-        self.node.attribute.iter().find(|attribute| attribute.name == name)
-    }
-
-    fn get(&self, name: &str) -> Result<&'n proto::Attribute> {
-        self.find(name).ok_or_else(|| self.error(format!("'{name}' is missing")))
-    }
-
-    fn int(&self, name: &str) -> Result<i64> {
-        self.get(name).map(|attribute| attribute.i)
-    }
-
-    /// Whole numbers, as many as there should be.
-    fn ints(&self, name: &str, count: usize) -> Result<&'n [i64]> {
-        let ints = &self.get(name)?.ints;
-        match ints.len() == count {
-            true => Ok(ints),
-            false => Err(self.error(format!("'{name}' has {} numbers, wanted {count}", ints.len()))),
-        }
-    }
-
-    /// Numbers, which are a tensor too where they are doubles; none if there is nothing.
-    fn floats(&self, name: &str) -> Result<Vec<f64>> {
-        let tensor = self.find(&format!("{name}_as_tensor")).or(self.find(name)).and_then(|found| found.t.as_ref());
-        if let Some(tensor) = tensor {
-            return numbers(tensor).map_err(|e| self.error(format!("'{name}': {e}")));
-        }
-        Ok(self.find(name).map_or(vec![], |found| found.floats.iter().map(|value| f64::from(*value)).collect()))
-    }
-
-    /// Text, or what is meant without.
-    fn text(&self, name: &str, default: &'static str) -> Result<&'n str> {
-        match self.find(name) {
-            None => Ok(default),
-            Some(found) => std::str::from_utf8(&found.s).map_err(|_| self.error(format!("'{name}' is no text"))),
-        }
-    }
-}
-
 /// The comparison of a node; the numbers are those of `TreeEnsemble`.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
@@ -387,7 +183,7 @@ struct Raw {
 }
 
 /// Reads the ensemble, in the precision that it computes in.
-fn forest<T: Tiled>(node: &Attributes<'_>, is_double: bool) -> Result<(Link, Trees<T>)> {
+pub fn forest<T: Tiled>(node: &Attributes<'_>, is_double: bool) -> Result<(Link, Trees<T>)> {
     let (link, sums, base, raw, roots) = match node.node.op_type.as_str() {
         "TreeEnsembleClassifier" => {
             let (raw, roots) = nodes(node, "class")?;
