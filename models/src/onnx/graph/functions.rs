@@ -2,10 +2,13 @@
 //!
 //! Sums, products, quotients and roots are rounded once, as IEEE 754 says, and are never fused. What has no such law is computed here
 //! and not by the C library. Single precision: `exp`, and what is made of it, in doubles, by plain products and sums, so that the
-//! compiler makes vectors of it, and rounded once at the end; that is the nearest number but for one in some millions. The others,
+//! compiler makes vectors of it, and rounded once at the end; that is the nearest number for all but a few in a hundred thousand, and then the next one (`tests.rs`). The others,
 //! and those of doubles, come from `libm`, which is Rust's, and from [`crate::exp`].
 
 use crate::exp::exp;
+
+#[cfg(target_arch = "x86_64")]
+use super::registers::Register;
 
 /// What a number of a graph can do; whole numbers wrap.
 pub trait Lane: Copy + PartialOrd + Default + std::fmt::Debug + 'static {
@@ -46,6 +49,13 @@ pub trait Lane: Copy + PartialOrd + Default + std::fmt::Debug + 'static {
 
 /// What has fractions.
 pub trait Real: Lane {
+    /// Several of them.
+    #[cfg(target_arch = "x86_64")]
+    type Avx2: Register<Self>;
+    /// More of them.
+    #[cfg(target_arch = "x86_64")]
+    type Avx512: Register<Self>;
+
     fn exp(self) -> Self;
     fn sigmoid(self) -> Self;
     fn tanh(self) -> Self;
@@ -172,6 +182,11 @@ fn within(x: f64, most: f64) -> f64 {
 }
 
 impl Real for f32 {
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = std::arch::x86_64::__m256;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = std::arch::x86_64::__m512;
+
     #[inline(always)]
     fn exp(self) -> Self {
         let e = rough_exp(within(f64::from(self), 200.0)) as f32;
@@ -225,6 +240,11 @@ impl Real for f32 {
 }
 
 impl Real for f64 {
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = std::arch::x86_64::__m256d;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = std::arch::x86_64::__m512d;
+
     #[inline(always)]
     fn exp(self) -> Self {
         exp(self)

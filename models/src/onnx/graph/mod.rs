@@ -15,6 +15,7 @@ mod functions;
 mod linear;
 mod product;
 mod program;
+mod registers;
 mod scikit;
 mod shapes;
 #[cfg(test)]

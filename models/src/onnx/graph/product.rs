@@ -2,12 +2,14 @@
 //!
 //! Plain idea, which is the law as well: a sum begins with 0, and products are added in the order of the matrix's rows, each rounded,
 //! each sum rounded. A row is a lane, so nothing depends on the rows beside it. Departure: the sums of a register of rows and eight
-//! columns stay in registers, as the next product waits for the last sum. Columns that are left take four registers of rows each. Never a product and a sum in one rounding: that is another number.
+//! columns stay in registers, as the next product waits for the last sum. Columns that are left take four registers of rows each.
+//! Never a product and a sum in one rounding: that is another number.
 
-use pelton_kernels::cpu::Level;
+use pelton_kernels::cpu::{self, Level};
 
-use super::functions::Lane;
+use super::functions::{Lane, Real};
 use super::program::{LANES, Lanes};
+use super::registers::{Plain, Register};
 
 /// Columns that are computed together.
 const TOGETHER: usize = 8;
@@ -45,41 +47,22 @@ impl<T: Lane> Matrix<T> {
 
     /// Rows of the graph, as many numbers each as the matrix has rows, times it.
     ///
-    /// The processor must have the level.
-    pub fn times(&self, level: Level, rows: &[Lanes<T>], into: &mut [Lanes<T>]) {
+    /// # Panics
+    /// If the processor does not have the level, or the numbers are not as many.
+    pub fn times(&self, level: Level, rows: &[Lanes<T>], into: &mut [Lanes<T>])
+    where
+        T: Real,
+    {
+        assert!(level <= cpu::level() && rows.len() == self.height);
         match level {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the caller has made sure of the level.
+            // SAFETY: the processor has the instructions.
             Level::Avx512 => unsafe { self.avx512(rows, into) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: likewise.
             Level::Avx2 => unsafe { self.avx2(rows, into) },
-            _ if size_of::<T>() == 4 => self.plain::<4>(rows, into),
-            _ => self.plain::<2>(rows, into),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn avx512(&self, rows: &[Lanes<T>], into: &mut [Lanes<T>]) {
-        if size_of::<T>() == 4 { self.plain::<16>(rows, into) } else { self.plain::<8>(rows, into) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn avx2(&self, rows: &[Lanes<T>], into: &mut [Lanes<T>]) {
-        if size_of::<T>() == 4 { self.plain::<8>(rows, into) } else { self.plain::<4>(rows, into) }
-    }
-
-    /// `WIDE` is how many rows are in a register.
-    #[inline(always)]
-    fn plain<const WIDE: usize>(&self, rows: &[Lanes<T>], into: &mut [Lanes<T>]) {
-        let (eights, ones) = into.split_at_mut(self.eights.len() / self.height * TOGETHER);
-        for (weights, into) in self.eights.chunks_exact(self.height).zip(eights.chunks_exact_mut(TOGETHER)) {
-            tile::<T, WIDE, TOGETHER>(rows, weights, into);
-        }
-        for (weights, into) in self.ones.chunks_exact(self.height).zip(ones) {
-            strip::<T, WIDE>(rows, weights, into);
+            // SAFETY: it needs none.
+            _ => unsafe { self.by::<Plain<T>>(rows, into) },
         }
         if let Some(scale) = self.scale {
             into.iter_mut().for_each(|into| into.iter_mut().for_each(|sum| *sum = sum.times(scale)));
@@ -88,46 +71,84 @@ impl<T: Lane> Matrix<T> {
             into.iter_mut().for_each(|sum| *sum = sum.plus(*bias));
         }
     }
-}
 
-/// One column.
-#[inline(always)]
-fn strip<T: Lane, const WIDE: usize>(rows: &[Lanes<T>], weights: &[[T; 1]], into: &mut Lanes<T>) {
-    for (part, into) in into.chunks_exact_mut(4 * WIDE).enumerate() {
-        let first = part * 4 * WIDE;
-        let mut sums = [[T::default(); WIDE]; 4];
-        for (row, [weight]) in rows.iter().zip(weights) {
-            let row = row[first..first + 4 * WIDE].as_chunks::<WIDE>().0;
-            for (sums, row) in sums.iter_mut().zip(row) {
-                for (sum, x) in sums.iter_mut().zip(row) {
-                    *sum = sum.plus(x.times(*weight));
-                }
-            }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    fn avx512(&self, rows: &[Lanes<T>], into: &mut [Lanes<T>])
+    where
+        T: Real,
+    {
+        // SAFETY: this function has the instructions.
+        unsafe { self.by::<T::Avx512>(rows, into) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn avx2(&self, rows: &[Lanes<T>], into: &mut [Lanes<T>])
+    where
+        T: Real,
+    {
+        // SAFETY: this function has the instructions.
+        unsafe { self.by::<T::Avx2>(rows, into) }
+    }
+
+    /// # Safety
+    /// The caller has the instructions of `R`.
+    #[inline(always)]
+    unsafe fn by<R: Register<T>>(&self, rows: &[Lanes<T>], into: &mut [Lanes<T>]) {
+        let (eights, ones) = into.split_at_mut(self.eights.len() / self.height * TOGETHER);
+        for (weights, into) in self.eights.chunks_exact(self.height).zip(eights.chunks_exact_mut(TOGETHER)) {
+            // SAFETY: the caller has the instructions.
+            unsafe { tile::<T, R>(rows, weights, into) };
         }
-        for (into, sums) in into.chunks_exact_mut(WIDE).zip(&sums) {
-            into.copy_from_slice(sums);
+        for (weights, into) in self.ones.chunks_exact(self.height).zip(ones) {
+            // SAFETY: likewise.
+            unsafe { strip::<T, R>(rows, weights, into) };
         }
     }
 }
 
+/// Eight columns, a register of rows at a time.
+///
+/// # Safety
+/// The caller has the instructions of `R`.
 #[inline(always)]
-fn tile<T: Lane, const WIDE: usize, const COLUMNS: usize>(
-    rows: &[Lanes<T>],
-    weights: &[[T; COLUMNS]],
-    into: &mut [Lanes<T>],
-) {
-    for first in (0..LANES).step_by(WIDE) {
-        let mut sums = [[T::default(); WIDE]; COLUMNS];
-        for (row, weights) in rows.iter().zip(weights) {
-            let row: &[T; WIDE] = row[first..first + WIDE].try_into().expect("lanes are a multiple");
-            for (sums, weight) in sums.iter_mut().zip(weights) {
-                for (sum, x) in sums.iter_mut().zip(row) {
-                    *sum = sum.plus(x.times(*weight));
+unsafe fn tile<T: Lane, R: Register<T>>(rows: &[Lanes<T>], weights: &[[T; TOGETHER]], into: &mut [Lanes<T>]) {
+    for first in (0..LANES).step_by(R::WIDE) {
+        // SAFETY: lanes are a multiple of a register's, and the caller has the instructions.
+        unsafe {
+            let mut sums = [R::zero(); TOGETHER];
+            for (row, weights) in rows.iter().zip(weights) {
+                let x = R::load(row.as_ptr().add(first));
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum = sum.plus_product(x, *weight);
                 }
             }
+            for (into, sum) in into.iter_mut().zip(sums) {
+                sum.store(into.as_mut_ptr().add(first));
+            }
         }
-        for (into, sums) in into.iter_mut().zip(&sums) {
-            into[first..first + WIDE].copy_from_slice(sums);
+    }
+}
+
+/// One column, four registers of rows at a time.
+///
+/// # Safety
+/// The caller has the instructions of `R`.
+#[inline(always)]
+unsafe fn strip<T: Lane, R: Register<T>>(rows: &[Lanes<T>], weights: &[[T; 1]], into: &mut Lanes<T>) {
+    for first in (0..LANES).step_by(4 * R::WIDE) {
+        // SAFETY: lanes are a multiple of four registers', and the caller has the instructions.
+        unsafe {
+            let mut sums = [R::zero(); 4];
+            for (row, [weight]) in rows.iter().zip(weights) {
+                for (part, sum) in sums.iter_mut().enumerate() {
+                    *sum = sum.plus_product(R::load(row.as_ptr().add(first + part * R::WIDE)), *weight);
+                }
+            }
+            for (part, sum) in sums.into_iter().enumerate() {
+                sum.store(into.as_mut_ptr().add(first + part * R::WIDE));
+            }
         }
     }
 }

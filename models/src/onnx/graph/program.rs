@@ -258,14 +258,16 @@ impl Program {
             let (at, many) = (*into, *many);
             match step {
                 Step::Load { kind, columns: which, cut } => {
-                    let cut = |x: f64| if *cut { x.trunc() } else { x };
                     for (place, column) in columns[which.clone()].iter().enumerate() {
                         let column = &column[first..first + count];
-                        match kind {
-                            Kind::Single => load(&mut all.single[at + place], column, |x| cut(x) as f32),
-                            Kind::Double => load(&mut all.double[at + place], column, cut),
-                            Kind::Whole => load(&mut all.whole[at + place], column, |x| x as i64),
-                            Kind::Truth => {
+                        // Cut apart, since that is slow.
+                        match (kind, cut) {
+                            (Kind::Single, false) => load(&mut all.single[at + place], column, |x| x as f32),
+                            (Kind::Single, true) => load(&mut all.single[at + place], column, |x| x.trunc() as f32),
+                            (Kind::Double, false) => load(&mut all.double[at + place], column, |x| x),
+                            (Kind::Double, true) => load(&mut all.double[at + place], column, f64::trunc),
+                            (Kind::Whole, _) => load(&mut all.whole[at + place], column, |x| x as i64),
+                            (Kind::Truth, _) => {
                                 load(&mut all.whole[at + place], column, |x| i64::from(x != 0.0 && !x.is_nan()))
                             }
                         }
