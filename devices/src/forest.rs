@@ -110,7 +110,7 @@ impl Resident {
 impl Walker for Resident {
     fn rows_max(&self) -> usize {
         let widest = self.forest.columns().max(4 * self.forest.end_words()).max(1);
-        let fit = (self.gpu.buffer_max as usize - 4 * HEADER_WORDS) / widest;
+        let fit = (self.gpu.buffer_max() as usize - 4 * HEADER_WORDS) / widest;
         let tile = ByteForest::stride(1);
         (fit / tile * tile).clamp(tile, ROWS_MAX)
     }

@@ -157,19 +157,18 @@ fn random_ensembles_on_wgpu_give_the_bits_of_the_processor() {
 
 #[test]
 fn large_batches_are_cut() {
-    let Some(mut device) = wgpu_device() else { return };
+    let Some(device) = wgpu_device() else { return };
     let shape = Shape { double: false, depth: 4, trees: 6, ..shape(&mut Dice(1)) };
     let shape = Shape { categories: 0, ..shape };
     let mut dice = Dice(3);
     let ensemble = model(&shape, &mut |n| dice.below(n));
     let columns = rows(&shape, 1000, &mut |n| dice.below(n));
     // Room for nodes, and for two tiles of rows.
-    let gpu = Arc::get_mut(&mut Arc::get_mut(&mut device).expect("it is new").gpu).expect("nobody else has it");
-    gpu.buffer_max = 16 + 2 * 64 * ensemble.byte_forest().unwrap().columns().max(8) as u64;
+    device.gpu.narrow(16 + 2 * 64 * ensemble.byte_forest().unwrap().columns().max(8) as u64);
     assert!(same(device.forests().as_ref(), "cut", &ensemble, &columns, "cut"));
     // Not even for the nodes.
-    let Some(mut device) = wgpu_device() else { return };
-    Arc::get_mut(&mut Arc::get_mut(&mut device).expect("it is new").gpu).expect("nobody else has it").buffer_max = 4;
+    let Some(device) = wgpu_device() else { return };
+    device.gpu.narrow(4);
     let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
     assert!(device.forests().raw("cut", &ensemble, &columns).is_none());
     assert_eq!(device.rows().refused, [(Unfit::Memory, 1000)]);

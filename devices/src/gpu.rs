@@ -3,7 +3,8 @@
 //! Every allocation is measured against the adapter's limits first and asks whether there was memory. What goes wrong
 //! later (a lost device, a driver's refusal) is kept, and told by the next call that reads.
 
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use pelton_kernels::program::ProgramError;
 use wgpu::{BufferUsages, ErrorFilter, PollType};
@@ -21,10 +22,17 @@ pub(crate) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     /// Bytes that a shader sees of one buffer, at most.
-    pub buffer_max: u64,
+    buffer_max: AtomicU64,
     layout: wgpu::BindGroupLayout,
     pipeline_layout: wgpu::PipelineLayout,
+    takers: OnceLock<Takers>,
     fault: Arc<Mutex<Option<String>>>,
+}
+
+/// What sorts out the groups of closing panes.
+pub(crate) struct Takers {
+    pub keys: wgpu::ComputePipeline,
+    pub states: wgpu::ComputePipeline,
 }
 
 /// The entry points of a program's shader.
@@ -77,8 +85,19 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             ..wgpu::PipelineLayoutDescriptor::default()
         });
-        let buffer_max = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size);
-        Ok(Gpu { name, device, queue, buffer_max, layout, pipeline_layout, fault })
+        let buffer_max = AtomicU64::new(limits.max_buffer_size.min(limits.max_storage_buffer_binding_size));
+        Ok(Gpu { name, device, queue, buffer_max, layout, pipeline_layout, takers: OnceLock::new(), fault })
+    }
+
+    /// Bytes that a shader sees of one buffer, at most.
+    pub(crate) fn buffer_max(&self) -> u64 {
+        self.buffer_max.load(Ordering::Relaxed)
+    }
+
+    /// From now on no buffer may be larger.
+    #[cfg(test)]
+    pub(crate) fn narrow(&self, buffer_max: u64) {
+        self.buffer_max.store(buffer_max, Ordering::Relaxed);
     }
 
     /// The failure of this device.
@@ -115,20 +134,40 @@ impl Gpu {
 
     /// Compiles the shader that walks forests of which so many trees have their ends in a word.
     pub(crate) fn forest_kernel(&self, ends_per_word: usize) -> Result<wgpu::ComputePipeline, ProgramError> {
+        self.kernels_of(shader::forest_text(ends_per_word), ["walk"]).map(|[walk]| walk)
+    }
+
+    /// Compiles the shader that sorts out groups of closing panes, when it is asked for first.
+    pub(crate) fn takers(&self) -> Result<&Takers, ProgramError> {
+        if let Some(takers) = self.takers.get() {
+            return Ok(takers);
+        }
+        let [keys, states] = self.kernels_of(shader::take_text(), ["move_keys", "move_states"])?;
+        Ok(self.takers.get_or_init(|| Takers { keys, states }))
+    }
+
+    /// Kernels whose bindings are those that each uses.
+    fn kernels_of<const N: usize>(
+        &self,
+        text: String,
+        entries: [&'static str; N],
+    ) -> Result<[wgpu::ComputePipeline; N], ProgramError> {
         let scope = self.device.push_error_scope(ErrorFilter::Validation);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: None,
-            source: wgpu::ShaderSource::Wgsl(shader::forest_text(ends_per_word).into()),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
         });
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some("walk"),
-            layout: None,
-            module: &module,
-            entry_point: Some("walk"),
-            compilation_options: wgpu::PipelineCompilationOptions::default(),
-            cache: None,
+        let kernels = entries.map(|entry| {
+            self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(entry),
+                layout: None,
+                module: &module,
+                entry_point: Some(entry),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                cache: None,
+            })
         });
-        self.accepted(scope).map(|()| pipeline)
+        self.accepted(scope).map(|()| kernels)
     }
 
     /// Fails if a shader that was compiled since the scope began was refused.
@@ -141,7 +180,7 @@ impl Gpu {
 
     /// A buffer of so many words, all zero, for shaders and copies.
     pub(crate) fn buffer(&self, words: u64) -> Result<wgpu::Buffer, Unfit> {
-        if 4 * words > self.buffer_max {
+        if 4 * words > self.buffer_max() {
             return Err(Unfit::Memory);
         }
         self.allocate(words, BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST)
@@ -191,14 +230,29 @@ impl Gpu {
 
     /// The first words of some buffers: one copy, one wait.
     pub(crate) fn read<const N: usize>(&self, from: [(&wgpu::Buffer, u64); N]) -> Result<[Vec<u32>; N], ProgramError> {
-        let total: u64 = from.iter().map(|(_, words)| words).sum();
+        self.read_from(from.map(|(buffer, words)| (buffer, 0, words)))
+    }
+
+    /// Words of a buffer from `first` on, in pieces that need little memory on the way.
+    pub(crate) fn read_long(&self, buffer: &wgpu::Buffer, first: u64, words: u64) -> Result<Vec<u32>, ProgramError> {
+        const PIECE: u64 = 1 << 22;
+        let mut all = Vec::with_capacity(words as usize);
+        for start in (0..words).step_by(PIECE as usize) {
+            let [piece] = self.read_from([(buffer, first + start, PIECE.min(words - start))])?;
+            all.extend(piece);
+        }
+        Ok(all)
+    }
+
+    fn read_from<const N: usize>(&self, from: [(&wgpu::Buffer, u64, u64); N]) -> Result<[Vec<u32>; N], ProgramError> {
+        let total: u64 = from.iter().map(|(_, _, words)| words).sum();
         let staging = self
             .allocate(total, BufferUsages::MAP_READ | BufferUsages::COPY_DST)
             .map_err(|unfit| self.failed(format!("{total} words can not be read back: {unfit}")))?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut at = 0;
-        for (buffer, words) in from.iter().filter(|(_, words)| *words > 0) {
-            encoder.copy_buffer_to_buffer(buffer, 0, &staging, at, Some(4 * words));
+        for (buffer, first, words) in from.iter().filter(|(_, _, words)| *words > 0) {
+            encoder.copy_buffer_to_buffer(buffer, 4 * first, &staging, at, Some(4 * words));
             at += 4 * words;
         }
         let submission = self.queue.submit([encoder.finish()]);
@@ -209,6 +263,6 @@ impl Gpu {
         mapped.map_err(|error| self.failed(error.to_string()))?;
         let view = staging.get_mapped_range(..).map_err(|error| self.failed(error.to_string()))?;
         let mut words = view.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")));
-        Ok(from.map(|(_, n)| words.by_ref().take(n as usize).collect()))
+        Ok(from.map(|(_, _, n)| words.by_ref().take(n as usize).collect()))
     }
 }

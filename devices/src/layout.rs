@@ -1,11 +1,16 @@
 //! What of a program lies where on a device: columns of a batch, words of a key, words of a group's state.
 //!
-//! A device folds what needs no more than 32-bit integer atomics: counts, exact sums as limbs, extremes. Its layout also
-//! says what it can not fold: [`Layout::of`] names every such call at once.
+//! A device folds what needs no more than 32-bit integer atomics: counts, exact sums as limbs, extremes. Its layout
+//! also says what it can not fold: [`Layout::of`] names every such call at once. The layout of a stage is that of its
+//! program, the pane being a further word of the key, with the columns that only tests and times need behind the
+//! others.
 
 use arrow::datatypes::DataType;
 use pelton_kernels::aggregate::{AggregateKind, AggregateSpec};
 use pelton_kernels::program::{AggregateCall, Program, Stop};
+use pelton_kernels::stage::{Stage, Test};
+
+use crate::Unfit;
 
 /// How the values of a column are uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +23,10 @@ pub(crate) enum Form {
     Integer { words: u32, signed: bool },
     /// A float, by its bits: one or two words.
     Float { words: u32 },
+    /// The place of a value in the column's dictionary; NULL is behind them all.
+    Code,
+    /// What tells the pane of a time: ticks from the beginning of the first pane of the batch.
+    Ticks,
 }
 
 impl Form {
@@ -25,7 +34,7 @@ impl Form {
     pub(crate) fn words(self) -> u32 {
         match self {
             Form::Presence => 0,
-            Form::Id => 1,
+            Form::Id | Form::Code | Form::Ticks => 1,
             Form::Integer { words, .. } | Form::Float { words } => words,
         }
     }
@@ -82,11 +91,15 @@ pub(crate) struct State {
 /// See the module.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    /// What a batch brings: the keys first, in their order.
+    /// What a batch brings: the keys first, in their order, then arguments, then what only tests and panes need.
     pub columns: Vec<Column>,
     /// How many keys there are.
     pub keys: usize,
-    /// Words of a group's key: which parts are NULL, then the parts.
+    /// What a row must pass, each test with the place of the column that it looks at.
+    pub tests: Vec<(usize, Test)>,
+    /// Which of the columns tells the pane, where the last word of the key is one.
+    pub pane: Option<usize>,
+    /// Words of a group's key: which parts are NULL, then the parts, then the pane.
     pub key_words: u32,
     /// The states, in the order of [`Program::states`].
     pub states: Vec<State>,
@@ -94,7 +107,8 @@ pub(crate) struct Layout {
     pub state_words: u32,
 }
 
-/// Limbs of a sum of doubles. Rows are below 2^32, so there is room for last bits that lie [`SPAN`] powers of two apart.
+/// Limbs of a sum of doubles. Rows are below 2^32, so there is room for last bits that lie [`SPAN`] powers of two
+/// apart.
 pub(crate) const DOUBLE_LIMBS: u32 = 6;
 /// How far apart the last bits of the smallest and the largest double of a sum may lie: the limbs, less a mantissa, the
 /// count and the sign.
@@ -105,8 +119,15 @@ const NULL_BITS: usize = 32;
 impl Layout {
     /// The layout of a program, or all that stops it.
     pub(crate) fn of(program: &Program) -> Result<Layout, Vec<Stop>> {
-        let mut layout =
-            Layout { columns: vec![], keys: program.keys.len(), key_words: 1, states: vec![], state_words: 0 };
+        let mut layout = Layout {
+            columns: vec![],
+            keys: program.keys.len(),
+            tests: vec![],
+            pane: None,
+            key_words: 1,
+            states: vec![],
+            state_words: 0,
+        };
         for (place, (input, data_type)) in program.keys.iter().enumerate() {
             let form = integer(data_type).filter(|_| place < NULL_BITS).unwrap_or(Form::Id);
             layout.key_words += form.words();
@@ -123,6 +144,39 @@ impl Layout {
         }
         for call in program.states().0 {
             layout.add(call, &program.aggregates[call]);
+        }
+        Ok(layout)
+    }
+
+    /// The layout of a stage over input columns of these types, if its program has one and its tests are of such.
+    pub(crate) fn of_stage(stage: &Stage, types: &[DataType]) -> Result<Layout, Unfit> {
+        let mut layout = Layout::of(&stage.program).map_err(|_| Unfit::Type)?;
+        let columns = &mut layout.columns;
+        let mut place = |input: usize, form: Form| {
+            let wanted = Column { input: Some(input), filter: None, form };
+            columns.iter().position(|there| *there == wanted).unwrap_or_else(|| {
+                columns.push(wanted);
+                columns.len() - 1
+            })
+        };
+        for test in &stage.tests {
+            let form = match test {
+                Test::Integer { column, .. } => match integer(&types[*column]).ok_or(Unfit::Type)? {
+                    // Not all of them lie in the order of signed words.
+                    Form::Integer { words: 2, signed: false } | Form::Integer { words: 4, .. } => {
+                        return Err(Unfit::Type);
+                    }
+                    form => form,
+                },
+                Test::Double { .. } => Form::Float { words: 2 },
+                Test::Among { .. } => Form::Code,
+            };
+            let column = place(test.column(), form);
+            layout.tests.push((column, test.clone()));
+        }
+        if let Some(panes) = stage.panes {
+            layout.pane = Some(place(panes.column, Form::Ticks));
+            layout.key_words += 1;
         }
         Ok(layout)
     }
@@ -154,9 +208,14 @@ impl Layout {
         state.column.map_or(Form::Presence, |column| self.columns[column].form)
     }
 
-    /// Words of the header of a batch: rows, slot mask, and three a column.
+    /// Words of the header of a batch: those that are about all of it, and three a column.
     pub(crate) fn header_words(&self) -> usize {
-        2 + 3 * self.columns.len()
+        self.header_at(self.columns.len())
+    }
+
+    /// Where the words of the header that are about a column begin.
+    pub(crate) fn header_at(&self, column: usize) -> usize {
+        4 + 3 * column
     }
 }
 

@@ -1,17 +1,19 @@
 //! Programs on GPUs, with the bits of the processor.
 //!
 //! Comes in: programs and stages, Arrow columns. Goes out: states of the processor, read back from the device.
-//! Stays outside: which stage runs where (the engine's); SQL; clocks, but for measurements; files, but for the machine code of
-//! CUDA kernels. No other crate names `wgpu` or `cudarc`.
+//! Stays outside: which stage runs where (the engine's); SQL; clocks, but for measurements; files, but for the
+//! machine code of CUDA kernels. No other crate names `wgpu` or `cudarc`.
 //!
-//! NVIDIA GPUs by CUDA are in `cuda`, which has a page of its own. Others go by wgpu. The way of a batch there: `layout` says what of a program lies where; `pack` makes words of the columns, one copy; the shader
-//! that `shader` has put together folds them into the groups that `resident` keeps on the device; `unpack` makes saved states
-//! of what comes back. `state` is what the engine holds: groups on the device, and beside them a state of the processor
-//! for what the device did not take.
+//! NVIDIA GPUs by CUDA are in `cuda`, which has a page of its own. Others go by wgpu. The way of a batch there:
+//! `layout` says what of a program or a stage lies where; `pack` makes words of the columns, one copy; the shader
+//! that `shader` has put together folds them into the groups that `resident` keeps on the device; `unpack` makes
+//! saved states of what comes back. The engine holds a `table` for each stage: the groups of all its panes, into
+//! which batches go before they are filtered. What a table does not take goes to states of a pane each, `state`:
+//! groups on the device, and beside them a state of the processor for what the device did not take.
 //!
-//! Sources: the pair-with-carry sums and the two-phase table follow what is known of GPU group-bys (libcudf's open addressing
-//! with row indices, github.com/rapidsai/cudf) without their 64-bit atomics, which Metal and many drivers do not have; exact sums
-//! are the processor's (`pelton_kernels::exact`) in 32-bit limbs.
+//! Sources: the pair-with-carry sums and the two-phase table follow what is known of GPU group-bys (libcudf's open
+//! addressing with row indices, github.com/rapidsai/cudf) without their 64-bit atomics, which Metal and many drivers
+//! do not have; exact sums are the processor's (`pelton_kernels::exact`) in 32-bit limbs.
 
 mod adapter;
 mod cuda;
@@ -24,6 +26,7 @@ mod pack;
 mod resident;
 mod shader;
 mod state;
+mod table;
 mod tally;
 mod unpack;
 
@@ -31,6 +34,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use pelton_kernels::program::{Device, GroupState, Program, ProgramError, Stop};
+use pelton_kernels::stage::{PaneTable, Stage};
 use pelton_models::ForestDevice;
 
 pub use adapter::{Adapter, adapters};
@@ -40,8 +44,9 @@ pub use tally::RowCounts;
 use forests::{Forests, Kept};
 use gpu::Gpu;
 use layout::Layout;
-use resident::Stage;
+use resident::Ready;
 use state::DeviceState;
+use table::Table;
 use tally::Tally;
 
 /// Why the processor took rows in the stead of a device.
@@ -103,7 +108,7 @@ pub struct Wgpu {
     gpu: Arc<Gpu>,
     tally: Arc<Tally>,
     /// Programs that are made ready. Those that nobody else knows any more are let go when a new one comes.
-    stages: Mutex<Vec<Arc<Stage>>>,
+    programs: Mutex<Vec<Arc<Ready>>>,
     forests: Kept<forest::Resident>,
 }
 
@@ -122,7 +127,7 @@ impl Wgpu {
 
     fn open_anew() -> Result<Wgpu, String> {
         let gpu = Arc::new(adapter::open_best()?);
-        Ok(Wgpu { gpu, tally: Arc::default(), stages: Mutex::default(), forests: Kept::default() })
+        Ok(Wgpu { gpu, tally: Arc::default(), programs: Mutex::default(), forests: Kept::default() })
     }
 
     /// What the adapter is called.
@@ -140,17 +145,16 @@ impl Wgpu {
         Arc::new(Forests(self.clone()))
     }
 
-    fn stage(&self, program: &Arc<Program>) -> Result<Arc<Stage>, ProgramError> {
-        let mut stages = self.stages.lock().expect("no panic holds this lock");
-        if let Some(stage) = stages.iter().find(|stage| Arc::ptr_eq(&stage.program, program)) {
-            return Ok(stage.clone());
+    fn ready(&self, program: &Arc<Program>) -> Result<Arc<Ready>, ProgramError> {
+        let mut programs = self.programs.lock().expect("no panic holds this lock");
+        if let Some(ready) = programs.iter().find(|ready| Arc::ptr_eq(&ready.program, program)) {
+            return Ok(ready.clone());
         }
         let layout = Layout::of(program).map_err(|_| self.gpu.failed("it was given a program that it can not run"))?;
-        let kernel = self.gpu.kernel(&layout)?;
-        let stage = Arc::new(Stage { gpu: self.gpu.clone(), program: program.clone(), layout, kernel });
-        stages.retain(|stage| Arc::strong_count(&stage.program) > 1);
-        stages.push(stage.clone());
-        Ok(stage)
+        let ready = Arc::new(Ready::new(&self.gpu, program, layout)?);
+        programs.retain(|ready| Arc::strong_count(&ready.program) > 1);
+        programs.push(ready.clone());
+        Ok(ready)
     }
 }
 
@@ -163,12 +167,25 @@ impl Device for Wgpu {
         Layout::of(program).err().unwrap_or_default()
     }
 
+    fn keeps_panes(&self, program: &Program) -> bool {
+        Layout::of(program).is_ok()
+    }
+
+    fn panes(&self, stage: &Arc<Stage>) -> Option<Box<dyn PaneTable>> {
+        let table = || Box::new(Table::new(self.gpu.clone(), stage.clone(), self.tally.clone()));
+        self.keeps_panes(&stage.program).then(|| table() as _)
+    }
+
+    /// States beside the table, on the device where they fit: windows that have no table, rows that may be late, what
+    /// the table did not take.
     fn state(&self, program: &Arc<Program>, expected: usize) -> Result<Box<dyn GroupState>, ProgramError> {
-        Ok(Box::new(DeviceState::new(self.stage(program)?, self.tally.clone(), expected)))
+        Ok(Box::new(DeviceState::new(self.ready(program)?, self.tally.clone(), expected)))
     }
 }
 
 #[cfg(test)]
 mod forest_tests;
+#[cfg(test)]
+mod stage_tests;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,9 @@
 
 use std::fmt::Write;
 
+use pelton_kernels::select::Comparison;
+use pelton_kernels::stage::Test;
+
 use crate::layout::{Form, Kept, Layout, State};
 
 /// Invocations of a workgroup: what every adapter can.
@@ -15,12 +18,19 @@ const BATCH: &str = include_str!("../../shaders/wgsl/batch.wgsl");
 const GROUPS: &str = include_str!("../../shaders/wgsl/groups.wgsl");
 const SUMS: &str = include_str!("../../shaders/wgsl/sums.wgsl");
 const EXTREMES: &str = include_str!("../../shaders/wgsl/extremes.wgsl");
+const PASSING: &str = include_str!("../../shaders/wgsl/passing.wgsl");
 const FOLD: &str = include_str!("../../shaders/wgsl/fold.wgsl");
+const TAKE: &str = include_str!("../../shaders/wgsl/take.wgsl");
 const FOREST: &str = include_str!("../../shaders/wgsl/forest.wgsl");
 
 /// The text that walks forests of which so many trees have their ends in a word.
 pub(crate) fn forest_text(ends_per_word: usize) -> String {
     format!("const WORKGROUP: u32 = {WORKGROUP}u;\nconst ENDS_PER_WORD: u32 = {ends_per_word}u;\n{FOREST}")
+}
+
+/// The text that sorts out the groups of closing panes, whatever is in them.
+pub(crate) fn take_text() -> String {
+    format!("const WORKGROUP: u32 = {WORKGROUP}u;\n{TAKE}")
 }
 
 /// The text of a layout.
@@ -31,7 +41,11 @@ pub(crate) fn text(layout: &Layout) -> String {
         layout.key_words, layout.state_words
     );
     let fold = FOLD.replace("//FOLD", &folds(layout)).replace("//SETTLE", &settles(layout));
-    [&constants, BATCH, GROUPS, SUMS, EXTREMES, &key_of_row(layout), &value_of(layout), &fold].join("\n")
+    let generated = [passes(layout), key_of_row(layout), value_of(layout), fold];
+    [&constants, BATCH, PASSING, GROUPS, SUMS, EXTREMES]
+        .into_iter()
+        .chain(generated.iter().map(String::as_str))
+        .fold(String::new(), |text, part| text + part + "\n")
 }
 
 /// Whether there is anything to settle.
@@ -52,7 +66,52 @@ fn extremes(layout: &Layout) -> impl Iterator<Item = (usize, &State, bool)> {
         .map(|(i, (s, g))| (i, s, g))
 }
 
-/// Reads a row's key: one bit a NULL, then the parts, of which those of a NULL are zero.
+/// Whether a row passes all tests.
+fn passes(layout: &Layout) -> String {
+    let mut text = String::from("fn passes(row: u32) -> bool {\n");
+    for (column, test) in &layout.tests {
+        let compared = |value: String, op: &Comparison, [high, low]: [u32; 2]| {
+            let op = match op {
+                Comparison::Eq => "==",
+                Comparison::NotEq => "!=",
+                Comparison::Lt => "<",
+                Comparison::LtEq => "<=",
+                Comparison::Gt => ">",
+                Comparison::GtEq => ">=",
+            };
+            format!("compared({value}, vec2<u32>({high}u, {low}u)) {op} 0")
+        };
+        let truth = match (test, layout.columns[*column].form) {
+            (Test::Integer { op, constant, .. }, Form::Integer { words, signed }) => {
+                let sign = if signed { "signed" } else { "unsigned" };
+                let value = format!("ordered_integer({sign}_{}({column}u, row))", number(words));
+                compared(value, op, halves(*constant as u64 ^ 1 << 63))
+            }
+            (Test::Double { op, constant, .. }, _) => {
+                compared(format!("ordered_double(load_two({column}u, row))"), op, halves(ordered_double(*constant)))
+            }
+            (Test::Among { .. }, _) => format!("is_member({column}u, row)"),
+            (Test::Integer { .. }, _) => unreachable!("the layout has refused it"),
+        };
+        writeln!(text, "    if !(takes_part({column}u, row) && {truth}) {{\n        return false;\n    }}")
+            .expect("a string");
+    }
+    text + "    return true;\n}\n"
+}
+
+/// The upper word, then the lower.
+fn halves(word: u64) -> [u32; 2] {
+    [(word >> 32) as u32, word as u32]
+}
+
+/// A double that is no NaN as `ordered_double` of `passing.wgsl` orders it.
+fn ordered_double(value: f64) -> u64 {
+    // −0.0 + 0.0 is 0.0.
+    let bits = (value + 0.0).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+/// Reads a row's key: one bit a NULL, then the parts, of which those of a NULL are zero, then the pane.
 fn key_of_row(layout: &Layout) -> String {
     let mut text = String::from("fn key_of_row(row: u32) -> Key {\n    var key: Key;\n");
     let mut word = 1;
@@ -75,6 +134,9 @@ fn key_of_row(layout: &Layout) -> String {
         let absent = null.map_or(String::new(), |bit| format!(" else {{\n        key[0u] |= {bit}u;\n    }}"));
         write!(text, "    if takes_part({place}u, row) {{\n{load}    }}{absent}\n").expect("a string");
         word += words;
+    }
+    if let Some(column) = layout.pane {
+        writeln!(text, "    key[{word}u] = pane_of({column}u, row);").expect("a string");
     }
     text + "    return key;\n}\n"
 }
@@ -123,7 +185,7 @@ fn folds(layout: &Layout) -> String {
                         let sign = if signed { "signed" } else { "unsigned" };
                         format!("add_integer({sums}, {sign}_{}({column}u, row));", number(words))
                     }
-                    Form::Presence | Form::Id => unreachable!("sums are of numbers"),
+                    _ => unreachable!("sums are of numbers"),
                 };
                 format!("atomicAdd(&state[{at}], 1u);\n        {add}")
             }

@@ -10,12 +10,13 @@ use arrow::array::ArrayRef;
 use pelton_kernels::Rows;
 use pelton_kernels::program::{Cpu, Device, GroupState, ProgramError};
 
-use crate::resident::{Refusal, Resident, Stage};
+use crate::pack::Packed;
+use crate::resident::{Ready, Refusal, Resident};
 use crate::tally::Tally;
 
 /// See the module.
 pub(crate) struct DeviceState {
-    stage: Arc<Stage>,
+    ready: Arc<Ready>,
     tally: Arc<Tally>,
     expected: usize,
     resident: Mutex<Option<Resident>>,
@@ -25,13 +26,13 @@ pub(crate) struct DeviceState {
 }
 
 impl DeviceState {
-    pub(crate) fn new(stage: Arc<Stage>, tally: Arc<Tally>, expected: usize) -> Self {
+    pub(crate) fn new(ready: Arc<Ready>, tally: Arc<Tally>, expected: usize) -> Self {
         let (resident, beside, whole) = (Mutex::default(), None, OnceLock::new());
-        DeviceState { stage, tally, expected, resident, beside, whole }
+        DeviceState { ready, tally, expected, resident, beside, whole }
     }
 
     fn empty(&self) -> Result<Box<dyn GroupState>, ProgramError> {
-        Cpu.state(&self.stage.program, 0)
+        Cpu.state(&self.ready.program, 0)
     }
 
     fn resident(&self) -> MutexGuard<'_, Option<Resident>> {
@@ -61,12 +62,13 @@ impl DeviceState {
     }
 
     fn fold(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), Refusal> {
+        let packed = Packed::look(&self.ready.layout, None, columns, rows)?;
         let mut resident = self.resident();
         if resident.is_none() {
             let expected = self.expected.max(2 * rows.len()) as u64;
-            *resident = Some(Resident::new(&self.stage, expected)?);
+            *resident = Some(Resident::new(&self.ready, expected)?);
         }
-        resident.as_mut().expect("just made").fold(columns, rows)
+        resident.as_mut().expect("just made").fold(packed)
     }
 
     fn update_some(&mut self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), ProgramError> {
@@ -92,7 +94,7 @@ impl GroupState for DeviceState {
         if self.whole.get().is_some() {
             self.gathered()?;
         }
-        let most = self.stage.rows_max();
+        let most = self.ready.rows_max();
         match rows {
             _ if rows.is_empty() => Ok(()),
             _ if rows.len() <= most => self.update_some(columns, rows),

@@ -251,7 +251,7 @@ pub(crate) fn answers(state: &dyn GroupState) -> Result<BTreeMap<String, String>
 }
 
 /// The device, unless there is none here; in CI there has to be one.
-fn device() -> Option<Arc<Wgpu>> {
+pub(crate) fn device() -> Option<Arc<Wgpu>> {
     match Wgpu::open() {
         Ok(device) => Some(device),
         Err(error) if std::env::var_os("CI").is_some() => panic!("{error}"),
@@ -287,7 +287,7 @@ fn many_random_programs_give_the_bits_of_the_processor() {
 }
 
 /// A device of its own, whose limits and fate are the test's.
-fn own_device() -> Option<Wgpu> {
+pub(crate) fn own_device() -> Option<Wgpu> {
     device().map(|_| Wgpu::open_anew().expect("it was opened before"))
 }
 
@@ -344,16 +344,16 @@ fn what_does_not_fit_is_folded_beside_and_counted() {
 
 #[test]
 fn small_buffers_cut_batches_and_end_in_the_processor() {
-    let Some(mut device) = own_device() else { return };
+    let Some(device) = own_device() else { return };
     // Arenas for 256 groups, whose states are the widest, and no more.
-    Arc::get_mut(&mut device.gpu).expect("nobody else has it").buffer_max = 256 * 16 * 4;
+    device.gpu.narrow(256 * 16 * 4);
     fold_both(&device, &[keys_and_doubles(0, 100, |i| i as f64), keys_and_doubles(50, 400, |i| i as f64)]);
     let rows = device.rows();
     let refused: u64 = rows.refused.iter().map(|(_, rows)| rows).sum();
     assert!(rows.folded >= 200 && refused > 0 && rows.folded + refused == 1000, "{rows}");
     // Not even the smallest state.
-    let Some(mut device) = own_device() else { return };
-    Arc::get_mut(&mut device.gpu).expect("nobody else has it").buffer_max = 4;
+    let Some(device) = own_device() else { return };
+    device.gpu.narrow(4);
     fold_both(&device, &[keys_and_doubles(0, 100, |i| i as f64)]);
     assert_eq!(device.rows().folded, 0, "{}", device.rows());
 }
@@ -378,13 +378,14 @@ fn every_shader_is_valid_for_every_back_end() {
     }
     let nothing = Program { keys: vec![], aggregates: vec![] };
     validate(&shader::text(&Layout::of(&nothing).unwrap()), u64::MAX);
+    validate(&shader::take_text(), u64::MAX);
     for ends_per_word in [2, 4] {
         validate(&shader::forest_text(ends_per_word), ends_per_word as u64);
     }
 }
 
 /// Checks a shader as naga does for an adapter that can nothing beyond what WebGPU asks of all, then writes it for each.
-fn validate(text: &str, seed: u64) {
+pub(crate) fn validate(text: &str, seed: u64) {
     use naga::back::{hlsl, msl, spv};
     use naga::valid::{Capabilities, ValidationFlags, Validator};
     let module = naga::front::wgsl::parse_str(text)

@@ -17,11 +17,11 @@ use crate::pack::Memory;
 /// The first byte of a saved sum that has rows: `ExactColumn::save` of the kernels.
 const ANY_ROW: u8 = 1;
 
-/// The key columns of `groups` groups.
+/// The key columns of `groups` groups; `values` are those that have ids ([`Memory::values`]).
 pub(crate) fn keys(
     layout: &Layout,
     program: &Program,
-    memory: &Memory,
+    values: &[Option<ArrayRef>],
     words: &[u32],
     groups: usize,
 ) -> Result<Vec<ArrayRef>, GroupTableError> {
@@ -30,10 +30,10 @@ pub(crate) fn keys(
     for (place, (_, data_type)) in program.keys.iter().enumerate() {
         let form = layout.columns[place].form;
         let part = |group: usize, word: u32| words[group * layout.key_words as usize + (first + word) as usize];
-        keys.push(match &memory.ids[place] {
-            Some(table) => {
+        keys.push(match &values[place] {
+            Some(values) => {
                 let ids = UInt32Array::from_iter_values((0..groups).map(|group| part(group, 0)));
-                take(&table.keys()?[0], &ids, None)?
+                take(values, &ids, None)?
             }
             None => {
                 let is_null = |group: usize| words[group * layout.key_words as usize] >> place & 1 == 1;

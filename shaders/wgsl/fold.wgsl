@@ -3,7 +3,7 @@
 @compute @workgroup_size(WORKGROUP)
 fn fold(@builtin(global_invocation_id) at: vec3<u32>) {
     let row = at.x;
-    if row >= rows() {
+    if is_done_with(row) {
         return;
     }
     let group = group_of(row) * STATE_WORDS;
@@ -14,7 +14,7 @@ fn fold(@builtin(global_invocation_id) at: vec3<u32>) {
 @compute @workgroup_size(WORKGROUP)
 fn settle(@builtin(global_invocation_id) at: vec3<u32>) {
     let row = at.x;
-    if row >= rows() {
+    if is_done_with(row) {
         return;
     }
     let group = group_of(row) * STATE_WORDS;

@@ -1,13 +1,14 @@
 // Keys to dense group ids: a hash table that no invocation ever waits in.
 //
-// A slot holds nothing (0), a group (its id + 1), or a row of this batch that has claimed it (the row | CLAIMED). A claim
-// needs no key to be written first: the claiming row's key is in the batch, where every other invocation can read it. So
-// `find` is one compare-and-swap a new key, and nobody spins. `number` then turns claims into groups.
+// A slot holds nothing (0), a group (its id + 1), or a row of this batch that has claimed it (the row | CLAIMED). A
+// claim needs no key to be written first: the claiming row's key is in the batch, where every other invocation can
+// read it. So `find` is one compare-and-swap a new key, and nobody spins. `number` then turns claims into groups.
 //
-// The host keeps the table at most half full, so a probe ends.
+// Rows that do not pass the tests have no slot, and later steps skip them. The host keeps the table at most half
+// full, so a probe ends.
 
 @group(0) @binding(1) var<storage, read_write> slots: array<atomic<u32>>;
-// The slot of each row, from `find` to the end of the batch.
+// The slot of each row or NOWHERE, from `find` to the end of the batch.
 @group(0) @binding(2) var<storage, read_write> slot_of: array<u32>;
 // KEY_WORDS words a group.
 @group(0) @binding(3) var<storage, read_write> keys: array<u32>;
@@ -17,6 +18,7 @@
 alias Key = array<u32, KEY_WORDS>;
 
 const CLAIMED: u32 = 0x80000000u;
+const NOWHERE: u32 = 0xffffffffu;
 
 fn key_of_group(id: u32) -> Key {
     var key: Key;
@@ -62,6 +64,10 @@ fn find(@builtin(global_invocation_id) at: vec3<u32>) {
     if row >= rows() {
         return;
     }
+    if !passes(row) {
+        slot_of[row] = NOWHERE;
+        return;
+    }
     let key = key_of_row(row);
     var slot = hash_of(key) & slot_mask();
     loop {
@@ -87,7 +93,7 @@ fn find(@builtin(global_invocation_id) at: vec3<u32>) {
 @compute @workgroup_size(WORKGROUP)
 fn number(@builtin(global_invocation_id) at: vec3<u32>) {
     let row = at.x;
-    if row >= rows() || atomicLoad(&slots[slot_of[row]]) != (row | CLAIMED) {
+    if is_done_with(row) || atomicLoad(&slots[slot_of[row]]) != (row | CLAIMED) {
         return;
     }
     let id = atomicAdd(&groups[0], 1u);
@@ -96,6 +102,14 @@ fn number(@builtin(global_invocation_id) at: vec3<u32>) {
         keys[id * KEY_WORDS + word] = key[word];
     }
     atomicStore(&slots[slot_of[row]], id + 1u);
+}
+
+// Whether a row has no slot, or is none.
+fn is_done_with(row: u32) -> bool {
+    if row >= rows() {
+        return true;
+    }
+    return slot_of[row] == NOWHERE;
 }
 
 fn group_of(row: u32) -> u32 {

@@ -76,7 +76,7 @@ impl Planner<'_> {
                 continue;
             }
             let step = |step: String, reason| Place::Step { step: plain(&step), device: "cpu", reason };
-            const NO_PATH: &str = "devices fold groups and score with models, and CUDA does a filter right before a GROUP BY; other expressions, joins and sorting are the CPU's";
+            const NO_PATH: &str = "devices fold groups, with a filter right before a GROUP BY, and score with models; other expressions, joins and sorting are the CPU's";
             places.push(match (family.map(|family| &families[family]), &self.steps[at].step) {
                 (Some(family), _) => {
                     let windows: Vec<&str> = family.views.iter().map(|view| view.text.as_str()).collect();
