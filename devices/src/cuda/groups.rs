@@ -623,9 +623,10 @@ impl Groups {
                 for bucket in words.chunks_exact(size) {
                     by_pane.entry(bucket[pane_word] as i32).or_default().push(bucket);
                 }
+                let values = self.memory.values()?;
                 for (pane, buckets) in by_pane {
                     let start = panes.map_or(0, |panes| panes.start(origin + i64::from(pane)));
-                    states.insert(start, readback::state(&self.plan, &self.memory, &buckets)?);
+                    states.insert(start, readback::state(&self.plan, &self.memory, &values, &buckets)?);
                 }
                 if any_left {
                     self.low = Some(before);

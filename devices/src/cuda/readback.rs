@@ -11,9 +11,14 @@ use crate::layout::{Form, Kept, State};
 use crate::pack::Memory;
 use crate::unpack::{self, Sums};
 
-/// The groups of some buckets of one pane.
-pub(crate) fn state(plan: &Plan, memory: &Memory, buckets: &[&[u32]]) -> Result<Box<dyn GroupState>, ProgramError> {
-    let keys = keys(plan, memory, buckets)?;
+/// The groups of some buckets of one pane; `values` are those of which keys have ids ([`Memory::values`]).
+pub(crate) fn state(
+    plan: &Plan,
+    memory: &Memory,
+    values: &[Option<ArrayRef>],
+    buckets: &[&[u32]],
+) -> Result<Box<dyn GroupState>, ProgramError> {
+    let keys = keys(plan, values, buckets)?;
     let states: Vec<BinaryArray> = plan
         .layout
         .states
@@ -24,16 +29,16 @@ pub(crate) fn state(plan: &Plan, memory: &Memory, buckets: &[&[u32]]) -> Result<
     Cpu::load(&plan.stage.program, buckets.len(), &keys, &states)
 }
 
-fn keys(plan: &Plan, memory: &Memory, buckets: &[&[u32]]) -> Result<Vec<ArrayRef>, GroupTableError> {
+fn keys(plan: &Plan, values: &[Option<ArrayRef>], buckets: &[&[u32]]) -> Result<Vec<ArrayRef>, GroupTableError> {
     let mut keys = vec![];
     let first = KEY_AT as usize;
     let mut at = first + 1;
     for (place, (_, data_type)) in plan.stage.program.keys.iter().enumerate() {
         let words = plan.layout.columns[place].form.words() as usize;
-        keys.push(match &memory.ids[place] {
-            Some(table) => {
+        keys.push(match &values[place] {
+            Some(values) => {
                 let ids = UInt32Array::from_iter_values(buckets.iter().map(|bucket| bucket[at]));
-                take(&table.keys()?[0], &ids, None)?
+                take(values, &ids, None)?
             }
             None => {
                 let nulls = NullBuffer::from_iter(buckets.iter().map(|bucket| bucket[first] >> place & 1 == 0));
