@@ -104,6 +104,13 @@ impl Arenas {
     }
 }
 
+/// What there is of some groups, each after the other.
+#[derive(Default)]
+struct Words {
+    keys: Vec<u32>,
+    states: Vec<u32>,
+}
+
 /// What has room for a batch.
 struct Room {
     batch: Buffer,
@@ -272,22 +279,20 @@ impl Resident {
     /// pane. Where none is left, nothing is remembered of what has been.
     pub(crate) fn take(&mut self, before: Option<i32>) -> Result<BTreeMap<i32, Box<dyn GroupState>>, ProgramError> {
         let some = before.map(|before| self.sort_out(before)).transpose()?.flatten();
-        let (keys, states) = match some {
+        let words = match some {
             Some(words) => words,
             None => self.empty()?,
         };
         let layout = &self.ready.layout;
         let (key_words, state_words) = (layout.key_words as usize, layout.state_words as usize);
-        // The words of each pane's keys and states, side by side.
-        let mut panes: BTreeMap<i32, (Vec<u32>, Vec<u32>)> = BTreeMap::new();
-        for (group, key) in keys.chunks_exact(key_words).enumerate() {
-            let pane = layout.pane.map_or(0, |_| key[key_words - 1] as i32);
-            let (keys, of_states) = panes.entry(pane).or_default();
-            keys.extend_from_slice(key);
-            of_states.extend_from_slice(&states[group * state_words..][..state_words]);
+        let mut panes: BTreeMap<i32, Words> = BTreeMap::new();
+        for (group, key) in words.keys.chunks_exact(key_words).enumerate() {
+            let of_pane = panes.entry(layout.pane.map_or(0, |_| key[key_words - 1] as i32)).or_default();
+            of_pane.keys.extend_from_slice(key);
+            of_pane.states.extend_from_slice(&words.states[group * state_words..][..state_words]);
         }
         let values = self.memory.values()?;
-        let of_pane = |(pane, (keys, states)): (i32, (Vec<u32>, Vec<u32>))| {
+        let of_pane = |(pane, Words { keys, states }): (i32, Words)| {
             Ok((pane, self.state_of(&values, keys.len() / key_words, &keys, &states)?))
         };
         let states = panes.into_iter().map(of_pane).collect::<Result<_, ProgramError>>()?;
@@ -309,8 +314,8 @@ impl Resident {
         self.rows = 0;
     }
 
-    /// The keys and states of all groups, which leave.
-    fn empty(&mut self) -> Result<(Vec<u32>, Vec<u32>), ProgramError> {
+    /// All groups, which leave.
+    fn empty(&mut self) -> Result<Words, ProgramError> {
         let Ready { gpu, layout, .. } = &*self.ready;
         let [groups] = gpu.read([(&self.groups, 1)])?;
         let groups = u64::from(groups[0]);
@@ -322,12 +327,11 @@ impl Resident {
         }
         gpu.queue.submit([encoder.finish()]);
         (self.groups_max, self.groups_known) = (0, 0);
-        Ok((keys, states))
+        Ok(Words { keys, states })
     }
 
-    /// The keys and states of the groups of panes before one, which leave; `None`, and all stay, if there is no
-    /// memory for it.
-    fn sort_out(&mut self, before: i32) -> Result<Option<(Vec<u32>, Vec<u32>)>, ProgramError> {
+    /// The groups of panes before one, which leave; `None`, and all stay, if there is no memory for it.
+    fn sort_out(&mut self, before: i32) -> Result<Option<Words>, ProgramError> {
         let ready = self.ready.clone();
         let Ready { gpu, layout, kernel, .. } = &*ready;
         let takers = gpu.takers()?;
@@ -335,16 +339,13 @@ impl Resident {
             (self.arenas.capacity, u64::from(layout.key_words), u64::from(layout.state_words));
         let room = || -> Result<_, Unfit> {
             let fresh = Arenas::new(gpu, layout, capacity)?;
-            let batch = if self.room.batch.size() < 8 { Some(gpu.buffer(2)?) } else { None };
-            Ok((fresh, batch, gpu.buffer(5)?, gpu.buffer(capacity)?, gpu.buffer(2)?))
+            Ok((fresh, gpu.buffer(5)?, gpu.buffer(capacity)?, gpu.buffer(2)?))
         };
-        let Ok((fresh, batch, order, places, counts)) = room() else { return Ok(None) };
-        if let Some(batch) = batch {
-            self.room.batch = batch;
-        }
+        let Ok((fresh, order, places, counts)) = room() else { return Ok(None) };
         let old = self.replace_arenas(fresh);
         let words = [0, capacity as u32, layout.key_words, layout.state_words, before as u32];
         gpu.queue.write_buffer(&order, 0, bytemuck::cast_slice(&words));
+        // The mask of the slots, of which there are as many as before.
         gpu.queue.write_buffer(&self.room.batch, 4, bytemuck::bytes_of(&((2 * capacity - 1) as u32)));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&self.groups, 0, &order, 0, Some(4));
@@ -371,7 +372,7 @@ impl Resident {
         if leave > 0 && state_words > 0 {
             self.clear_states(first * state_words);
         }
-        Ok(Some((keys, states)))
+        Ok(Some(Words { keys, states }))
     }
 
     /// Makes the states from a word on those of groups to come.

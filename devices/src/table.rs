@@ -111,7 +111,7 @@ impl Held {
         // All panes lie within 32 bits of the origin: where the first that stays does not, none does.
         let before = (stays <= i128::from(last)).then(|| (stays - i128::from(origin)) as i32);
         let taken = resident.take(before)?;
-        *panes = resident.has_groups().then(|| (stays as i64, last));
+        *panes = resident.has_groups().then_some((stays as i64, last));
         for (pane, state) in taken {
             match self.beside.entry(of.map_or(0, |panes| panes.start(origin + i64::from(pane)))) {
                 Entry::Occupied(mut there) => there.get_mut().merge(state.as_ref())?,
