@@ -33,6 +33,8 @@ pub(crate) struct Ready {
 const IN_FLIGHT_MAX: usize = 4;
 /// Rows of one launch at most.
 const ROWS_MAX: u64 = 1 << 20;
+/// Ids that are kept, whatever has become of the groups that have had them.
+const IDS_KEPT: u64 = 1 << 16;
 /// Groups that there is room for at least.
 const GROUPS_MIN: u64 = 256;
 
@@ -305,6 +307,12 @@ impl Resident {
     /// Whether there may be groups.
     pub(crate) fn has_groups(&self) -> bool {
         self.groups_max > 0
+    }
+
+    /// Whether most ids are of groups that have left: none is given back but all together.
+    pub(crate) fn is_stale(&self) -> bool {
+        let ids = self.memory.ids.iter().flatten().map(|ids| ids.len() as u64).max().unwrap_or(0);
+        ids > IDS_KEPT.max(4 * self.groups_max)
     }
 
     /// As if nothing had ever come. There must be no groups.

@@ -389,6 +389,33 @@ fn panes_that_can_not_be_sorted_out_wait_beside_the_device() {
 }
 
 #[test]
+fn ids_of_groups_that_have_left_are_given_back() {
+    let Some(device) = own_device() else { return };
+    let mut random = sums();
+    let mut program = random.stage.program.as_ref().clone();
+    // Doubles have ids.
+    program.keys = vec![(1, DataType::Float64)];
+    random.stage = Arc::new(Stage { program: Arc::new(program), ..random.stage.as_ref().clone() });
+    let table = device.panes(&random.stage).unwrap();
+    let (mut want, mut got, mut bytes) = (Panes::new(), Panes::new(), vec![]);
+    // In the second the ids become too many.
+    for round in 0..3 {
+        // All but one key are of the first pane.
+        let mut columns = keys_and_doubles(1..50_000, 0.5 + f64::from(round) / 16.0);
+        let times = (1..50_000).map(|key| if key == 7 { 25 } else { 5 });
+        columns[2] = Arc::new(TimestampMicrosecondArray::from_iter_values(times));
+        fold_reference(&random, &mut want, &columns, Rows::All(columns[0].len()));
+        assert_eq!(table.fold(&columns, Rows::All(columns[0].len())).unwrap(), Folded::Done);
+        add(&mut got, table.take(10).unwrap());
+        assert_eq!(table.first(), Some(if round == 1 { 20 } else { 10 }), "{round}");
+        bytes.push(table.memory_bytes());
+    }
+    assert!(bytes[1] < bytes[0], "{bytes:?}");
+    add(&mut got, table.take(i64::MAX).unwrap());
+    assert_eq!(shown(&got), shown(&want));
+}
+
+#[test]
 fn a_table_of_a_lost_device_is_an_error() {
     let Some(device) = own_device() else { return };
     let table = device.panes(&sums().stage).unwrap();

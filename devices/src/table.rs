@@ -37,7 +37,8 @@ struct Held {
     resident: Option<Resident>,
     /// At most the number of the first pane that has groups, and at least that of the last, if there are groups.
     panes: Option<(i64, i64)>,
-    /// Groups of panes that had to leave with others, for want of memory to sort them out, by the first tick of each.
+    /// Groups of panes that had to leave with others, by the first tick of each: for want of memory to sort them out,
+    /// or so that ids could begin anew.
     beside: BTreeMap<i64, Box<dyn GroupState>>,
 }
 
@@ -110,7 +111,10 @@ impl Held {
         let origin = resident.origin().expect("there are groups");
         // All panes lie within 32 bits of the origin: where the first that stays does not, none does.
         let before = (stays <= i128::from(last)).then(|| (stays - i128::from(origin)) as i32);
-        let taken = resident.take(before)?;
+        let mut taken = resident.take(before)?;
+        if resident.has_groups() && resident.is_stale() {
+            taken.extend(resident.take(None)?);
+        }
         *panes = resident.has_groups().then_some((stays as i64, last));
         for (pane, state) in taken {
             match self.beside.entry(of.map_or(0, |panes| panes.start(origin + i64::from(pane)))) {
