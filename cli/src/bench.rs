@@ -13,6 +13,7 @@ use pelton_devices::{Cuda, Figure, Size, measure};
 use pelton_engine::connector::Registry;
 use pelton_engine::error::{Error, Result};
 use pelton_engine::pipeline::{RunOptions, read_script, run_text};
+use pelton_models::{Format, Model, Scores};
 use serde_json::{Map, Value, json};
 
 use crate::mem::{Collector, Mem, MemTable, Probe, map_batches, slices};
@@ -37,6 +38,9 @@ pub struct BenchArgs {
     /// Read the Kafka topic of the first table of a text with librdkafka and the decoder alone: the floor of `./x bench kafka`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["worker", "gpu"])]
     kafka_alone: Option<PathBuf>,
+    /// Score made-up rows with a model alone, 4,096 at a time: what `./x bench scoring` holds beside ONNX Runtime.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["worker", "gpu", "kafka_alone"])]
+    model_alone: Option<PathBuf>,
 }
 
 /// Works, or says how it is done.
@@ -46,6 +50,9 @@ pub fn bench(args: &BenchArgs, json: bool) -> Answer {
     }
     if let Some(file) = &args.kafka_alone {
         return kafka_alone(file).map_err(Into::into);
+    }
+    if let Some(file) = &args.model_alone {
+        return model_alone(file).map_err(Into::into);
     }
     match &args.queries {
         Some(queries) if args.worker => work(queries).map_err(Into::into),
@@ -68,6 +75,31 @@ fn kafka_alone(file: &Path) -> Result<u8> {
     let begun = Instant::now();
     let rows = pelton_io::kafka::measure::read_alone(&table.table)?;
     crate::report::say_json(&json!({ "rows_in": rows, "seconds": begun.elapsed().as_secs_f64() }));
+    Ok(0)
+}
+
+/// Scores the same rows for a second: the rate, and what the rows' answers are.
+fn model_alone(file: &Path) -> Result<u8> {
+    const ROWS: usize = 4096;
+    let wrong = |what: String| Error::user(format!("'{}' {what}", file.display()));
+    let bytes = std::fs::read(file).map_err(|e| wrong("cannot be read".into()).because(e))?;
+    let format = Format::of_bytes(&bytes).ok_or_else(|| wrong("is no model".into()))?;
+    let model = Model::read(&bytes, format).map_err(|e| wrong(format!("cannot be used: {e}")))?;
+    let value = |row: usize, feature: usize| ((row * 31 + feature * 17) % 101) as f64 / 50.0 - 1.0;
+    let columns: Vec<Vec<f64>> =
+        (0..model.features).map(|feature| (0..ROWS).map(|row| value(row, feature)).collect()).collect();
+    let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+    let answers = match model.predict(&columns) {
+        Scores::Single(scores) => json!(scores),
+        Scores::Double(scores) => json!(scores),
+    };
+    let (begun, cpu, mut rows) = (Instant::now(), sys::cpu_seconds(), 0);
+    while begun.elapsed().as_secs_f64() < 1.0 {
+        std::hint::black_box(model.predict(&columns));
+        rows += ROWS;
+    }
+    let rate = rows as f64 / (sys::cpu_seconds() - cpu);
+    crate::report::say_json(&json!({ "rows_per_cpu_second": rate, "answers": answers }));
     Ok(0)
 }
 

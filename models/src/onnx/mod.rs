@@ -64,6 +64,14 @@ fn numbers(tensor: &proto::Tensor) -> Result<Vec<f64>> {
         INT64 => raw.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes) as f64).collect(),
         other => return Err(ModelError::new(format!("tensor '{}' is of type {other}", tensor.name))),
     };
+    let size = match tensor.data_type {
+        DOUBLE | INT64 => 8,
+        FLOAT | INT32 => 4,
+        _ => 1,
+    };
+    if raw.len() % size != 0 {
+        return Err(ModelError::new(format!("tensor '{}' ends in the middle of a number", tensor.name)));
+    }
     let wanted = tensor.dims.iter().try_fold(1i64, |all, dim| all.checked_mul(*dim));
     match wanted.is_some_and(|wanted| usize::try_from(wanted) == Ok(all.len())) {
         true => Ok(all),

@@ -148,7 +148,15 @@ fn celu<T: Typed + Real>(builder: &mut Builder, call: &Call<'_>, rows: &super::v
     let over = Work::Zip(Binary::Over, Operand::Rows(rows.at), Operand::Constant(alpha));
     let over = builder.work::<T>(&rows.shape, over)?;
     let over = builder.as_rows(&over)?;
-    mapped::<T>(builder, &over, Unary::Elu(T::ONE, alpha))
+    let below = mapped::<T>(builder, &over, Unary::Elu(T::ONE, alpha))?;
+    // What is not below 0 stays as it is.
+    let below = builder.as_rows(&below)?;
+    let zero = || Operand::Constant(T::of(0.0));
+    let least = builder.work::<T>(&rows.shape, Work::Zip(Binary::Least, Operand::Rows(below.at), zero()))?;
+    let least = builder.as_rows(&least)?;
+    let most = builder.work::<T>(&rows.shape, Work::Zip(Binary::Most, Operand::Rows(rows.at), zero()))?;
+    let most = builder.as_rows(&most)?;
+    builder.work::<T>(&rows.shape, Work::Zip(Binary::Plus, Operand::Rows(most.at), Operand::Rows(least.at)))
 }
 
 /// What is 0 or 1.

@@ -13,7 +13,7 @@ use super::registers::Register;
 /// What a number of a graph can do; whole numbers wrap.
 pub trait Lane: Copy + PartialOrd + Default + std::fmt::Debug + 'static {
     const ONE: Self;
-    /// The nearest; NaN is 0 as a whole number, and what is too great is the greatest.
+    /// The nearest. As a whole number NaN is the least, which is nobody's category, and what is too great is the greatest.
     fn of(value: f64) -> Self;
     fn to_f64(self) -> f64;
     fn plus(self, other: Self) -> Self;
@@ -128,7 +128,7 @@ impl Lane for i64 {
 
     #[inline(always)]
     fn of(value: f64) -> Self {
-        value as i64
+        if value.is_nan() { i64::MIN } else { value as i64 }
     }
 
     #[inline(always)]
@@ -346,6 +346,6 @@ mod tests {
         assert_eq!((2.5f32.round(), Real::round(2.5f32)), (3.0, 2.0));
         assert!(Lane::most(f32::NAN, 1.0).is_nan() && Lane::most(1.0, f32::NAN).is_nan());
         assert!(Lane::least(f64::NAN, 1.0).is_nan() && Lane::least(1.0, f64::NAN).is_nan());
-        assert_eq!((i64::MIN.over(-1), 7i64.over(0), <i64 as Lane>::of(f64::NAN)), (i64::MIN, 0, 0));
+        assert_eq!((i64::MIN.over(-1), 7i64.over(0), <i64 as Lane>::of(f64::NAN)), (i64::MIN, 0, i64::MIN));
     }
 }

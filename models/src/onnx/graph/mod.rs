@@ -75,8 +75,7 @@ impl Graph {
             builder.batch = builder.batch.or(shape.batch);
             let step = Step::Load { kind: shape.kind, columns: columns.clone(), cut: false };
             let at = builder.push(shape.kind, width, step)?;
-            let is_whole = matches!(shape.kind, Kind::Whole | Kind::Truth);
-            let loaded = is_whole.then_some(columns);
+            let loaded = (shape.kind == Kind::Whole).then_some(columns);
             known.insert(&given.name, Value::Rows(Rows { kind: shape.kind, shape: shape.own, at, loaded }));
             features += width;
             names.push(given.name.clone());
@@ -155,7 +154,7 @@ impl Graph {
 
 /// The output that is the answer, and whether it is what a classifier says of its classes: the first one with fractions (a list of
 /// maps is such, `ZipMap`'s), or else the first one.
-fn output(graph: &proto::Graph) -> Result<(&proto::ValueInfo, bool)> {
+pub fn output(graph: &proto::Graph) -> Result<(&proto::ValueInfo, bool)> {
     let kind = |output: &&proto::ValueInfo| {
         output.r#type.as_ref().and_then(|of| of.tensor_type.as_ref()).map_or(0, |tensor| tensor.elem_type)
     };
@@ -266,7 +265,7 @@ fn run<'g>(
         let outputs = node_of(builder, &call).and_then(|outputs| {
             let sizes = outputs.iter().map(|value| if let Value::Constant(of) = value { of.values.len() } else { 0 });
             made += sizes.sum::<usize>();
-            if made > 1 << 24 { Err(ModelError::new("it makes too many constants")) } else { Ok(outputs) }
+            if made > 1 << 22 { Err(ModelError::new("it makes too many constants")) } else { Ok(outputs) }
         });
         match outputs {
             Ok(outputs) => known.extend(node.output.iter().map(String::as_str).zip(outputs)),
@@ -348,6 +347,7 @@ fn constant(tensor: &proto::Tensor) -> Result<Constant> {
     let values = numbers(tensor)?;
     let dims = tensor.dims.iter().map(|size| usize::try_from(*size).ok()).collect::<Option<Vec<usize>>>();
     let dims = dims.ok_or_else(|| ModelError::new(format!("tensor '{}' has a size below 0", tensor.name)))?;
+    count(&dims).map_err(|e| ModelError::new(format!("tensor '{}': {e}", tensor.name)))?;
     Ok(Constant { kind, dims, values })
 }
 

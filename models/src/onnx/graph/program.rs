@@ -266,7 +266,7 @@ impl Program {
                             (Kind::Single, true) => load(&mut all.single[at + place], column, |x| x.trunc() as f32),
                             (Kind::Double, false) => load(&mut all.double[at + place], column, |x| x),
                             (Kind::Double, true) => load(&mut all.double[at + place], column, f64::trunc),
-                            (Kind::Whole, _) => load(&mut all.whole[at + place], column, |x| x as i64),
+                            (Kind::Whole, _) => load(&mut all.whole[at + place], column, i64::of),
                             (Kind::Truth, _) => {
                                 load(&mut all.whole[at + place], column, |x| i64::from(x != 0.0 && !x.is_nan()))
                             }
@@ -662,7 +662,7 @@ fn answer<T: Lane>(ask: &Ask<T>, known: &[Lanes<T>], into: &mut [Lanes<i64>]) {
             Question::Equal => pairs((a, b), known, into, |a, b| i64::from(a == b)),
             Question::Same => pairs((a, b), known, into, |a, b| i64::from(a == b || !a.is_number() && !b.is_number())),
         },
-        Ask::Whole(from) => each(from, known, into, |x| x.to_f64() as i64),
+        Ask::Whole(from) => each(from, known, into, |x| i64::of(x.to_f64())),
         Ask::Best { groups, least, last } => {
             for (places, into) in groups.places.chunks_exact(groups.each).zip(into) {
                 let mut best = known[places[0]];

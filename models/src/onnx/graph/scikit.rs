@@ -210,7 +210,7 @@ fn label_encoder(builder: &mut Builder, call: &Call<'_>, rows: &Rows) -> Result<
         None => {
             let values = &attributes.get("values_int64s")?.ints;
             let default = attributes.find("default_int64").map_or(-1, |found| found.i);
-            if values.iter().any(|value| value.unsigned_abs() > 1 << 24) {
+            if values.iter().chain([&default]).any(|value| value.unsigned_abs() > 1 << 24) {
                 return Err(ModelError::new("its whole numbers are too great"));
             }
             (Kind::Whole, values.iter().map(|value| *value as f64).collect(), default as f32)

@@ -71,6 +71,9 @@ fn graph(nodes: &[&str]) -> proto::Graph {
             whole("four", &[4, -1]),
             whole("huge", &[1 << 40, 1 << 40]),
             whole("wide", &[1, 1 << 30]),
+            whole("last", &[i64::MAX]),
+            whole("axis1", &[1]),
+            tensor("empty", &[0, 1 << 62], &[]),
         ],
         input: vec![given("x", FLOAT, &[0, 2])],
         output: vec![given("y", FLOAT, &[])],
@@ -130,6 +133,12 @@ fn what_is_wrong_is_said() {
     );
     refused(&["Expand:x,wide:y"], "is too large a shape");
     refused(&["ConstantOfShape:huge:c", "Add:x,c:y"], "is too large a shape");
+    // Nothing in it, and still too much to go through.
+    refused(
+        &["Slice:empty,zero,last,axis1:c", "Add:x,c:y"],
+        "tensor 'empty': [0, 4611686018427387904] is too large a shape",
+    );
+    refused(&["Gemm:x,empty:y:transB=1"], "is too large a shape");
     refused(&["Cast:x:y:to=10"], "'to' is type 10, which is not supported");
     let mut strings = graph(&["Relu:x:y"]);
     strings.input = vec![given("x", 8, &[0, 2])];
@@ -154,6 +163,38 @@ fn nodes_that_the_answer_does_not_need_are_left_out() {
     let mut free = graph(&["Relu:x:r", "MatMul:r,w:y"]);
     free.input = vec![given("x", FLOAT, &[0, 0])];
     assert_eq!(read_graph(free).unwrap().features, 2);
+}
+
+#[test]
+fn what_is_missing_is_no_category_and_truths_are_one_or_zero() {
+    let answers = |graph: proto::Graph, columns: &[&[f64]]| {
+        let scores = read_graph(graph).unwrap().predict(columns, columns[0].len());
+        let Scores::Single(all) = scores else { panic!("single precision") };
+        all
+    };
+    let mut one_hot = graph(&["OneHotEncoder:x:y:cats_int64s=[0,1] zeros=1"]);
+    one_hot.node[0].domain = "ai.onnx.ml".into();
+    assert_eq!(answers(one_hot, &[&[0.0, f64::NAN], &[1.0, 7.0]]), [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    let mut truths = graph(&["Cast:x:y:to=1"]);
+    truths.input = vec![given("x", 9, &[0, 2])];
+    assert_eq!(answers(truths, &[&[2.0, 0.5], &[f64::NAN, 0.0]]), [1.0, 0.0, 1.0, 0.0]);
+    let celu = graph(&["Celu:x:y"]);
+    assert_eq!(answers(celu, &[&[1e38], &[-1.0]]), [1e38, -0.632_120_56]);
+}
+
+/// Where the answer is something else than their scores, trees do not stand alone.
+#[test]
+fn trees_behind_which_numbers_change_are_a_graph() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let bytes = std::fs::read(folder.join("onnx_leq.model.onnx")).unwrap();
+    let Read::Forest(_) = read(&bytes).unwrap() else { panic!("they stand alone") };
+    let mut model = proto::Model::decode(bytes.as_slice()).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let scores = graph.output[0].name.clone();
+    graph.node.push(node(&format!("Cast:{scores}:cut:to=7")));
+    graph.output = vec![given("cut", 7, &[])];
+    model.opset_import.push(proto::OperatorSet { domain: String::new(), version: 17 });
+    let Read::Graph(_) = read(&model.encode_to_vec()).unwrap() else { panic!("fractions are cut off behind them") };
 }
 
 /// Every fixture at every level, over odd rows too.

@@ -10,8 +10,10 @@ use super::program::{Ask, Kind, Operand, Program, Step, Work};
 
 /// Numbers of a row in all: what a block of rows needs memory for.
 const ROW_MAX: usize = 1 << 18;
-/// Numbers that the graph makes of constants.
-const MADE_MAX: usize = 1 << 22;
+/// Numbers of a constant.
+const CONSTANT_MAX: usize = 1 << 22;
+/// Numbers that are made of constants at a time: that goes over blocks of rows, too, of which one is meant.
+const MADE_MAX: usize = 1 << 19;
 
 /// The same for all rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,10 +75,13 @@ pub fn kind_of(data_type: i64) -> Option<Kind> {
     })
 }
 
-/// How many numbers such a shape has, if that can be.
+/// How many numbers such a shape has, if that can be. An axis is not long either where another one is empty.
 pub fn count(shape: &[usize]) -> Result<usize> {
-    let all = shape.iter().try_fold(1usize, |all, size| all.checked_mul(*size));
-    all.filter(|all| *all <= MADE_MAX).ok_or_else(|| ModelError::new(format!("{shape:?} is too large a shape")))
+    let most = shape.iter().try_fold(1usize, |all, size| all.checked_mul((*size).max(1)));
+    match most {
+        Some(most) if most <= CONSTANT_MAX => Ok(if shape.contains(&0) { 0 } else { most }),
+        _ => Err(ModelError::new(format!("{shape:?} is too large a shape"))),
+    }
 }
 
 /// A kind of number that steps can be made for.
@@ -179,9 +184,10 @@ impl Builder {
 
     /// Adds a step that writes so many numbers.
     pub fn push(&mut self, kind: Kind, count: usize, step: Step) -> Result<usize> {
-        let most = if self.rows { ROW_MAX } else { MADE_MAX };
+        let (most, what) =
+            if self.rows { (ROW_MAX, "its rows need") } else { (MADE_MAX, "what it makes of constants needs") };
         if count > most || self.program.size() + count > most {
-            return Err(ModelError::new(format!("its rows need more than {most} numbers")));
+            return Err(ModelError::new(format!("{what} more than {most} numbers")));
         }
         Ok(self.program.push(kind, count, step))
     }
