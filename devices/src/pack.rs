@@ -80,6 +80,12 @@ impl<'a> Packed<'a> {
         for place in 0..layout.columns.len() {
             packed.look_at(place, panes, columns)?;
         }
+        // What does not even fit alone.
+        for (_, exponents) in &packed.exponents {
+            scale(*exponents, None)?;
+        }
+        let (first, last) = packed.panes;
+        last.checked_sub(first).and_then(|panes| i32::try_from(panes).ok()).ok_or(Unfit::Range)?;
         Ok(packed)
     }
 

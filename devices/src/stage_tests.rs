@@ -353,17 +353,19 @@ fn doubles_and_times_too_far_apart_empty_the_table_or_are_refused() {
     let mut mixed = keys_and_doubles(0..2, 1.0);
     mixed[1] = Arc::new(Float64Array::from(vec![1e300, 1e-300]));
     let said = fold_both(&device, &[keys_and_doubles(1..9, 1.0), keys_and_doubles(1..9, 1e200), mixed]);
-    assert!(
-        matches!(&said[..], [Folded::Done, Folded::Full, Folded::Done, Folded::Full, Folded::Refused(_)]),
-        "{said:?}"
-    );
+    // What does not fit by itself does not empty the table.
+    assert!(matches!(&said[..], [Folded::Done, Folded::Full, Folded::Done, Folded::Refused(_)]), "{said:?}");
     let at = |times: [i64; 2]| {
         let mut columns = keys_and_doubles(0..2, 1.0);
         columns[2] = Arc::new(TimestampMicrosecondArray::from(times.to_vec()));
         columns
     };
-    let said = fold_both(&device, &[at([-1, 0]), at([1 << 35, -(1 << 32)]), at([1 << 34, 0]), at([1, 1 << 36])]);
-    assert!(matches!(&said[..], [Folded::Done, Folded::Full, Folded::Refused(_), Folded::Done, ..]), "{said:?}");
+    let said =
+        fold_both(&device, &[at([-1, 0]), at([1 << 50, -(1 << 32)]), at([1 << 34, 0]), at([1 << 50, (1 << 50) + 1])]);
+    assert!(
+        matches!(&said[..], [Folded::Done, Folded::Refused(_), Folded::Done, Folded::Full, Folded::Done]),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -62,17 +62,20 @@ impl Table {
         Ok(ready.insert(made).clone())
     }
 
-    fn fold_all(&self, columns: &[ArrayRef], rows: Rows<'_>) -> Result<(), Refusal> {
-        let ready = self.ready(columns)?;
+    /// Makes words of a batch, unless it does not fit by itself.
+    fn look<'b>(&self, ready: &'b Ready, columns: &[ArrayRef], rows: Rows<'b>) -> Result<Packed<'b>, Unfit> {
         // All or nothing, and a launch has room for so many.
         if rows.len() > ready.rows_max() {
-            return Err(Unfit::Memory.into());
+            return Err(Unfit::Memory);
         }
-        let packed = Packed::look(&ready.layout, self.stage.panes.as_ref(), columns, rows)?;
+        Packed::look(&ready.layout, self.stage.panes.as_ref(), columns, rows)
+    }
+
+    fn enter(&self, ready: &Arc<Ready>, packed: Packed<'_>) -> Result<(), Refusal> {
         let (first, last) = packed.panes;
         let mut held = self.lock();
         if held.resident.is_none() {
-            held.resident = Some(Resident::new(&ready, 2 * rows.len() as u64)?);
+            held.resident = Some(Resident::new(ready, 2 * packed.rows() as u64)?);
         }
         let (resident, panes) = held.parts();
         let folded = resident.fold(packed);
@@ -131,18 +134,30 @@ impl PaneTable for Table {
         if rows.is_empty() {
             return Ok(Folded::Done);
         }
-        match self.fold_all(columns, rows) {
+        let refused = |refusal| match refusal {
+            Refusal::Failed(error) => Err(error),
+            Refusal::Unfit(unfit) => Ok(Folded::Refused(unfit.to_string())),
+        };
+        let ready = match self.ready(columns) {
+            Ok(ready) => ready,
+            Err(refusal) => return refused(refusal),
+        };
+        let packed = match self.look(&ready, columns, rows) {
+            Ok(packed) => packed,
+            Err(unfit) => return refused(unfit.into()),
+        };
+        match self.enter(&ready, packed) {
             Ok(()) => {
                 self.tally.folded(rows.len());
                 Ok(Folded::Done)
             }
-            Err(Refusal::Failed(error)) => Err(error),
+            // With what is there it does not fit.
             Err(Refusal::Unfit(Unfit::Rows | Unfit::Groups | Unfit::Range | Unfit::Exponents))
                 if self.lock().panes.is_some() =>
             {
                 Ok(Folded::Full)
             }
-            Err(Refusal::Unfit(unfit)) => Ok(Folded::Refused(unfit.to_string())),
+            Err(refusal) => refused(refusal),
         }
     }
 
