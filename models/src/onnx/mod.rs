@@ -69,7 +69,7 @@ fn numbers(tensor: &proto::Tensor) -> Result<Vec<f64>> {
         FLOAT | INT32 => 4,
         _ => 1,
     };
-    if raw.len() % size != 0 {
+    if !raw.len().is_multiple_of(size) {
         return Err(ModelError::new(format!("tensor '{}' ends in the middle of a number", tensor.name)));
     }
     let wanted = tensor.dims.iter().try_fold(1i64, |all, dim| all.checked_mul(*dim));
