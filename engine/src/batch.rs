@@ -39,7 +39,7 @@ impl Offsets {
         }
     }
 
-    fn slice(&self, start: usize, len: usize) -> Self {
+    pub(crate) fn slice(&self, start: usize, len: usize) -> Self {
         match self {
             Offsets::Run(first) => Offsets::Run(first + start as u64),
             Offsets::List(list) => Offsets::List(Arc::new(list[start..start + len].to_vec())),

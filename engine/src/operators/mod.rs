@@ -52,6 +52,9 @@ pub struct Emit {
     pub letters: Vec<DeadLetter>,
     /// Source rows that were late for at least one of their windows.
     pub late: u64,
+    /// There is more at the same watermark: [`Operator::advance`] is to be called again once these rows are handed on, so that not all
+    /// of them are in memory together.
+    pub more: bool,
 }
 
 /// One step of a running query. Workers share it.
@@ -75,7 +78,8 @@ pub trait Operator: Send + Sync {
 
     /// Hears that the watermark of its input is `mark`: every batch with a row that is not later than `mark` has been
     /// pushed. Emits what is thereby final and answers the watermark that holds for its output. Called by one thread at
-    /// a time with ascending marks; [`crate::batch::MARK_MAX`] says that the input has ended.
+    /// a time with ascending marks, and again with the same as long as it says [`Emit::more`]; [`crate::batch::MARK_MAX`] says that the
+    /// input has ended.
     fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
         let _ = out;
         Ok(mark)

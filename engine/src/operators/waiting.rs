@@ -46,6 +46,8 @@ struct Held {
     /// When they arrived, and the watermark of their partition just before.
     turn: u64,
     mark: i64,
+    /// Rows that went before these and whose memory is still held.
+    ahead: usize,
 }
 
 /// Rows that are due, in order.
@@ -55,9 +57,101 @@ pub(super) struct Due {
     pub(super) times: Arc<[i64]>,
     /// Where each comes from: index into `sources`, and its offset there.
     origins: Vec<(u32, u64)>,
-    sources: Vec<(Arc<str>, u32)>,
+    sources: Arc<[(Arc<str>, u32)]>,
     /// When they arrived, if they were taken in that order.
     pub(super) turn: u64,
+}
+
+/// Rows that are due, taken part by part: what is in order already is merged, not sorted.
+pub(super) struct Parts {
+    runs: Vec<DueRun>,
+    sources: Arc<[(Arc<str>, u32)]>,
+    at_once: usize,
+    /// Of the rows of a part: time, partition, offset, which run, and the row there.
+    places: Vec<(i64, u32, u64, u32, u32)>,
+}
+
+/// The rows of a batch that are due.
+struct DueRun {
+    held: Held,
+    /// Which they are, in the order of time and offset; the first ones if they are in that order.
+    order: Option<Vec<u32>>,
+    /// Those before it have been taken.
+    next: usize,
+    len: usize,
+}
+
+impl DueRun {
+    fn row(&self, at: usize) -> u32 {
+        self.order.as_ref().map_or(at as u32, |order| order[at])
+    }
+
+    fn time(&self, at: usize) -> i64 {
+        self.held.times[self.row(at) as usize]
+    }
+
+    /// The first that is later than `time`, of those that are left.
+    fn end(&self, time: i64) -> usize {
+        let (mut low, mut high) = (self.next, self.len);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.time(middle) <= time { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+}
+
+impl Parts {
+    /// The next rows; `None` once all are taken.
+    pub(super) fn next(&mut self) -> Result<Option<Due>> {
+        let Some(last) = self.last_time() else { return Ok(None) };
+        let places = &mut self.places;
+        places.clear();
+        for (of, run) in self.runs.iter_mut().enumerate() {
+            let end = run.end(last);
+            let held = &run.held;
+            places.extend((run.next..end).map(|at| {
+                let row = run.row(at);
+                (held.times[row as usize], held.partition, held.offsets.get(row as usize), of as u32, row)
+            }));
+            run.next = end;
+        }
+        // Few long runs that ascend, which this sort merges.
+        if !places.is_sorted() {
+            places.sort();
+        }
+        let follows = |two: &[(i64, u32, u64, u32, u32)]| two[0].3 == two[1].3 && two[0].4 + 1 == two[1].4;
+        let rows = match places.windows(2).all(follows) {
+            true => self.runs[places[0].3 as usize].held.rows.slice(places[0].4 as usize, places.len()),
+            false => {
+                let batches: Vec<&RecordBatch> = self.runs.iter().map(|run| &run.held.rows).collect();
+                let indices: Vec<(usize, usize)> = places.iter().map(|p| (p.3 as usize, p.4 as usize)).collect();
+                interleave_record_batch(&batches, &indices).map_err(internal)?
+            }
+        };
+        Ok(Some(Due {
+            rows,
+            times: places.iter().map(|place| place.0).collect(),
+            origins: places.iter().map(|place| (place.3, place.2)).collect(),
+            sources: self.sources.clone(),
+            turn: 0,
+        }))
+    }
+
+    /// Up to which time the next part goes: the least up to which there are enough rows.
+    fn last_time(&self) -> Option<i64> {
+        let left = || self.runs.iter().filter(|run| run.next < run.len);
+        let (mut low, mut high) = (left().map(|run| run.time(run.next)).min()?, left().map(|run| run.time(run.len - 1)).max()?);
+        if left().map(|run| run.len - run.next).sum::<usize>() <= self.at_once {
+            return Some(high);
+        }
+        while low < high {
+            let middle = low.midpoint(high);
+            let rows: usize = left().map(|run| run.end(middle) - run.next).sum();
+            if rows >= self.at_once { high = middle } else { low = middle + 1 }
+        }
+        Some(low)
+    }
 }
 
 impl Waiting {
@@ -102,13 +196,11 @@ impl Waiting {
         held
     }
 
-    /// Takes the rows out that the watermark has passed, in the order of time, partition and offset.
-    pub(super) fn due(&self, mark: i64) -> Result<Option<Due>> {
+    /// Takes the rows out that the watermark has passed, in the order of time, partition and offset: in parts of `at_once` rows and what
+    /// rows of equal time they need to be whole.
+    pub(super) fn due(&self, mark: i64, at_once: usize) -> Result<Parts> {
         let mut waiting = self.gathered();
-        let mut taken: Vec<Held> = vec![];
-        // Which rows of each: (time, partition, offset, index of `taken`, row).
-        let mut places: Vec<(i64, u32, u64, u32, u32)> = vec![];
-        let mut left = vec![];
+        let (mut runs, mut left) = (vec![], vec![]);
         for held in waiting.drain(..) {
             if mark != MARK_MAX && held.range.0 >= mark {
                 left.push(held);
@@ -116,37 +208,31 @@ impl Waiting {
             }
             let is_due = |row: &u32| mark == MARK_MAX || held.times[*row as usize] < mark;
             let rows = 0..held.times.len() as u32;
-            places.extend(rows.clone().filter(is_due).map(|row| {
-                (held.times[row as usize], held.partition, held.offsets.get(row as usize), taken.len() as u32, row)
-            }));
-            if mark != MARK_MAX && held.range.1 >= mark {
-                left.push(held.take(&rows.filter(|row| !is_due(row)).collect::<Vec<_>>())?);
+            let offset = |row: u32| held.offsets.get(row as usize);
+            let order = match held.times.is_sorted() && held.times.windows(2).zip(rows.clone()).all(
+                |(times, row)| times[0] < times[1] || offset(row) <= offset(row + 1)) {
+                true => None,
+                false => {
+                    let mut order: Vec<u32> = rows.clone().filter(is_due).collect();
+                    order.sort_by_key(|row| (held.times[*row as usize], offset(*row)));
+                    Some(order)
+                }
+            };
+            let len = match &order {
+                None => held.times.partition_point(|time| mark == MARK_MAX || *time < mark),
+                Some(order) => order.len(),
+            };
+            if len < held.times.len() {
+                left.push(match &order {
+                    None => held.split_off(len)?,
+                    Some(_) => held.take(&rows.filter(|row| !is_due(row)).collect::<Vec<_>>())?,
+                });
             }
-            taken.push(held);
+            runs.push(DueRun { held, order, next: 0, len });
         }
         *waiting = left;
-        if places.is_empty() {
-            return Ok(None);
-        }
-        if !places.is_sorted() {
-            places.sort_unstable();
-        }
-        let run = |window: &[(i64, u32, u64, u32, u32)]| window[0].3 == window[1].3 && window[0].4 + 1 == window[1].4;
-        let rows = match places.windows(2).all(run) {
-            true => taken[places[0].3 as usize].rows.slice(places[0].4 as usize, places.len()),
-            false => {
-                let batches: Vec<&RecordBatch> = taken.iter().map(|held| &held.rows).collect();
-                let indices: Vec<(usize, usize)> = places.iter().map(|p| (p.3 as usize, p.4 as usize)).collect();
-                interleave_record_batch(&batches, &indices).map_err(internal)?
-            }
-        };
-        Ok(Some(Due {
-            rows,
-            times: places.iter().map(|place| place.0).collect(),
-            origins: places.iter().map(|place| (place.3, place.2)).collect(),
-            sources: taken.into_iter().map(|held| held.source).collect(),
-            turn: 0,
-        }))
+        let sources = runs.iter().map(|run| run.held.source.clone()).collect();
+        Ok(Parts { runs, sources, at_once, places: vec![] })
     }
 
     /// Takes the rows out whose turn is before this one, turn by turn.
@@ -258,7 +344,7 @@ impl Held {
         };
         let mark = batch.marks.carry();
         let MicroBatch { columns: rows, partition, offsets, turn, .. } = batch;
-        Some(Held { rows, times, range, partition, offsets, source, turn, mark })
+        Some(Held { rows, times, range, partition, offsets, source, turn, mark, ahead: 0 })
     }
 
     /// Some of the rows, at least one.
@@ -273,6 +359,25 @@ impl Held {
             range,
             partition: self.partition,
             offsets: Offsets::List(Arc::new(offsets)),
+            source: self.source.clone(),
+            ahead: 0,
+            ..*self
+        })
+    }
+
+    /// The rows from this one on, at least one; the others stay. Where few stay, no row is copied: what they need of memory is little.
+    fn split_off(&self, start: usize) -> Result<Self> {
+        let times: Arc<[i64]> = self.times[start..].into();
+        let n = times.len();
+        if self.ahead + start > n {
+            return self.take(&(start as u32..(start + n) as u32).collect::<Vec<_>>());
+        }
+        Ok(Held {
+            rows: self.rows.slice(start, n),
+            range: (times[0], times[n - 1]),
+            times,
+            offsets: self.offsets.slice(start, n),
+            ahead: self.ahead + start,
             source: self.source.clone(),
             ..*self
         })
@@ -315,6 +420,6 @@ impl Held {
         let range = (*times.iter().min().unwrap_or(&0), *times.iter().max().unwrap_or(&0));
         let offsets = Offsets::List(Arc::new(offsets));
         // What a checkpoint has waits for its time, not for its turn.
-        Ok(Held { rows, times, range, partition, offsets, source, turn: 0, mark: MARK_MIN })
+        Ok(Held { rows, times, range, partition, offsets, source, turn: 0, mark: MARK_MIN, ahead: 0 })
     }
 }

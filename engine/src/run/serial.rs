@@ -162,17 +162,22 @@ impl Runner<'_> {
             if node.operator.takes_turns() {
                 self.arrive(serial, index, work.before)?;
             }
-            let mut emit = Emit::default();
-            let start = self.clock();
-            let after = node.operator.advance(mark, &mut emit)?;
-            self.timed(Part::Close(index), start, emit.batches.iter().map(MicroBatch::rows).sum());
-            let batches = std::mem::take(&mut emit.batches);
-            let mut done = Done::default();
-            self.take(slot, &node.outputs, emit, &mut done)?;
-            self.flush(serial, done)?;
-            for done in self.spread(slot, index, batches)? {
+            let after = loop {
+                let mut emit = Emit::default();
+                let start = self.clock();
+                let after = node.operator.advance(mark, &mut emit)?;
+                self.timed(Part::Close(index), start, emit.batches.iter().map(MicroBatch::rows).sum());
+                let (more, batches) = (emit.more, std::mem::take(&mut emit.batches));
+                let mut done = Done::default();
+                self.take(slot, &node.outputs, emit, &mut done)?;
                 self.flush(serial, done)?;
-            }
+                for done in self.spread(slot, index, batches)? {
+                    self.flush(serial, done)?;
+                }
+                if !more {
+                    break after;
+                }
+            };
             serial.node_marks[index] = after.max(serial.node_marks[index]);
         }
         serial.in_turns = serial.in_turns.split_off(&work.before);

@@ -150,25 +150,23 @@ impl LearnRows {
         &self,
         state: &mut State,
         due: &Due,
-        which: Range<usize>,
         lessons: &mut Lessons,
         out: &mut Emit,
     ) -> Result<()> {
-        let own = due.rows.slice(which.start, which.len());
-        let mut asked: Vec<Asked> = self.stage.calls.iter().map(|question| Asked::of(question, &own)).collect();
-        let mut keep = vec![true; own.num_rows()];
+        let mut asked: Vec<Asked> = self.stage.calls.iter().map(|question| Asked::of(question, &due.rows)).collect();
+        let mut keep = vec![true; due.rows.num_rows()];
         for (row, keep) in keep.iter_mut().enumerate() {
-            lessons.teach(&mut state.model, Some(due.times[which.start + row]), out)?;
+            lessons.teach(&mut state.model, Some(due.times[row]), out)?;
             let answered = asked.iter_mut().try_for_each(|asked| asked.answer(&state.model, row));
             if let Err(refused) = answered {
                 *keep = false;
                 asked.iter_mut().for_each(|asked| asked.fill(row));
                 let reason = self.stage.reason(refused);
-                out.letters.push(due.letter(which.start + row, self.stage.passed, ROWS, reason)?);
+                out.letters.push(due.letter(row, self.stage.passed, ROWS, reason)?);
             }
         }
         let answers = asked.into_iter().map(|asked| asked.column(&self.stage.features));
-        let columns = own.columns().iter().cloned().chain(answers).collect();
+        let columns = due.rows.columns().iter().cloned().chain(answers).collect();
         let mut rows = RecordBatch::try_new(self.stage.schema.clone(), columns).map_err(internal)?;
         if keep.contains(&false) {
             rows = filter_record_batch(&rows, &keep.into()).map_err(internal)?;
@@ -331,16 +329,14 @@ impl Operator for LearnRows {
 
     fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
         let mut state = self.state.lock().expect("no panic holds this lock");
-        let labels = match self.labels.due(mark)? {
+        let labels = match self.labels.due(mark, usize::MAX)?.next()? {
             Some(due) if !self.stage.ordered => Some(due.by_values(self.stage.features.len() + 2)?),
             due => due,
         };
         let mut lessons = Lessons { stage: &self.stage, due: labels, next: 0, row: vec![] };
-        if let Some(due) = self.rows.due(mark)? {
-            for start in (0..due.times.len()).step_by(AT_ONCE) {
-                let end = (start + AT_ONCE).min(due.times.len());
-                self.hand_on(&mut state, &due, start..end, &mut lessons, out)?;
-            }
+        let mut parts = self.rows.due(mark, AT_ONCE)?;
+        while let Some(due) = parts.next()? {
+            self.hand_on(&mut state, &due, &mut lessons, out)?;
         }
         // Rows to come are not before the watermark, which is above these.
         lessons.teach(&mut state.model, None, out)?;

@@ -312,7 +312,7 @@ impl Answers<'_> {
         let sums = lane.sums();
         let sum = |i: usize| {
             let (head, tail) = self.frame(i);
-            if open { sums[tail] } else { sums[tail].wrapping_sub(sums[head]) }
+            if open { sums.before(tail) } else { sums.between(head, tail) }
         };
         let valid = NullBuffer::from(self.by_row(|i| counts[i] > 0));
         match (&output, lane.data_type()) {

@@ -16,6 +16,8 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, UInt64T
 use arrow::error::ArrowError;
 use hashbrown::HashMap;
 
+use super::totals::Totals;
+
 /// What calls ask of a lane.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Needs {
@@ -157,18 +159,18 @@ pub struct Lane {
     data_type: DataType,
     needs: Needs,
     words: Words,
-    /// NULLs before the place, since the key's first row; empty while none has come.
-    nulls: Vec<u64>,
-    /// The sum before the place, since the key's first row.
-    sums: Vec<i128>,
+    /// How many NULLs; empty while none has come.
+    nulls: Totals,
+    /// Of the values.
+    sums: Totals,
     /// Of doubles.
     scale: Option<Scale>,
     /// Places that sums may have been put to.
     used: usize,
     /// Doubles are too far apart for one scale: frames are added up value by value.
     pub wide: bool,
-    /// Values that are no numbers before the place; empty while none has come.
-    specials: Vec<u64>,
+    /// How many values that are no numbers; empty while none has come.
+    specials: Totals,
     texts: Texts,
     least: Links,
     greatest: Links,
@@ -218,6 +220,13 @@ pub struct Appended<'a> {
     pub runs: &'a [Run],
 }
 
+impl Appended<'_> {
+    /// A number for each, from its row in the batch, at its place.
+    fn map(&self, number: impl Fn(usize) -> i128) -> impl ExactSizeIterator<Item = (usize, i128)> {
+        self.order.iter().zip(self.at).map(move |(row, at)| (*at as usize, number(*row as usize)))
+    }
+}
+
 /// Rows of one key in a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
@@ -258,12 +267,12 @@ impl Lane {
             data_type: data_type.clone(),
             needs,
             words,
-            nulls: vec![],
-            sums: vec![],
+            nulls: Totals::default(),
+            sums: if kind == Kind::Double { Totals::large() } else { Totals::default() },
             scale: None,
             used: 0,
             wide: false,
-            specials: vec![],
+            specials: Totals::default(),
             texts: Texts::default(),
             least: Links::default(),
             greatest: Links::default(),
@@ -286,14 +295,13 @@ impl Lane {
             Words::Small(words) => grow(words, places),
             Words::Large(words) => grow(words, places),
         }
-        if !self.nulls.is_empty() {
-            grow(&mut self.nulls, places);
-        }
-        if !self.specials.is_empty() {
-            grow(&mut self.specials, places);
+        for counts in [&mut self.nulls, &mut self.specials] {
+            if !counts.is_empty() {
+                counts.grow(places);
+            }
         }
         if self.needs.sums {
-            grow(&mut self.sums, places);
+            self.sums.grow(places);
         }
         for (needed, links) in [(self.needs.least, &mut self.least), (self.needs.greatest, &mut self.greatest)] {
             if needed {
@@ -346,11 +354,11 @@ impl Lane {
     pub fn begin(&mut self, at: usize) {
         for counts in [&mut self.nulls, &mut self.specials] {
             if !counts.is_empty() {
-                counts[at] = 0;
+                counts.begin(at);
             }
         }
         if self.needs.sums {
-            self.sums[at] = 0;
+            self.sums.begin(at);
         }
     }
 
@@ -403,26 +411,26 @@ impl Lane {
 
     /// Whether a row's value is NULL.
     pub fn is_null(&self, place: usize) -> bool {
-        !self.nulls.is_empty() && self.nulls[place + 1] != self.nulls[place]
+        self.nulls_between(place, place + 1) > 0
     }
 
     /// How many of the rows from one place to another are NULL.
     pub fn nulls_between(&self, head: usize, tail: usize) -> u64 {
-        if self.nulls.is_empty() { 0 } else { self.nulls[tail] - self.nulls[head] }
+        if self.nulls.is_empty() { 0 } else { self.nulls.between(head, tail) as u64 }
     }
 
     /// NULLs of the key before the place.
     pub fn nulls_before(&self, tail: usize) -> u64 {
-        if self.nulls.is_empty() { 0 } else { self.nulls[tail] }
+        if self.nulls.is_empty() { 0 } else { self.nulls.before(tail) as u64 }
     }
 
     /// Whether a value between is no number.
     pub fn special_between(&self, head: usize, tail: usize) -> bool {
-        !self.specials.is_empty() && self.specials[tail] != self.specials[head]
+        !self.specials.is_empty() && self.specials.between(head, tail) != 0
     }
 
-    /// The sums before each place.
-    pub fn sums(&self) -> &[i128] {
+    /// The sums of the values.
+    pub fn sums(&self) -> &Totals {
         &self.sums
     }
 
@@ -515,8 +523,13 @@ impl Lane {
                     // Unsigned numbers are words moved down.
                     let up = if self.kind == Kind::Unsigned { 1i128 << 63 } else { 0 };
                     match &values.words {
-                        Words::Small(words) => self.add_up(rows, &values, |row| i128::from(words[row]) + up),
-                        _ => self.add_up(rows, &values, |row| values.get(row).unwrap_or(0)),
+                        Words::Small(words) => {
+                            let (least, most) = words.iter().fold((0, 0), |(l, m), &w| (w.min(l), w.max(m)));
+                            let most = [least, most].map(|word: i64| (i128::from(word) + up).unsigned_abs());
+                            let most = most[0].max(most[1]);
+                            self.add_up(rows, &values, most, |row| i128::from(words[row]) + up);
+                        }
+                        _ => self.add_up(rows, &values, u128::MAX, |row| values.get(row).unwrap_or(0)),
                     }
                 }
             }
@@ -550,11 +563,11 @@ impl Lane {
             if values.nulls.as_ref().is_none_or(|nulls| nulls.null_count() == 0) {
                 return;
             }
-            grow(&mut self.nulls, places);
+            self.nulls.grow(places);
         }
-        for (&row, &at) in rows.order.iter().zip(rows.at) {
-            let null = values.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row as usize));
-            self.nulls[at as usize + 1] = self.nulls[at as usize] + u64::from(null);
+        match &values.nulls {
+            None => self.nulls.append(rows.map(|_| 0), 0),
+            Some(nulls) => self.nulls.append(rows.map(|row| nulls.is_null(row).into()), 1),
         }
     }
 
@@ -571,14 +584,10 @@ impl Lane {
         }
     }
 
-    fn add_up(&mut self, rows: &Appended<'_>, values: &Incoming, value: impl Fn(usize) -> i128) {
-        let pairs = rows.order.iter().zip(rows.at).map(|(row, at)| (*row as usize, *at as usize));
+    fn add_up(&mut self, rows: &Appended<'_>, values: &Incoming, most: u128, value: impl Fn(usize) -> i128) {
         match &values.nulls {
-            None => pairs.for_each(|(row, at)| self.sums[at + 1] = self.sums[at].wrapping_add(value(row))),
-            Some(nulls) => pairs.for_each(|(row, at)| {
-                let value = if nulls.is_valid(row) { value(row) } else { 0 };
-                self.sums[at + 1] = self.sums[at].wrapping_add(value);
-            }),
+            None => self.sums.append(rows.map(value), most),
+            Some(nulls) => self.sums.append(rows.map(|row| if nulls.is_valid(row) { value(row) } else { 0 }), most),
         }
     }
 
@@ -598,28 +607,24 @@ impl Lane {
             }
         }
         if special && self.specials.is_empty() {
-            grow(&mut self.specials, places);
+            self.specials.grow(places);
         }
         if unit != i32::MAX {
             self.rescale(unit, top);
         }
-        let unit = self.unit();
-        for ((value, &row), &at) in doubles().zip(rows.order).zip(rows.at) {
-            let at = at as usize;
-            let found = parts(value);
-            if !self.specials.is_empty() {
-                let special = found.is_none() && values.get(row as usize).is_some();
-                self.specials[at + 1] = self.specials[at] + u64::from(special);
-            }
-            let number = match found {
-                Some((mantissa, exponent)) if mantissa != 0 && !self.wide => {
-                    let zeros = mantissa.trailing_zeros();
-                    i128::from(mantissa >> zeros) << (exponent + zeros as i32 - unit)
-                }
-                _ => 0,
-            };
-            self.sums[at + 1] = self.sums[at].wrapping_add(number);
+        let (unit, wide) = (self.unit(), self.wide);
+        if !self.specials.is_empty() {
+            let special = |row| values.get(row).is_some_and(|word| parts(double_of(word)).is_none());
+            self.specials.append(rows.map(|row| special(row).into()), 1);
         }
+        let number = |row| match values.get(row).and_then(|word| parts(double_of(word))) {
+            Some((mantissa, exponent)) if mantissa != 0 && !wide => {
+                let zeros = mantissa.trailing_zeros();
+                i128::from(mantissa >> zeros) << (exponent + zeros as i32 - unit)
+            }
+            _ => 0,
+        };
+        self.sums.append(rows.map(number), u128::MAX);
     }
 
     /// Makes the sums multiples of `2^unit` at least, where values are below `2^top`.
@@ -632,8 +637,7 @@ impl Lane {
         }
         // Running sums wrap around, so that those of long ago may be anything: differences of two are right at any scale.
         if scale.unit < old {
-            let used = self.used.min(self.sums.len());
-            self.sums[..used].iter_mut().for_each(|sum| *sum = sum.wrapping_shl((old - scale.unit) as u32));
+            self.sums.scale(self.used, (old - scale.unit) as u32);
         }
         self.scale = Some(scale);
     }
@@ -723,18 +727,18 @@ impl Lane {
 
     /// What was before a place since the key's first row: the sum, and how many NULLs.
     pub fn before(&self, place: usize) -> (i128, u64) {
-        (self.sums.get(place).copied().unwrap_or(0), self.nulls_before(place))
+        (if self.sums.is_empty() { 0 } else { self.sums.before(place) }, self.nulls_before(place))
     }
 
     /// Puts this before the rows of a key, which have been appended as its first.
     pub fn lift(&mut self, start: usize, len: usize, sum: i128, nulls: u64, places: usize) {
         // Sums of doubles are looked at as differences alone, and are of another scale by now.
         if self.needs.sums && self.kind != Kind::Double {
-            self.sums[start..=start + len].iter_mut().for_each(|before| *before = before.wrapping_add(sum));
+            self.sums.lift(start..start + len + 1, sum);
         }
         if nulls > 0 {
-            grow(&mut self.nulls, places);
-            self.nulls[start..=start + len].iter_mut().for_each(|before| *before += nulls);
+            self.nulls.grow(places);
+            self.nulls.lift(start..start + len + 1, nulls.into());
         }
     }
 
@@ -743,7 +747,7 @@ impl Lane {
         let value = |place: usize| match (self.needs.values, self.needs.sums) {
             (true, _) => self.word(place),
             (false, true) => {
-                let value = self.sums[place + 1].wrapping_sub(self.sums[place]);
+                let value = self.sums.between(place, place + 1);
                 if self.kind == Kind::Unsigned { value - (1i128 << 63) } else { value }
             }
             (false, false) => 0,
@@ -825,8 +829,7 @@ impl Lane {
         let links = links.chain([&self.last, &self.before, &self.after]);
         words
             + links.map(|links| links.len().min(used) * 4).sum::<usize>()
-            + (self.nulls.len().min(used) + self.specials.len().min(used)) * 8
-            + self.sums.len().min(used) * 16
+            + [&self.nulls, &self.specials, &self.sums].map(|totals| totals.memory_bytes(used)).iter().sum::<usize>()
             + self.texts.bytes * 2
             + self.texts.texts.capacity() * 48
             + self.latest.capacity() * 40

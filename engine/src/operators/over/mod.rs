@@ -19,12 +19,12 @@ mod saved;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod totals;
 
-use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ use self::answers::Failed;
 use self::keyed::Keyed;
 pub use self::lanes::is_kept;
 pub use self::spec::{Call, Frame, Function, Keys};
-use super::waiting::{Due, Waiting};
+use super::waiting::{Due, Parts, Waiting};
 use super::{Emit, Operator};
 use crate::batch::{MARK_MAX, MicroBatch, Offsets, internal};
 use crate::checkpoint::piece::{Cut, PieceId, Rows as RowsPiece, SavedStep, batch_of, fact, misfit};
@@ -76,9 +76,14 @@ pub struct OverWindows {
 }
 
 struct State {
-    keyed: Vec<Keyed>,
+    /// One for each `PARTITION BY`.
+    keyed: Vec<Shared>,
     /// Threads for all `PARTITION BY` but the first, where several may be used.
     helpers: Option<Helpers>,
+    /// Rows that are due and not taken yet.
+    due: Option<Parts>,
+    /// Those that are being answered.
+    begun: Option<Taken>,
     /// Rows handed on.
     emitted: u64,
     /// What checkpoints have of the rows that frames look at: where these have no bound in time, first all state, then rows.
@@ -110,25 +115,31 @@ const LOGGED_MIN: usize = 40;
 
 /// About so many rows are answered at once. The more, the more rows of a key follow each other while its block is in the caches; but a column
 /// of 64 K answers is an allocation of its own, which comes from the system and goes back to it (`benches/NOTES.md`).
+#[cfg(not(test))]
 const AT_ONCE: usize = 60_000;
+#[cfg(test)]
+const AT_ONCE: usize = 50;
 
 /// Rows are handed on in parts of this size: several workers compute what follows, and what they make is small enough to be used again.
 const HANDED_ON: usize = 16_384;
 
 /// From so many rows on, several `PARTITION BY` are worth a thread each.
+#[cfg(not(test))]
 const HELPED_ROWS: usize = 4096;
+#[cfg(test)]
+const HELPED_ROWS: usize = 30;
 
 impl OverWindows {
     /// `asked`: the rows that go on, a predicate over the columns that go on; without it all do. `slots`: how many threads may push at
     /// once. `logs`: checkpoints are taken.
     pub fn new(stage: OverStage, asked: Option<Predicate>, slots: usize, logs: bool) -> Result<Self> {
         let types: Vec<DataType> = stage.input.fields().iter().map(|field| field.data_type().clone()).collect();
-        let keyed = stage.keys.iter().map(|keys| Keyed::new(keys.clone(), &types, stage.arrival));
-        let keyed = keyed.collect::<Result<Vec<_>>>()?;
+        let keyed = |keys: &Keys| Ok(Arc::new(Mutex::new(Keyed::new(keys.clone(), &types, stage.arrival)?)));
+        let keyed = stage.keys.iter().map(keyed).collect::<Result<Vec<Shared>>>()?;
         let lookback = stage.keys.iter().map(Keys::lookback).try_fold(0, |longest, of| Some(of?.max(longest)));
-        let helpers = (slots > 1 && stage.keys.len() > 1).then(|| Helpers::new(stage.keys.len() - 1)).transpose()?;
+        let helpers = (slots > 1 && keyed.len() > 1).then(|| Helpers::new(&keyed[1..])).transpose()?;
         let (pieces, log) = (vec![], vec![]);
-        let state = State { keyed, helpers, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
+        let state = State { keyed, helpers, due: None, begun: None, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
         let waiting = Waiting::new(stage.input.clone(), stage.time, OPERATOR, slots);
         Ok(OverWindows { stage, asked, waiting, state: Mutex::new(state), logs, lookback })
     }
@@ -142,11 +153,24 @@ impl OverWindows {
         used
     }
 
-    /// The answers of every call for the rows that are asked for, one column each; and the rows that one has no answer for.
-    fn answer(&self, state: &mut State, rows: &Rows) -> Result<(Vec<ArrayRef>, Vec<Failed>)> {
+    /// Begins to answer rows: helpers start at once, behind what they were given before.
+    fn begin(&self, state: &State, rows: Rows) -> Result<Begun> {
+        let helped = match &state.helpers {
+            Some(helpers) if rows.times.len() >= HELPED_ROWS => helpers.send(&rows).map(|()| true)?,
+            _ => false,
+        };
+        Ok(Begun { rows, helped })
+    }
+
+    /// The answers of every call for the rows that are asked for, one column each; and the rows that one has no answer for. Rows are
+    /// answered in the order in which they were begun.
+    fn answer(&self, state: &State, begun: &Begun) -> Result<(Vec<ArrayRef>, Vec<Failed>)> {
         let all = match &state.helpers {
-            Some(helpers) if rows.times.len() >= HELPED_ROWS => helpers.push(&mut state.keyed, rows)?,
-            _ => state.keyed.iter_mut().map(|keyed| push(keyed, rows)).collect(),
+            Some(helpers) if begun.helped => {
+                let own = push(&state.keyed[0], &begun.rows);
+                std::iter::once(Ok(own)).chain(helpers.receive()).collect::<Result<Vec<_>>>()?
+            }
+            _ => state.keyed.iter().map(|keyed| push(keyed, &begun.rows)).collect(),
         };
         let (mut answers, mut failed) = (vec![], vec![]);
         for part in all {
@@ -160,25 +184,32 @@ impl OverWindows {
         Ok((outs.into_iter().map(|(_, column)| column).collect(), failed))
     }
 
-    /// Answers some of the rows that are due, and hands them on.
-    fn hand_on(&self, state: &mut State, due: &Due, which: Range<usize>, out: &mut Emit) -> Result<()> {
-        let start = which.start;
-        let own = due.rows.slice(start, which.len());
-        let passed = own.project(&(0..self.stage.passed).collect::<Vec<_>>()).map_err(internal)?;
+    /// Takes rows in this order, and begins to answer them.
+    fn take(&self, state: &mut State, due: Due) -> Result<Taken> {
+        if self.logs {
+            state.log.push(self.write_down(&due)?);
+        }
+        let passed = due.rows.project(&(0..self.stage.passed).collect::<Vec<_>>()).map_err(internal)?;
         let broken = |e| Error::bug("a filter that can not fail has failed").because(e);
         let asked = self.asked.as_ref().map(|asked| asked.rows(&passed)).transpose().map_err(broken)?.flatten();
         let is_asked = asked.as_ref().map(|asked| {
-            let mut is_asked = vec![false; own.num_rows()];
+            let mut is_asked = vec![false; passed.num_rows()];
             asked.values().iter().for_each(|row| is_asked[*row as usize] = true);
             is_asked.into()
         });
         let rows = Rows {
-            times: due.times[which].into(),
-            columns: own.columns().into(),
+            times: due.times.clone(),
+            columns: due.rows.columns().into(),
             asked: is_asked,
             settled: self.stage.arrival.then_some(state.mark),
         };
-        let (answers, failed) = self.answer(state, &rows)?;
+        Ok(Taken { begun: self.begin(state, rows)?, due, passed, asked })
+    }
+
+    /// Answers rows that were taken, and hands them on.
+    fn hand_on(&self, state: &mut State, taken: Taken, out: &mut Emit) -> Result<()> {
+        let Taken { begun, due, passed, asked } = taken;
+        let (answers, failed) = self.answer(state, &begun)?;
         let passed = match &asked {
             None => passed.columns().to_vec(),
             Some(asked) => keyed::taken(passed.columns(), asked)?,
@@ -194,7 +225,7 @@ impl OverWindows {
                 };
                 // A row that two calls have no answer for is one letter.
                 if std::mem::replace(&mut keep[place], false) {
-                    out.letters.push(due.letter(start + row as usize, self.stage.passed, OPERATOR, reason)?);
+                    out.letters.push(due.letter(row as usize, self.stage.passed, OPERATOR, reason)?);
                 }
             }
             rows = filter_record_batch(&rows, &keep.into()).map_err(internal)?;
@@ -208,29 +239,37 @@ impl OverWindows {
         Ok(())
     }
 
+    /// Begins with the next rows, if there are any, and then answers those before them and hands them on: meanwhile helpers have the
+    /// next ones.
+    fn follow(&self, state: &mut State, next: Option<Due>, out: &mut Emit) -> Result<()> {
+        // Helpers would be ahead of rows that they do not get.
+        if let Some(before) = state.begun.take_if(|before| !before.begun.helped) {
+            self.hand_on(state, before, out)?;
+        }
+        let taken = next.map(|due| self.take(state, due)).transpose()?;
+        std::mem::replace(&mut state.begun, taken).map_or(Ok(()), |before| self.hand_on(state, before, out))
+    }
+
+    /// Answers rows that are due, as many as are handed on together. True once that is all.
+    fn answer_due(&self, state: &mut State, out: &mut Emit) -> Result<bool> {
+        while out.batches.is_empty() {
+            let Some(parts) = &mut state.due else { return Ok(true) };
+            let next = parts.next()?;
+            if next.is_none() {
+                state.due = None;
+            }
+            let ordered = |due: Due| if self.stage.ordered { Ok(due) } else { due.by_values(self.stage.passed) };
+            let next = next.map(ordered).transpose()?;
+            self.follow(state, next, out)?;
+        }
+        Ok(state.due.is_none())
+    }
+
     /// What it answers, in terms of what its rows are made of.
     fn said(&self, input: &Lineage) -> String {
         let time = input.column(self.stage.time);
         let arrival = if self.stage.arrival { " in the order of arrival" } else { "" };
         format!("OVER by {time}{arrival}\n{}", self.stage.text(&|column| input.column(column)))
-    }
-
-    /// Answers rows in this order, and hands them on.
-    fn take(&self, state: &mut State, due: &Due, out: &mut Emit) -> Result<()> {
-        if self.logs {
-            state.log.push(self.write_down(due)?);
-        }
-        let mut start = 0;
-        while start < due.times.len() {
-            let mut end = (start + AT_ONCE).min(due.times.len());
-            // Peers are answered together.
-            while !self.stage.arrival && end < due.times.len() && due.times[end] == due.times[end - 1] {
-                end += 1;
-            }
-            self.hand_on(state, due, start..end, out)?;
-            start = end;
-        }
-        Ok(())
     }
 
     /// Writes rows down for the next checkpoint: their times, and the columns that keys and calls read.
@@ -268,7 +307,8 @@ impl OverWindows {
             // The mark is that of the checkpoint: among these rows are some that came before it and are older.
             settled: self.stage.arrival.then_some(i64::MIN),
         };
-        self.answer(state, &rows).map(|_| ())
+        let begun = self.begin(state, rows)?;
+        self.answer(state, &begun).map(|_| ())
     }
 }
 
@@ -291,7 +331,10 @@ impl Operator for OverWindows {
 
     fn arrive(&self, before: u64, out: &mut Emit) -> Result<()> {
         let mut state = self.state.lock().expect("no panic holds this lock");
-        self.waiting.turns(before)?.iter().try_for_each(|due| self.take(&mut state, due, out))
+        for due in self.waiting.turns(before)? {
+            self.follow(&mut state, Some(due), out)?;
+        }
+        self.follow(&mut state, None, out)
     }
 
     fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {
@@ -303,12 +346,16 @@ impl Operator for OverWindows {
         // Rows of exactly the watermark's time may still come, and go out later.
         let passed_on = if mark == MARK_MAX { MARK_MAX } else { mark.saturating_sub(self.stage.tick) };
         if !self.stage.arrival {
-            let Some(due) = self.waiting.due(mark)? else { return Ok(passed_on) };
-            let due = if self.stage.ordered { due } else { due.by_values(self.stage.passed)? };
-            self.take(state, &due, out)?;
+            if state.due.is_none() {
+                state.due = Some(self.waiting.due(mark, AT_ONCE)?);
+            }
+            if !self.answer_due(state, out)? {
+                out.more = true;
+                return Ok(passed_on);
+            }
         }
-        for keyed in &mut state.keyed {
-            keyed.sweep(mark)?;
+        for keyed in &state.keyed {
+            lock(keyed).sweep(mark)?;
         }
         Ok(passed_on)
     }
@@ -336,11 +383,11 @@ impl Operator for OverWindows {
         let mut guard = self.state.lock().expect("no panic holds this lock");
         let state = &mut *guard;
         let rows: usize = state.log.iter().map(RecordBatch::num_rows).sum();
-        let size = || state.keyed.iter().map(Keyed::size).sum::<usize>();
+        let size = || state.keyed.iter().map(|keyed| lock(keyed).size()).sum::<usize>();
         if self.lookback.is_none() && state.logged + rows > LOGGED_MIN && state.logged + rows > size() {
             let mut batches = vec![];
             for keyed in &state.keyed {
-                batches.extend(keyed.snapshot()?);
+                batches.extend(lock(keyed).snapshot()?);
             }
             let piece = LogPiece { id: cut.id(), last: None, rows: 0 };
             cut.piece(piece.id, piece.tag(), Some(Arc::new(RowsPiece(batches))));
@@ -389,8 +436,8 @@ impl Operator for OverWindows {
                 Some(_) => piece.batches.iter().try_for_each(|log| self.repeat(state, log))?,
                 None => {
                     let mut batches = piece.batches.as_slice();
-                    for keyed in &mut state.keyed {
-                        batches = &batches[keyed.restore(batches)?..];
+                    for keyed in &state.keyed {
+                        batches = &batches[lock(keyed).restore(batches)?..];
                     }
                 }
             }
@@ -403,7 +450,7 @@ impl Operator for OverWindows {
     fn memory_bytes(&self) -> usize {
         let state = self.state.lock().expect("no panic holds this lock");
         self.waiting.memory_bytes()
-            + state.keyed.iter().map(Keyed::memory_bytes).sum::<usize>()
+            + state.keyed.iter().map(|keyed| lock(keyed).memory_bytes()).sum::<usize>()
             + state.log.iter().map(RecordBatch::get_array_memory_size).sum::<usize>()
     }
 }
@@ -421,8 +468,31 @@ struct Rows {
     settled: Option<i64>,
 }
 
-fn push(keyed: &mut Keyed, rows: &Rows) -> Answered {
+/// The rows and answers of one `PARTITION BY`: the helper that answers has them, or who looks at them meanwhile.
+type Shared = Arc<Mutex<Keyed>>;
+
+fn lock(keyed: &Shared) -> MutexGuard<'_, Keyed> {
+    keyed.lock().expect("no panic holds this lock")
+}
+
+/// Rows that are being answered.
+struct Begun {
+    rows: Rows,
+    /// The helpers have them.
+    helped: bool,
+}
+
+/// Rows that were taken: with their columns that go on, and which of them are asked for.
+struct Taken {
+    begun: Begun,
+    due: Due,
+    passed: RecordBatch,
+    asked: Option<UInt32Array>,
+}
+
+fn push(keyed: &Shared, rows: &Rows) -> Answered {
     let mut failed = vec![];
+    let mut keyed = lock(keyed);
     let answers = match rows.settled {
         None => keyed.push(rows, &mut failed),
         Some(mark) => keyed.push_arrived(rows, mark, &mut failed),
@@ -430,30 +500,28 @@ fn push(keyed: &mut Keyed, rows: &Rows) -> Answered {
     answers.map(|answers| (answers, failed))
 }
 
-/// A piece of work for a helper, and its end. The state goes there and back: nobody else needs it meanwhile.
-struct Work {
-    keyed: Keyed,
-    rows: Rows,
-}
-
 /// Threads that stay: one made for each batch would give its memory back to the system each time.
 struct Helpers(Vec<Helper>);
 
-/// Where a helper's work goes, and where it comes back.
-type Helper = (SyncSender<Work>, Receiver<(Keyed, Answered)>);
+/// Where a helper's rows go, and where its answers come from.
+type Helper = (SyncSender<Rows>, Receiver<Answered>);
+
+/// So many parts may be with a helper.
+const BEGUN: usize = 2;
 
 impl Helpers {
-    fn new(threads: usize) -> Result<Self> {
-        let one = |_| {
-            let (sender, work) = sync_channel::<Work>(1);
-            let (done, receiver) = sync_channel(1);
+    fn new(keyed: &[Shared]) -> Result<Self> {
+        let one = |keyed: &Shared| {
+            let (sender, work) = sync_channel::<Rows>(BEGUN);
+            let (done, receiver) = sync_channel(BEGUN);
             let thread = std::thread::Builder::new().name("pelton-over".into());
+            let keyed = keyed.clone();
             thread
                 .spawn(move || {
-                    while let Ok(Work { mut keyed, rows }) = work.recv() {
-                        let answered = push(&mut keyed, &rows);
+                    while let Ok(rows) = work.recv() {
+                        let answered = push(&keyed, &rows);
                         drop(rows);
-                        if done.send((keyed, answered)).is_err() {
+                        if done.send(answered).is_err() {
                             break;
                         }
                     }
@@ -461,24 +529,22 @@ impl Helpers {
                 .map_err(|e| Error::world("cannot start a thread for OVER").because(e))?;
             Ok((sender, receiver))
         };
-        (0..threads).map(one).collect::<Result<_>>().map(Helpers)
+        keyed.iter().map(one).collect::<Result<_>>().map(Helpers)
     }
 
-    /// All at once: the first here, the others by the helpers.
-    fn push(&self, keyed: &mut Vec<Keyed>, rows: &Rows) -> Result<Vec<Answered>> {
-        // A helper that is gone has panicked over these rows; so would another.
-        let gone = || Error::bug("a thread of OVER has ended");
-        for ((sender, _), keyed) in self.0.iter().zip(keyed.drain(1..)) {
-            sender.send(Work { keyed, rows: rows.clone() }).map_err(|_| gone())?;
-        }
-        let mut all = vec![push(&mut keyed[0], rows)];
-        for (_, receiver) in &self.0 {
-            let (state, answered) = receiver.recv().map_err(|_| gone())?;
-            keyed.push(state);
-            all.push(answered);
-        }
-        Ok(all)
+    fn send(&self, rows: &Rows) -> Result<()> {
+        self.0.iter().try_for_each(|(sender, _)| sender.send(rows.clone()).map_err(|_| gone()))
     }
+
+    /// The answers of each to the rows that were sent first.
+    fn receive(&self) -> impl Iterator<Item = Result<Answered>> {
+        self.0.iter().map(|(_, receiver)| receiver.recv().map_err(|_| gone()))
+    }
+}
+
+/// A helper that is gone has panicked over these rows; so would another.
+fn gone() -> Error {
+    Error::bug("a thread of OVER has ended")
 }
 
 impl LogPiece {

@@ -248,6 +248,17 @@ fn one(
     }
 }
 
+/// Hears a watermark until everything is handed on.
+fn advance(over: &OverWindows, mark: i64, out: &mut Emit) {
+    let mut emit = Emit { more: true, ..Emit::default() };
+    while emit.more {
+        emit = Emit::default();
+        over.advance(mark, &mut emit).unwrap();
+        out.batches.append(&mut emit.batches);
+        out.letters.append(&mut emit.letters);
+    }
+}
+
 /// What a checkpoint has of a step, read back.
 fn saved(over: &OverWindows, epoch: u64, there: &mut BTreeMap<PieceId, Vec<RecordBatch>>) -> SavedStep {
     let mut next = 0;
@@ -295,7 +306,7 @@ fn run(
             // No row to come is below the watermark.
             let to_come = partitions.iter().zip(&at).flat_map(|(rows, at)| times_us(rows.column(TIME))[*at..].to_vec());
             let mut emit = Emit::default();
-            over.advance(to_come.min().unwrap_or(MARK_MAX - 1), &mut emit).unwrap();
+            advance(&over, to_come.min().unwrap_or(MARK_MAX - 1), &mut emit);
             out.extend(emit.batches.into_iter().map(|batch| batch.columns));
         }
         if checkpoints && dice.below(6) == 0 {
@@ -308,7 +319,7 @@ fn run(
         }
     }
     let mut emit = Emit::default();
-    over.advance(MARK_MAX, &mut emit).unwrap();
+    advance(&over, MARK_MAX, &mut emit);
     out.extend(emit.batches.into_iter().map(|batch| batch.columns));
     concat_batches(&stage.schema, &out).unwrap()
 }
@@ -350,7 +361,7 @@ fn arrive(
         over.arrive(before, &mut emit).unwrap();
         // Batches that have been pushed count as done, wherever their turn is.
         let to_come = pending.iter().map(|batch| batch.marks.carry()).min().unwrap_or(MARK_MAX - 1);
-        over.advance(to_come.min(least(0..partitions.len(), &at)), &mut emit).unwrap();
+        advance(&over, to_come.min(least(0..partitions.len(), &at)), &mut emit);
         out.extend(emit.batches.into_iter().map(|batch| batch.columns));
         if checkpoints && pending.is_empty() && dice.below(2) == 0 {
             epoch += 1;
@@ -461,7 +472,7 @@ fn keys_that_are_many_and_gone_are_let_go() {
         columns[2] = Arc::new(Int64Array::from_iter_values((0..n as i64).map(|i| round * 1000 + i)));
         let columns = RecordBatch::try_new(schema(), columns).unwrap();
         over.push(0, MicroBatch::derived(columns), &mut Emit::default()).unwrap();
-        over.advance(round * 100 * MS, &mut Emit::default()).unwrap();
+        advance(&over, round * 100 * MS, &mut Emit::default());
         most = most.max(over.memory_bytes());
     }
     assert!(most < 3 << 20, "{most} bytes for some two thousand rows that frames look at");
