@@ -129,6 +129,11 @@ impl Graph {
         self.nodes.iter().any(|node| node.operator.takes_turns())
     }
 
+    /// Whether a step keeps the rows that are pushed.
+    pub fn keeps_rows(&self) -> bool {
+        self.nodes.iter().any(|node| node.operator.keeps_rows())
+    }
+
     /// True once every sink has all the rows it will ever get, because of a `LIMIT` behind every source.
     pub fn has_enough(&self) -> bool {
         let mut enough: Vec<bool> = Vec::with_capacity(self.nodes.len());

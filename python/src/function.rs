@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::attach::attached;
 use crate::errors;
 
 /// A function of Python's.
@@ -40,7 +41,7 @@ impl Function for PythonFunction {
     }
 
     fn call(&self, arguments: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-        let answer = Python::attach(|py| self.call_python(py, arguments));
+        let answer = attached(|py| self.call_python(py, arguments));
         let answer = answer.map_err(|error| errors::raised("UdfError", &self.who(), error));
         answer
             .and_then(|array| self.fit(array, rows))

@@ -4,6 +4,7 @@
 //! `pelton.errors`. Stays outside: everything that decides an answer (`engine`, `io`), and how Python likes to be spoken to (the
 //! package in `pelton/`).
 
+mod attach;
 mod columns;
 mod errors;
 mod function;

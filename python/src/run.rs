@@ -20,6 +20,7 @@ use pelton_engine::sql::Script;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::attach::attached;
 use crate::columns;
 use crate::errors;
 use crate::tables::{PythonTables, Tables};
@@ -313,7 +314,7 @@ impl Sink for Rows {
         let batch =
             columns::in_types(batch, &self.schema).map_err(|e| Error::world("cannot give out rows").because(e))?;
         match &self.taker {
-            Some(taker) => Python::attach(|py| taker.bind(py).call1((batch.to_pyarrow(py)?,)).map(drop))
+            Some(taker) => attached(|py| taker.bind(py).call1((batch.to_pyarrow(py)?,)).map(drop))
                 .map_err(|e| errors::raised("CallbackError", "on_batch", e)),
             None => {
                 self.shared.lock().batches.push_back(batch);

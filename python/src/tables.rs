@@ -22,6 +22,7 @@ use pelton_engine::sql::TableDef;
 use pelton_io::formats::convert::{Origin, convert, show, type_name};
 use pyo3::prelude::*;
 
+use crate::attach::attached;
 use crate::columns::{Imported, declared_schema, import};
 use crate::errors;
 use crate::stream::{Feed, FeedSource, Refused, places};
@@ -406,7 +407,7 @@ impl PythonSink {
 
     /// Calls a method that the target need not have.
     fn call_if_there(&self, method: &str) -> Result<()> {
-        Python::attach(|py| match self.target.bind(py).getattr_opt(method)? {
+        attached(|py| match self.target.bind(py).getattr_opt(method)? {
             Some(method) => method.call0().map(drop),
             None => Ok(()),
         })
@@ -418,7 +419,7 @@ impl Sink for PythonSink {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let batch = crate::columns::in_types(batch, &self.schema)
             .map_err(|e| Error::world("cannot give out rows").because(e))?;
-        Python::attach(|py| {
+        attached(|py| {
             let rows = batch.to_pyarrow(py)?;
             let target = self.target.bind(py);
             match target.getattr_opt("write")? {

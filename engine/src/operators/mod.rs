@@ -76,6 +76,11 @@ pub trait Operator: Send + Sync {
         false
     }
 
+    /// True if rows that are pushed are kept as they are until the watermark passes them. Few of them are then given out before it is heard.
+    fn keeps_rows(&self) -> bool {
+        false
+    }
+
     /// Hears that the watermark of its input is `mark`: every batch with a row that is not later than `mark` has been
     /// pushed. Emits what is thereby final and answers the watermark that holds for its output. Called by one thread at
     /// a time with ascending marks, and again with the same as long as it says [`Emit::more`]; [`crate::batch::MARK_MAX`] says that the

@@ -141,7 +141,8 @@ impl Parts {
     /// Up to which time the next part goes: the least up to which there are enough rows.
     fn last_time(&self) -> Option<i64> {
         let left = || self.runs.iter().filter(|run| run.next < run.len);
-        let (mut low, mut high) = (left().map(|run| run.time(run.next)).min()?, left().map(|run| run.time(run.len - 1)).max()?);
+        let (mut low, mut high) =
+            (left().map(|run| run.time(run.next)).min()?, left().map(|run| run.time(run.len - 1)).max()?);
         if left().map(|run| run.len - run.next).sum::<usize>() <= self.at_once {
             return Some(high);
         }
@@ -209,8 +210,13 @@ impl Waiting {
             let is_due = |row: &u32| mark == MARK_MAX || held.times[*row as usize] < mark;
             let rows = 0..held.times.len() as u32;
             let offset = |row: u32| held.offsets.get(row as usize);
-            let order = match held.times.is_sorted() && held.times.windows(2).zip(rows.clone()).all(
-                |(times, row)| times[0] < times[1] || offset(row) <= offset(row + 1)) {
+            let order = match held.times.is_sorted()
+                && held
+                    .times
+                    .windows(2)
+                    .zip(rows.clone())
+                    .all(|(times, row)| times[0] < times[1] || offset(row) <= offset(row + 1))
+            {
                 true => None,
                 false => {
                     let mut order: Vec<u32> = rows.clone().filter(is_due).collect();

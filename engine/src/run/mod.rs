@@ -257,6 +257,7 @@ struct Ready {
 struct Entry {
     mark_after: i64,
     turn: u64,
+    rows: usize,
     done: Option<Done>,
 }
 
@@ -342,6 +343,16 @@ impl Partition {
             finished: false,
         }
     }
+
+    /// Rows that workers have, or had since the watermark was heard.
+    fn rows_given(&self) -> usize {
+        self.entries.iter().map(|entry| entry.rows).sum()
+    }
+
+    /// Rows that are decoded and with nobody.
+    fn rows_queued(&self) -> usize {
+        self.queue.iter().map(|ready| ready.batch.rows()).sum()
+    }
 }
 
 struct State {
@@ -390,6 +401,8 @@ struct Runner<'g> {
     serial: Mutex<Serial>,
     chunks_max: usize,
     queue_max: usize,
+    /// Rows of a partition that may be on their way, from its reader to where the watermark is heard.
+    rows_max: usize,
     /// Every sink has what its `LIMIT` asks for, and only stopping would end the run.
     enough: AtomicBool,
     /// When cuts are due, in a run with checkpoints.
@@ -510,6 +523,7 @@ pub fn run_graph(
         }),
         chunks_max: execution.threads + 1,
         queue_max: 4 * execution.threads,
+        rows_max: if graph.keeps_rows() { 2 * execution.threads * execution.batch_rows } else { usize::MAX },
         enough: AtomicBool::new(false),
         trigger,
         store: Mutex::new(store),
@@ -728,8 +742,11 @@ impl Runner<'_> {
         if state.cutting.wanted || state.error.is_some() {
             return None;
         }
-        let due =
-            |p: &Partition| p.queue.front().is_some_and(|r| r.release <= now) && p.entries.len() < 2 * self.queue_max;
+        let due = |p: &Partition| {
+            p.queue.front().is_some_and(|r| r.release <= now)
+                && p.entries.len() < 2 * self.queue_max
+                && p.rows_given() < self.rows_max
+        };
         let p = match self.in_turns {
             true => next_in_turn(&state.partitions).filter(|&p| due(&state.partitions[p]))?,
             false => (0..state.partitions.len())
@@ -743,7 +760,7 @@ impl Runner<'_> {
         ready.batch.turn = turn;
         let rows = ready.batch.rows();
         let number = partition.first_entry + partition.entries.len() as u64;
-        partition.entries.push_back(Entry { mark_after: ready.mark_after, turn, done: None });
+        partition.entries.push_back(Entry { mark_after: ready.mark_after, turn, rows, done: None });
         partition.given = (ready.end, ready.mark_after);
         state.cutting.batches += 1;
         state.given += 1;

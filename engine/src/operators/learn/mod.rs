@@ -146,13 +146,7 @@ impl LearnRows {
     }
 
     /// Answers some of the rows that are due, after the labels before each, and hands them on.
-    fn hand_on(
-        &self,
-        state: &mut State,
-        due: &Due,
-        lessons: &mut Lessons,
-        out: &mut Emit,
-    ) -> Result<()> {
+    fn hand_on(&self, state: &mut State, due: &Due, lessons: &mut Lessons, out: &mut Emit) -> Result<()> {
         let mut asked: Vec<Asked> = self.stage.calls.iter().map(|question| Asked::of(question, &due.rows)).collect();
         let mut keep = vec![true; due.rows.num_rows()];
         for (row, keep) in keep.iter_mut().enumerate() {
@@ -325,6 +319,10 @@ impl Operator for LearnRows {
         let is_row = not(&is_label).map_err(internal)?;
         self.wait((slot, &batch), &is_row, &self.rows, 0..self.stage.passed, out)?;
         self.wait((slot, &batch), &is_label, &self.labels, self.stage.passed..batch.columns.num_columns(), out)
+    }
+
+    fn keeps_rows(&self) -> bool {
+        true
     }
 
     fn advance(&self, mark: i64, out: &mut Emit) -> Result<i64> {

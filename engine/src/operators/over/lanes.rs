@@ -410,16 +410,19 @@ impl Lane {
     }
 
     /// Whether a row's value is NULL.
+    #[inline]
     pub fn is_null(&self, place: usize) -> bool {
         self.nulls_between(place, place + 1) > 0
     }
 
     /// How many of the rows from one place to another are NULL.
+    #[inline]
     pub fn nulls_between(&self, head: usize, tail: usize) -> u64 {
         if self.nulls.is_empty() { 0 } else { self.nulls.between(head, tail) as u64 }
     }
 
     /// NULLs of the key before the place.
+    #[inline]
     pub fn nulls_before(&self, tail: usize) -> u64 {
         if self.nulls.is_empty() { 0 } else { self.nulls.before(tail) as u64 }
     }

@@ -113,10 +113,10 @@ const LOGGED_MIN: usize = 1 << 16;
 #[cfg(test)]
 const LOGGED_MIN: usize = 40;
 
-/// About so many rows are answered at once. The more, the more rows of a key follow each other while its block is in the caches; but a column
-/// of 64 K answers is an allocation of its own, which comes from the system and goes back to it (`benches/NOTES.md`).
+/// About so many rows are answered at once. The more, the more rows of a key follow each other while its block is in the caches, and the
+/// more memory they and their answers need (`benches/NOTES.md`).
 #[cfg(not(test))]
-const AT_ONCE: usize = 60_000;
+const AT_ONCE: usize = 120_000;
 #[cfg(test)]
 const AT_ONCE: usize = 50;
 
@@ -139,7 +139,8 @@ impl OverWindows {
         let lookback = stage.keys.iter().map(Keys::lookback).try_fold(0, |longest, of| Some(of?.max(longest)));
         let helpers = (slots > 1 && keyed.len() > 1).then(|| Helpers::new(&keyed[1..])).transpose()?;
         let (pieces, log) = (vec![], vec![]);
-        let state = State { keyed, helpers, due: None, begun: None, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
+        let state =
+            State { keyed, helpers, due: None, begun: None, emitted: 0, pieces, logged: 0, log, mark: i64::MIN };
         let waiting = Waiting::new(stage.input.clone(), stage.time, OPERATOR, slots);
         Ok(OverWindows { stage, asked, waiting, state: Mutex::new(state), logs, lookback })
     }
@@ -327,6 +328,10 @@ impl Operator for OverWindows {
 
     fn takes_turns(&self) -> bool {
         self.stage.arrival
+    }
+
+    fn keeps_rows(&self) -> bool {
+        true
     }
 
     fn arrive(&self, before: u64, out: &mut Emit) -> Result<()> {

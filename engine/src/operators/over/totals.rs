@@ -45,6 +45,7 @@ impl Totals {
     }
 
     /// True if there is no place yet.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         of!(&self.places, totals => totals.is_empty())
     }
@@ -55,11 +56,13 @@ impl Totals {
     }
 
     /// What was before `at`, since the first row of its key.
+    #[inline]
     pub fn before(&self, at: usize) -> i128 {
         of!(&self.places, totals => totals[at].into())
     }
 
     /// What the rows from `head` to before `tail` add up to.
+    #[inline]
     pub fn between(&self, head: usize, tail: usize) -> i128 {
         of!(&self.places, totals => totals[tail].wrapping_sub(totals[head]).into())
     }

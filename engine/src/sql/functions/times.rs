@@ -361,6 +361,20 @@ fn next(t: NaiveDateTime, unit: &str) -> Option<NaiveDateTime> {
     add(t, unit, 1)
 }
 
+/// The microseconds of a unit that always has as many.
+fn length(unit: &str) -> Option<i64> {
+    Some(match unit {
+        "week" => 7 * DAY,
+        "day" => DAY,
+        "hour" => 3600 * SECOND,
+        "minute" => 60 * SECOND,
+        "second" => SECOND,
+        "millisecond" => 1000,
+        "microsecond" => 1,
+        _ => return None,
+    })
+}
+
 /// A time `n` units later.
 fn add(t: NaiveDateTime, unit: &str, n: i64) -> Option<NaiveDateTime> {
     let months = |per: i64| {
@@ -373,14 +387,7 @@ fn add(t: NaiveDateTime, unit: &str, n: i64) -> Option<NaiveDateTime> {
         "year" => months(12),
         "quarter" => months(3),
         "month" => months(1),
-        "week" => micros(7 * DAY),
-        "day" => micros(DAY),
-        "hour" => micros(3600 * SECOND),
-        "minute" => micros(60 * SECOND),
-        "second" => micros(SECOND),
-        "millisecond" => micros(1000),
-        "microsecond" => micros(1),
-        _ => None,
+        _ => micros(length(unit)?),
     }
 }
 
@@ -399,14 +406,7 @@ fn between(a: NaiveDateTime, b: NaiveDateTime, unit: &str) -> Option<i64> {
         "year" => months(12),
         "quarter" => months(3),
         "month" => months(1),
-        "week" => micros(7 * DAY),
-        "day" => micros(DAY),
-        "hour" => micros(3600 * SECOND),
-        "minute" => micros(60 * SECOND),
-        "second" => micros(SECOND),
-        "millisecond" => micros(1000),
-        "microsecond" => micros(1),
-        _ => None,
+        _ => micros(length(unit)?),
     }
 }
 
@@ -588,6 +588,16 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
         // TIMESTAMPDIFF(unit, from, to): whole units, towards zero. BIGINT, so that it cannot overflow (INT in Flink).
         Flink::new("timestampdiff", &[Text, Time, Time], 3, bigint, |f, args| {
             let (units, from, to) = (Texts::of(&args.args[0]), Times::of(&args.args[1])?, Times::of(&args.args[2])?);
+            let (from_zone, to_zone) = (from.zone(f.zone), to.zone(f.zone));
+            let per = units.get(0).filter(|_| matches!(args.args[0], ColumnarValue::Scalar(_)));
+            if let (Some(per), true) =
+                (per.and_then(|unit| length(&unit_name(unit))), from_zone == Tz::UTC && to_zone == Tz::UTC)
+            {
+                let there = |us: Option<i64>| us.filter(|us| is_in_calendar(*us));
+                return numbers::<Int64Type>(args, |row| {
+                    there(to.get(row))?.checked_sub(there(from.get(row))?).map(|us| us / per)
+                });
+            }
             let mut failure = None;
             let out = numbers::<Int64Type>(args, |row| {
                 let unit = unit_name(units.get(row)?);
@@ -595,7 +605,7 @@ pub(super) fn functions(zone: Tz) -> Vec<Flink> {
                     failure.get_or_insert_with(|| unknown_unit(&unit));
                     return None;
                 }
-                let (a, b) = (at(from.get(row)?, from.zone(f.zone))?, at(to.get(row)?, to.zone(f.zone))?);
+                let (a, b) = (at(from.get(row)?, from_zone)?, at(to.get(row)?, to_zone)?);
                 between(a.naive_local(), b.naive_local(), &unit)
             });
             failure.map_or(out, Err)
