@@ -58,13 +58,13 @@ impl Totals {
     /// What was before `at`, since the first row of its key.
     #[inline]
     pub fn before(&self, at: usize) -> i128 {
-        of!(&self.places, totals => totals[at].into())
+        of!(&self.places, totals => wide(totals[at]))
     }
 
     /// What the rows from `head` to before `tail` add up to.
     #[inline]
     pub fn between(&self, head: usize, tail: usize) -> i128 {
-        of!(&self.places, totals => totals[tail].wrapping_sub(totals[head]).into())
+        of!(&self.places, totals => wide(totals[tail].wrapping_sub(totals[head])))
     }
 
     /// Copies the totals of some places to others.
@@ -120,16 +120,20 @@ impl Totals {
     }
 }
 
+fn wide<N: Into<i128>>(total: N) -> i128 {
+    total.into()
+}
+
 /// The same in wider words. Places that nobody has used stay without pages (see [`grow`]).
 fn widened<N: Copy, W: Copy + Default + PartialEq + From<N>>(totals: &[N]) -> Vec<W> {
-    let mut wide = vec![W::default(); totals.len()];
-    for (wide, total) in wide.iter_mut().zip(totals) {
+    let mut found = vec![W::default(); totals.len()];
+    for (found, total) in found.iter_mut().zip(totals) {
         let total = W::from(*total);
         if total != W::default() {
-            *wide = total;
+            *found = total;
         }
     }
-    wide
+    found
 }
 
 #[cfg(test)]
