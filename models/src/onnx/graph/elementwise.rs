@@ -7,7 +7,7 @@ use super::program::{Ask, Binary, Kind, Operand, Question, Unary, Work};
 use super::values::{Builder, Call, Typed, Value, kind_of, mapped, of_all, of_reals, rows_of};
 
 /// Operators of one input.
-pub const FUNCTIONS: [&str; 31] = [
+pub const FUNCTIONS: [&str; 32] = [
     "Abs",
     "Ceil",
     "Celu",
@@ -19,6 +19,7 @@ pub const FUNCTIONS: [&str; 31] = [
     "Gelu",
     "HardSigmoid",
     "HardSwish",
+    "IsInf",
     "IsNaN",
     "LeakyRelu",
     "Log",
@@ -80,6 +81,7 @@ pub fn function(builder: &mut Builder, call: &Call<'_>) -> Result<Value> {
                 truth(builder.work::<i64>(&rows.shape, Work::Map(Unary::Not, Operand::Rows(is.at))))
             });
         }
+        ("IsInf", Kind::Single | Kind::Double) => return is_infinite(builder, call, &rows),
         ("Not", Kind::Truth) => {
             return truth(builder.work::<i64>(&rows.shape, Work::Map(Unary::Not, Operand::Rows(rows.at))));
         }
@@ -140,6 +142,20 @@ pub fn function(builder: &mut Builder, call: &Call<'_>) -> Result<Value> {
         };
         mapped::<T>(builder, &rows, function)
     })
+}
+
+/// Either infinity, or the one that is asked for.
+fn is_infinite(builder: &mut Builder, call: &Call<'_>, rows: &super::values::Rows) -> Result<Value> {
+    let mut is = |wanted: &str, infinity: f64| {
+        // One that nobody asks for is compared with what nothing is equal to.
+        let infinity = if call.int(wanted, 1) != 0 { infinity } else { f64::NAN };
+        of_reals!(rows.kind, T => {
+            let ask = Ask::Is(Question::Equal, Operand::Rows(rows.at), Operand::Constant(<T as Lane>::of(infinity)));
+            builder.ask::<T>(Kind::Truth, &rows.shape, ask)
+        })
+    };
+    let (above, below) = (is("detect_positive", f64::INFINITY)?, is("detect_negative", f64::NEG_INFINITY)?);
+    zip(builder, Binary::Or, &above, &below)
 }
 
 /// `max(0, x) + min(0, alpha · (exp(x / alpha) − 1))`.

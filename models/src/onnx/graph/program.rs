@@ -150,6 +150,13 @@ pub enum Work<T> {
     Copy(Operand<T>),
     /// Of the second where the first is not 0, else of the third.
     Choose(Operand<i64>, Operand<T>, Operand<T>),
+    /// Rows of a table by their numbers, those below 0 counted from its end; NaN where it has no such row.
+    Embed {
+        which: Operand<i64>,
+        table: Vec<T>,
+        /// Numbers of a row of the table.
+        each: usize,
+    },
     /// A run of numbers times a matrix, and the next.
     Times {
         from: usize,
@@ -433,6 +440,7 @@ fn real<T: Real>(level: Level, work: &Work<T>, all: &mut [Lanes<T>], truths: &[L
     }
     match work {
         Work::Choose(which, yes, no) => choose((which, yes, no), truths, known, into),
+        Work::Embed { which, table, each } => embed((which, table, *each), truths, into),
         Work::Map(Unary::Exp | Unary::Sigmoid | Unary::Tanh, from) => curve(level, work, from, known, into),
         Work::Map(function, from) => map(*function, from, known, into),
         Work::Zip(Binary::Power, a, b) => pairs((a, b), known, into, T::power),
@@ -447,6 +455,20 @@ fn real<T: Real>(level: Level, work: &Work<T>, all: &mut [Lanes<T>], truths: &[L
         Work::Fold(fold, groups) => fold_real(*fold, groups, known, into),
         Work::Softmax(groups, log) => softmax(groups, *log, known, into),
         _ => unreachable!("reading makes no such step of numbers with fractions"),
+    }
+}
+
+fn embed<T: Real>((which, table, each): (&Operand<i64>, &[T], usize), whole: &[Lanes<i64>], into: &mut [Lanes<T>]) {
+    let mut spare = [0; LANES];
+    let (size, none) = ((table.len() / each) as i64, T::of(f64::NAN));
+    for (at, into) in into.chunks_exact_mut(each).enumerate() {
+        for (lane, &number) in which.get(at, whole, &mut spare).iter().enumerate() {
+            let number = if number < 0 { number.saturating_add(size) } else { number };
+            let row = (0..size).contains(&number).then(|| &table[number as usize * each..][..each]);
+            for (place, into) in into.iter_mut().enumerate() {
+                into[lane] = row.map_or(none, |row| row[place]);
+            }
+        }
     }
 }
 

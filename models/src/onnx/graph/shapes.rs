@@ -2,8 +2,9 @@
 
 use crate::error::{ModelError, Result};
 
+use super::functions::Lane;
 use super::program::{Kind, Operand, Work};
-use super::values::{Builder, Call, Constant, Rows, Value, count, mixes, of_all};
+use super::values::{Builder, Call, Constant, Rows, Value, count, mixes, of_all, of_reals};
 
 /// Operators that are here.
 pub const OPERATORS: [&str; 17] = [
@@ -322,6 +323,9 @@ pub fn concat(builder: &mut Builder, all: &[Rows], axis: usize) -> Result<Value>
 }
 
 fn gather(builder: &mut Builder, call: &Call<'_>) -> Result<Value> {
+    if let (true, Value::Constant(table), Value::Rows(which)) = (builder.rows, call.input(0)?, call.input(1)?) {
+        return embed(builder, table, which, call.int("axis", 0));
+    }
     let rows = builder.as_rows(call.input(0)?)?;
     let wanted = call.constant(1)?;
     let axis = builder.axis(call.int("axis", 0), rows.shape.len())?;
@@ -332,6 +336,23 @@ fn gather(builder: &mut Builder, call: &Call<'_>) -> Result<Value> {
     Ok(match value {
         Value::Rows(rows) => Value::Rows(Rows { shape, ..rows }),
         other => other,
+    })
+}
+
+/// Rows of a constant by numbers that rows have: an embedding.
+fn embed(builder: &mut Builder, table: &Constant, which: &Rows, axis: i64) -> Result<Value> {
+    let rank = table.dims.len() as i64;
+    if rank == 0 || !(axis == 0 || axis == -rank) || which.kind != Kind::Whole {
+        return Err(ModelError::new("of a constant only the first axis can be looked up, by whole numbers"));
+    }
+    let each = count(&table.dims[1..])?;
+    if table.dims.contains(&0) {
+        return Err(ModelError::new("it looks up nothing"));
+    }
+    let shape: Vec<usize> = which.shape.iter().chain(&table.dims[1..]).copied().collect();
+    of_reals!(table.kind, T => {
+        let table = table.values.iter().map(|value| <T as Lane>::of(*value)).collect();
+        builder.work::<T>(&shape, Work::Embed { which: Operand::Rows(which.at), table, each })
     })
 }
 

@@ -166,6 +166,19 @@ fn nodes_that_the_answer_does_not_need_are_left_out() {
 }
 
 #[test]
+fn a_table_is_looked_up_by_row() {
+    let read = read_graph(graph(&["Cast:x:k:to=7", "Gather:w,k:y"])).unwrap();
+    let scores = read.predict(&[&[0.0, -1.0, f64::NAN, 1.9], &[1.0, -2.0, 2.0, -3.0]], 4);
+    let Scores::Single(all) = scores else { panic!("single precision") };
+    let nan = f32::NAN;
+    let want = [1.0, 2.0, 3.0, 4.0, 3.0, 4.0, 1.0, 2.0, nan, nan, nan, nan, 3.0, 4.0, nan, nan];
+    assert_eq!(all.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), want.map(f32::to_bits));
+    refused(&["Cast:x:k:to=7", "Gather:w,k:y:axis=1"], "only the first axis can be looked up");
+    refused(&["Gather:w,x:y"], "by whole numbers");
+    refused(&["Cast:x:k:to=7", "Gather:empty,k:y"], "");
+}
+
+#[test]
 fn what_is_missing_is_no_category_and_truths_are_one_or_zero() {
     let answers = |graph: proto::Graph, columns: &[&[f64]]| {
         let scores = read_graph(graph).unwrap().predict(columns, columns[0].len());
