@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Place, Ran};
 
@@ -60,11 +60,47 @@ fn run(place: &Place, more: &[&str]) -> Ran {
     place.pelton(&[&["run", "--json", "q.sql"], more].concat())
 }
 
+/// Waits for something that comes soon, however busy the machine is.
+fn wait_for(there: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !there() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether a process hears when it is asked to stop, or has ended.
+fn listens(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim);
+    caught.is_none_or(|caught| u64::from_str_radix(caught, 16).is_ok_and(|caught| caught & 1 << 14 != 0))
+}
+
+/// The manifests of checkpoints that are there.
+fn manifests(place: &Place) -> Vec<String> {
+    let files = fs::read_dir(place.path("checkpoints")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = files.map(|file| file.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.starts_with("epoch-") && name.ends_with(".json"));
+    names.sort();
+    names
+}
+
+/// Starts the pipeline and kills it once so many checkpoints are there.
+fn kill_with(place: &Place, checkpoints: usize) {
+    let mut command = place.command(&["run", "--json", "--threads", "2", "q.sql"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(|| manifests(place).len() >= checkpoints);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// Starts the pipeline and kills it after a while. True if it had ended before.
 fn kill_after(place: &Place, pause: Duration, threads: &str, signal: &str) -> bool {
     let mut command = place.command(&["run", "--json", "--threads", threads, "q.sql"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(pause);
+    if signal == "-TERM" {
+        wait_for(|| listens(child.id()));
+    }
     let kill = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
     let status = child.wait().unwrap();
     if signal == "-TERM" {
@@ -117,13 +153,9 @@ fn a_damaged_checkpoint_is_passed_over_loudly() {
     let (digests, rows) = calm();
     let place = Place::new();
     place.write("q.sql", PIPELINE);
-    kill_after(&place, Duration::from_millis(450), "2", "-KILL");
-    let newest = |prefix: &str| {
-        let files = place.files(&[]);
-        let name = files.iter().rfind(|f| f.starts_with(&format!("checkpoints/{prefix}")));
-        place.path(name.expect("there is a checkpoint after half a second"))
-    };
-    let manifest = newest("epoch-");
+    kill_with(&place, 2);
+    let newest = manifests(&place).pop().expect("it was waited for");
+    let manifest = place.path("checkpoints").join(newest);
     let bytes = fs::read(&manifest).unwrap();
     fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
     let ran = run(&place, &[]);
