@@ -20,7 +20,7 @@ use pelton_engine::sql::Script;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::attach::attached;
+use crate::attach::{attached, let_go};
 use crate::columns;
 use crate::errors;
 use crate::tables::{PythonTables, Tables};
@@ -160,6 +160,7 @@ impl Run {
             let done =
                 done.unwrap_or_else(|_| Err(Error::bug("a bug in Pelton stopped the run; nothing was committed")));
             took.store(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
+            let_go();
             shared.lock().finished = Some(done);
             shared.wake.notify_all();
         };

@@ -76,7 +76,7 @@ pub trait Operator: Send + Sync {
         false
     }
 
-    /// True if rows that are pushed are kept as they are until the watermark passes them. Few of them are then given out before it is heard.
+    /// True if rows that are pushed are kept as they are until the watermark passes them. Few of them are then read before it is heard.
     fn keeps_rows(&self) -> bool {
         false
     }

@@ -107,14 +107,24 @@ impl Parts {
         let Some(last) = self.last_time() else { return Ok(None) };
         let places = &mut self.places;
         places.clear();
+        // The batches that this part has rows of, and which of them each run's is.
+        let (mut batches, mut batch_of) = (vec![], vec![0; self.runs.len()]);
         for (of, run) in self.runs.iter_mut().enumerate() {
             let end = run.end(last);
+            if end == run.next {
+                continue;
+            }
+            batch_of[of] = batches.len();
+            batches.push(run.held.rows.clone());
             let held = &run.held;
             places.extend((run.next..end).map(|at| {
                 let row = run.row(at);
                 (held.times[row as usize], held.partition, held.offsets.get(row as usize), of as u32, row)
             }));
             run.next = end;
+            if run.next == run.len {
+                run.held.rows = RecordBatch::new_empty(run.held.rows.schema());
+            }
         }
         // Few long runs that ascend, which this sort merges.
         if !places.is_sorted() {
@@ -122,11 +132,11 @@ impl Parts {
         }
         let follows = |two: &[(i64, u32, u64, u32, u32)]| two[0].3 == two[1].3 && two[0].4 + 1 == two[1].4;
         let rows = match places.windows(2).all(follows) {
-            true => self.runs[places[0].3 as usize].held.rows.slice(places[0].4 as usize, places.len()),
+            true => batches[batch_of[places[0].3 as usize]].slice(places[0].4 as usize, places.len()),
             false => {
-                let batches: Vec<&RecordBatch> = self.runs.iter().map(|run| &run.held.rows).collect();
-                let indices: Vec<(usize, usize)> = places.iter().map(|p| (p.3 as usize, p.4 as usize)).collect();
-                interleave_record_batch(&batches, &indices).map_err(internal)?
+                let indices: Vec<(usize, usize)> =
+                    places.iter().map(|p| (batch_of[p.3 as usize], p.4 as usize)).collect();
+                interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &indices).map_err(internal)?
             }
         };
         Ok(Some(Due {
@@ -147,7 +157,8 @@ impl Parts {
             return Some(high);
         }
         while low < high {
-            let middle = low.midpoint(high);
+            // Rounded down, below 0 too: it never is `high`.
+            let middle = low + (high.abs_diff(low) / 2) as i64;
             let rows: usize = left().map(|run| run.end(middle) - run.next).sum();
             if rows >= self.at_once { high = middle } else { low = middle + 1 }
         }
@@ -427,5 +438,65 @@ impl Held {
         let offsets = Offsets::List(Arc::new(offsets));
         // What a checkpoint has waits for its time, not for its turn.
         Ok(Held { rows, times, range, partition, offsets, source, turn: 0, mark: MARK_MIN, ahead: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{TimestampMicrosecondArray, UInt64Array};
+
+    use super::*;
+    use crate::dice::Dice;
+
+    #[test]
+    fn parts_are_all_rows_that_are_due_in_order() {
+        for seed in 0..300 {
+            let mut dice = Dice(seed);
+            let schema = Arc::new(Schema::new(vec![
+                Field::new("t", DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None), false),
+                Field::new("id", DataType::UInt64, false),
+            ]));
+            let waiting = Waiting::new(schema.clone(), 0, "TEST", 1);
+            // Before 1970, after it, and on both sides.
+            let first = [-1_000_000, 1_000_000, -60][dice.below(3) as usize];
+            let (mut all, mut next) = (vec![], [0u64; 2]);
+            for _ in 0..dice.below(6) {
+                let partition = dice.below(2) as usize;
+                let rows = 1 + dice.below(40);
+                let ascends = dice.below(2) == 0;
+                let mut times: Vec<i64> = (0..rows).map(|_| first + dice.below(120) as i64).collect();
+                if ascends {
+                    times.sort_unstable();
+                }
+                let ids: Vec<u64> = (0..rows).map(|row| next[partition] + row).collect();
+                all.extend(times.iter().zip(&ids).map(|(time, id)| (*time, partition as u32, *id)));
+                let columns: Vec<ArrayRef> =
+                    vec![Arc::new(TimestampMicrosecondArray::from(times)), Arc::new(UInt64Array::from(ids))];
+                let batch = MicroBatch::derived(RecordBatch::try_new(schema.clone(), columns).unwrap());
+                let offsets = Offsets::Run(next[partition]);
+                next[partition] += rows;
+                let batch = MicroBatch { partition: partition as u32, offsets, ..batch };
+                waiting.push(0, batch, &mut Emit::default()).unwrap();
+            }
+            all.sort_unstable();
+            let mut found: Vec<(i64, u64)> = vec![];
+            for mark in [first + 30, first + 31, first + 90, MARK_MAX] {
+                let at_once = 1 + dice.below(30) as usize;
+                let mut parts = waiting.due(mark, at_once).unwrap();
+                while let Some(due) = parts.next().unwrap() {
+                    let last = due.times[due.times.len() - 1];
+                    assert!(mark == MARK_MAX || last < mark);
+                    assert!(found.last().is_none_or(|(time, ..)| *time < due.times[0]), "peers come together");
+                    assert!(due.times.iter().filter(|time| **time < last).count() < at_once, "no more than it takes");
+                    let ids = due.rows.column(1).as_primitive::<UInt64Type>();
+                    assert_eq!(times_us(due.rows.column(0)), due.times);
+                    assert!(due.origins.iter().map(|(_, offset)| offset).eq(ids.values()));
+                    found.extend(due.times.iter().copied().zip(ids.values().iter().copied()));
+                }
+                assert_eq!(found.len(), all.iter().filter(|(time, ..)| mark == MARK_MAX || *time < mark).count());
+            }
+            let want: Vec<(i64, u64)> = all.iter().map(|(time, _, id)| (*time, *id)).collect();
+            assert_eq!(found, want, "seed {seed}");
+        }
     }
 }

@@ -344,14 +344,10 @@ impl Partition {
         }
     }
 
-    /// Rows that workers have, or had since the watermark was heard.
-    fn rows_given(&self) -> usize {
-        self.entries.iter().map(|entry| entry.rows).sum()
-    }
-
-    /// Rows that are decoded and with nobody.
-    fn rows_queued(&self) -> usize {
-        self.queue.iter().map(|ready| ready.batch.rows()).sum()
+    /// Rows that are decoded, with workers, or were with them since the watermark was heard.
+    fn rows_ahead(&self) -> usize {
+        let queued = self.queue.iter().map(|ready| ready.batch.rows()).sum::<usize>();
+        queued + self.entries.iter().map(|entry| entry.rows).sum::<usize>()
     }
 }
 
@@ -401,7 +397,7 @@ struct Runner<'g> {
     serial: Mutex<Serial>,
     chunks_max: usize,
     queue_max: usize,
-    /// Rows of a partition that may be on their way, from its reader to where the watermark is heard.
+    /// With so many rows of a partition on their way, from its reader to where the watermark is heard, no more of it are read.
     rows_max: usize,
     /// Every sink has what its `LIMIT` asks for, and only stopping would end the run.
     enough: AtomicBool,
@@ -523,7 +519,11 @@ pub fn run_graph(
         }),
         chunks_max: execution.threads + 1,
         queue_max: 4 * execution.threads,
-        rows_max: if graph.keeps_rows() { 2 * execution.threads * execution.batch_rows } else { usize::MAX },
+        rows_max: if graph.keeps_rows() {
+            execution.batch_rows.saturating_mul(2 * execution.threads)
+        } else {
+            usize::MAX
+        },
         enough: AtomicBool::new(false),
         trigger,
         store: Mutex::new(store),
@@ -742,11 +742,8 @@ impl Runner<'_> {
         if state.cutting.wanted || state.error.is_some() {
             return None;
         }
-        let due = |p: &Partition| {
-            p.queue.front().is_some_and(|r| r.release <= now)
-                && p.entries.len() < 2 * self.queue_max
-                && p.rows_given() < self.rows_max
-        };
+        let due =
+            |p: &Partition| p.queue.front().is_some_and(|r| r.release <= now) && p.entries.len() < 2 * self.queue_max;
         let p = match self.in_turns {
             true => next_in_turn(&state.partitions).filter(|&p| due(&state.partitions[p]))?,
             false => (0..state.partitions.len())

@@ -30,7 +30,7 @@ impl Runner<'_> {
         }
         let room = state.chunks < self.chunks_max;
         let open = |p: &Partition| {
-            !p.ended && !p.reading && p.queue.len() < self.queue_max && p.rows_queued() < self.rows_max && p.asleep_until.is_none_or(|t| t <= now)
+            !p.ended && !p.reading && p.queue.len() < self.queue_max && p.rows_ahead() < self.rows_max && p.asleep_until.is_none_or(|t| t <= now)
                 // A partition that holds the watermark back may always read, or nothing would move.
                 && (room || (p.queue.is_empty() && p.chunks_given == p.chunks_applied))
         };

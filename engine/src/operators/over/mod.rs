@@ -331,7 +331,7 @@ impl Operator for OverWindows {
     }
 
     fn keeps_rows(&self) -> bool {
-        true
+        !self.stage.arrival
     }
 
     fn arrive(&self, before: u64, out: &mut Emit) -> Result<()> {

@@ -43,7 +43,8 @@ fn schema() -> SchemaRef {
 
 /// Rows of one partition; times ascend but for a disorder of some ms.
 fn rows(dice: &mut Dice, n: usize, keys: u64, odd: bool) -> RecordBatch {
-    let mut clock = 0i64;
+    // Before 1970, too.
+    let mut clock = if odd { -1_000_000_000 } else { 0i64 };
     let mut times = vec![];
     for _ in 0..n {
         clock += dice.below(4) as i64;
