@@ -267,6 +267,8 @@ impl Answers<'_> {
         };
         let lane = &mut self.lanes[arg];
         let mut words = vec![None; self.rows.order.len()];
+        // Answers of earlier rows are these values still.
+        let mut let_go = vec![];
         for (run, before) in self.rows.runs.iter().zip(&self.spans.before) {
             let own = &mut kept[run.key as usize];
             let mut tail = before.1;
@@ -292,7 +294,7 @@ impl Answers<'_> {
                             lane.hold(word);
                         }
                         if before.state == Seen::Value {
-                            lane.release(before.word);
+                            let_go.push(before.word);
                         }
                     }
                 }
@@ -300,7 +302,9 @@ impl Answers<'_> {
                 words[i] = (own.state == Seen::Value).then_some(own.word);
             }
         }
-        self.column(arg, &words)
+        let column = self.column(arg, &words);
+        let_go.into_iter().for_each(|word| self.lanes[arg].release(word));
+        column
     }
 
     /// `SUM` and `AVG` by running sums.
