@@ -1,4 +1,4 @@
-//! Graphs of ONNX files against what ONNX Runtime has answered (`make_graphs.py` made them), and against themselves: a row has the same
+//! Graphs of ONNX files against what ONNX Runtime has answered (`make_graphs.py` made them, `make_torch.py` by PyTorch), and against themselves: a row has the same
 //! bits beside any other rows.
 
 use std::fs;
