@@ -35,14 +35,29 @@ pub trait Comparable: Copy + Send + Sync + 'static {
     /// `self` `op` `other`, in the order of the engine.
     fn compare(self, op: Comparison, other: Self) -> bool;
 
-    /// Keeps the rows of whole words. True if it was done.
+    /// Keeps the rows of whole words.
+    ///
+    /// # Safety
+    /// The processor has the instructions of [`Level::Avx512`].
     #[cfg(target_arch = "x86_64")]
     #[doc(hidden)]
-    fn keep_avx512(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]) -> bool;
+    unsafe fn keep_avx512(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]);
+
+    /// Keeps the rows of whole words.
+    ///
+    /// # Safety
+    /// The processor has the instructions of [`Level::Avx2`].
+    #[cfg(target_arch = "x86_64")]
+    #[doc(hidden)]
+    unsafe fn keep_avx2(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]);
 }
 
 macro_rules! ordered {
-    ($type:ty, $lanes:literal, $load:ident, $set:ident, $compare:ident) => {
+    (
+        $type:ty,
+        $lanes:literal, $load:ident, $set:ident, $compare:ident,
+        $half:literal, $set_half:ident, $equal:ident, $greater:ident, $cast:ident, $bits:ident
+    ) => {
         impl Comparable for $type {
             #[inline(always)]
             fn compare(self, op: Comparison, other: Self) -> bool {
@@ -57,7 +72,7 @@ macro_rules! ordered {
             }
 
             #[cfg(target_arch = "x86_64")]
-            fn keep_avx512(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]) -> bool {
+            unsafe fn keep_avx512(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]) {
                 use std::arch::x86_64::*;
                 #[target_feature(enable = "avx512f")]
                 fn run<const OP: i32>(values: &[$type], constant: $type, mask: &mut [u64]) {
@@ -83,14 +98,92 @@ macro_rules! ordered {
                         Comparison::GtEq => run::<_MM_CMPINT_NLT>(values, constant, mask),
                     }
                 }
-                true
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            unsafe fn keep_avx2(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]) {
+                use std::arch::x86_64::*;
+                const EQUAL: u8 = 0;
+                const GREATER: u8 = 1;
+                const LESS: u8 = 2;
+                #[target_feature(enable = "avx2")]
+                fn run<const OP: u8, const NOT: bool>(values: &[$type], constant: $type, mask: &mut [u64]) {
+                    let constant = $set_half(constant);
+                    for (chunk, word) in values.chunks_exact(64).zip(mask) {
+                        let mut bits = 0;
+                        for (at, lanes) in chunk.chunks_exact($half).enumerate() {
+                            // SAFETY: `lanes` is as long as a vector.
+                            let vector = unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) };
+                            let truths = match OP {
+                                EQUAL => $equal(vector, constant),
+                                GREATER => $greater(vector, constant),
+                                _ => $greater(constant, vector),
+                            };
+                            bits |= u64::from($bits($cast(truths)) as u32) << (at * $half);
+                        }
+                        *word &= if NOT { !bits } else { bits };
+                    }
+                }
+                // SAFETY: the caller has asked for the level.
+                unsafe {
+                    match op {
+                        Comparison::Eq => run::<EQUAL, false>(values, constant, mask),
+                        Comparison::NotEq => run::<EQUAL, true>(values, constant, mask),
+                        Comparison::Lt => run::<LESS, false>(values, constant, mask),
+                        Comparison::LtEq => run::<GREATER, true>(values, constant, mask),
+                        Comparison::Gt => run::<GREATER, false>(values, constant, mask),
+                        Comparison::GtEq => run::<LESS, true>(values, constant, mask),
+                    }
+                }
             }
         }
     };
 }
 
-ordered!(i32, 16, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_cmp_epi32_mask);
-ordered!(i64, 8, _mm512_loadu_si512, _mm512_set1_epi64, _mm512_cmp_epi64_mask);
+ordered!(
+    i32,
+    16,
+    _mm512_loadu_si512,
+    _mm512_set1_epi32,
+    _mm512_cmp_epi32_mask,
+    8,
+    _mm256_set1_epi32,
+    _mm256_cmpeq_epi32,
+    _mm256_cmpgt_epi32,
+    _mm256_castsi256_ps,
+    _mm256_movemask_ps
+);
+ordered!(
+    i64,
+    8,
+    _mm512_loadu_si512,
+    _mm512_set1_epi64,
+    _mm512_cmp_epi64_mask,
+    4,
+    _mm256_set1_epi64x,
+    _mm256_cmpeq_epi64,
+    _mm256_cmpgt_epi64,
+    _mm256_castsi256_pd,
+    _mm256_movemask_pd
+);
+
+/// Runs one level's loop over doubles with the instruction's comparison for an operator.
+#[cfg(target_arch = "x86_64")]
+macro_rules! for_doubles {
+    ($run:ident, $values:ident, $op:ident, $constant:ident, $mask:ident) => {
+        // SAFETY: the caller has asked for the level.
+        unsafe {
+            match $op {
+                Comparison::Eq => $run::<_CMP_EQ_OQ>($values, $constant, $mask),
+                Comparison::NotEq => $run::<_CMP_NEQ_UQ>($values, $constant, $mask),
+                Comparison::Lt => $run::<_CMP_LT_OQ>($values, $constant, $mask),
+                Comparison::LtEq => $run::<_CMP_LE_OQ>($values, $constant, $mask),
+                Comparison::Gt => $run::<_CMP_NLE_UQ>($values, $constant, $mask),
+                Comparison::GtEq => $run::<_CMP_NLT_UQ>($values, $constant, $mask),
+            }
+        }
+    };
+}
 
 /// NaN is the greatest value and equals itself, -0.0 equals 0.0. The constant is no NaN.
 impl Comparable for f64 {
@@ -108,7 +201,7 @@ impl Comparable for f64 {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn keep_avx512(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]) -> bool {
+    unsafe fn keep_avx512(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]) {
         use std::arch::x86_64::*;
         #[target_feature(enable = "avx512f")]
         fn run<const OP: i32>(values: &[f64], constant: f64, mask: &mut [u64]) {
@@ -123,18 +216,26 @@ impl Comparable for f64 {
                 *word &= bits;
             }
         }
-        // SAFETY: the caller has asked for the level.
-        unsafe {
-            match op {
-                Comparison::Eq => run::<_CMP_EQ_OQ>(values, constant, mask),
-                Comparison::NotEq => run::<_CMP_NEQ_UQ>(values, constant, mask),
-                Comparison::Lt => run::<_CMP_LT_OQ>(values, constant, mask),
-                Comparison::LtEq => run::<_CMP_LE_OQ>(values, constant, mask),
-                Comparison::Gt => run::<_CMP_NLE_UQ>(values, constant, mask),
-                Comparison::GtEq => run::<_CMP_NLT_UQ>(values, constant, mask),
+        for_doubles!(run, values, op, constant, mask);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn keep_avx2(values: &[Self], op: Comparison, constant: Self, mask: &mut [u64]) {
+        use std::arch::x86_64::*;
+        #[target_feature(enable = "avx2")]
+        fn run<const OP: i32>(values: &[f64], constant: f64, mask: &mut [u64]) {
+            let constant = _mm256_set1_pd(constant);
+            for (chunk, word) in values.chunks_exact(64).zip(mask) {
+                let mut bits = 0;
+                for (at, lanes) in chunk.chunks_exact(4).enumerate() {
+                    // SAFETY: `lanes` is as long as a vector.
+                    let vector = unsafe { _mm256_loadu_pd(lanes.as_ptr()) };
+                    bits |= u64::from(_mm256_movemask_pd(_mm256_cmp_pd::<OP>(vector, constant)) as u32) << (at * 4);
+                }
+                *word &= bits;
             }
         }
-        true
+        for_doubles!(run, values, op, constant, mask);
     }
 }
 
@@ -152,8 +253,15 @@ pub fn keep<T: Comparable>(values: &[T], op: Comparison, constant: T, mask: &mut
 #[cfg(target_arch = "x86_64")]
 fn keep_vectors<T: Comparable>(values: &[T], op: Comparison, constant: T, mask: &mut [u64]) -> usize {
     let whole = values.len() / 64;
-    let is_done = level() == Level::Avx512 && T::keep_avx512(&values[..whole * 64], op, constant, &mut mask[..whole]);
-    if is_done { whole } else { 0 }
+    let (values, mask) = (&values[..whole * 64], &mut mask[..whole]);
+    match level() {
+        // SAFETY: the level says that the processor has the instructions.
+        Level::Avx512 => unsafe { T::keep_avx512(values, op, constant, mask) },
+        // SAFETY: the level says that the processor has the instructions.
+        Level::Avx2 => unsafe { T::keep_avx2(values, op, constant, mask) },
+        Level::Scalar => return 0,
+    }
+    whole
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -212,14 +320,20 @@ impl Members {
     /// The same for as many words of the mask as it says.
     #[cfg(target_arch = "x86_64")]
     fn keep_vectors(&self, keys: &[u32], mask: &mut [u64]) -> usize {
-        if level() < Level::Avx512 || self.bits.len() > 16 {
+        if level() < Level::Avx2 || self.bits.len() > 16 {
             return 0;
         }
         let mut table = [0; 16];
         table[..self.bits.len()].copy_from_slice(&self.bits);
         let done = keys.len() / 64;
+        let (keys, mask) = (&keys[..done * 64], &mut mask[..done]);
         // SAFETY: the level says that the processor has the instructions.
-        unsafe { keep_members_avx512(&table, &keys[..done * 64], &mut mask[..done]) };
+        unsafe {
+            match level() {
+                Level::Avx512 => keep_members_avx512(&table, keys, mask),
+                _ => keep_members_avx2(&table, keys, mask),
+            }
+        }
         done
     }
 
@@ -250,6 +364,33 @@ fn keep_members_avx512(table: &[u32; 16], keys: &[u32], mask: &mut [u64]) {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn keep_members_avx2(table: &[u32; 16], keys: &[u32], mask: &mut [u64]) {
+    use std::arch::x86_64::*;
+    // SAFETY: the table is as long as two vectors.
+    let (low, high) =
+        unsafe { (_mm256_loadu_si256(table.as_ptr().cast()), _mm256_loadu_si256(table[8..].as_ptr().cast())) };
+    let (low_five, zero) = (_mm256_set1_epi32(31), _mm256_setzero_si256());
+    for (chunk, word) in keys.chunks_exact(64).zip(mask) {
+        let mut bits = 0;
+        for (at, lanes) in chunk.chunks_exact(8).enumerate() {
+            // SAFETY: `lanes` is as long as a vector.
+            let keys = unsafe { _mm256_loadu_si256(lanes.as_ptr().cast()) };
+            let index = _mm256_srli_epi32::<5>(keys);
+            let halves = (_mm256_permutevar8x32_epi32(low, index), _mm256_permutevar8x32_epi32(high, index));
+            // The fourth bit of the index says which half, as the sign of the lane.
+            let which = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+            let words = _mm256_blendv_ps(_mm256_castsi256_ps(halves.0), _mm256_castsi256_ps(halves.1), which);
+            let shifted = _mm256_srlv_epi32(_mm256_castps_si256(words), _mm256_and_si256(keys, low_five));
+            let known = _mm256_cmpeq_epi32(_mm256_srli_epi32::<9>(keys), zero);
+            let truths = _mm256_and_si256(_mm256_slli_epi32::<31>(shifted), known);
+            bits |= u64::from(_mm256_movemask_ps(_mm256_castsi256_ps(truths)) as u32) << (at * 8);
+        }
+        *word &= bits;
+    }
+}
+
 /// The kept rows of a mask, ascending.
 pub fn rows_of(mask: &[u64]) -> Vec<u32> {
     let count: usize = mask.iter().map(|word| word.count_ones() as usize).sum();
@@ -259,6 +400,9 @@ pub fn rows_of(mask: &[u64]) -> Vec<u32> {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the level says that the processor has the instructions.
         Level::Avx512 => unsafe { rows_of_avx512(mask, &mut rows) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the level says that the processor has the instructions.
+        Level::Avx2 => unsafe { rows_of_avx2(mask, &mut rows) },
         _ => rows_of_words(mask, 0..mask.len(), &mut rows),
     }
     debug_assert_eq!(rows.len(), count);
@@ -300,6 +444,48 @@ fn rows_of_avx512(mask: &[u64], rows: &mut Vec<u32>) {
     unsafe { rows.set_len(len) };
 }
 
+/// The places of the bits of a byte, the first ones first.
+#[cfg(target_arch = "x86_64")]
+static PLACES: [[u8; 8]; 256] = {
+    let mut places = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut bit, mut len) = (0, 0);
+        while bit < 8 {
+            if byte >> bit & 1 == 1 {
+                places[byte][len] = bit as u8;
+                len += 1;
+            }
+            bit += 1;
+        }
+        byte += 1;
+    }
+    places
+};
+
+/// `rows` is empty and has room for all kept rows and 16 more.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn rows_of_avx2(mask: &[u64], rows: &mut Vec<u32>) {
+    use std::arch::x86_64::*;
+    let mut len = 0;
+    for (at, word) in mask.iter().enumerate().filter(|(_, word)| **word != 0) {
+        for (part, byte) in word.to_le_bytes().into_iter().enumerate() {
+            let first = _mm256_set1_epi32((at * 64 + part * 8) as i32);
+            // SAFETY: the places are eight bytes; at most `len` rows are before this one, and there is room for 16 beyond the last.
+            unsafe {
+                let places = _mm_loadl_epi64(PLACES[byte as usize].as_ptr().cast());
+                let numbers = _mm256_add_epi32(_mm256_cvtepu8_epi32(places), first);
+                _mm256_storeu_si256(rows.as_mut_ptr().add(len).cast(), numbers);
+            }
+            len += byte.count_ones() as usize;
+        }
+    }
+    debug_assert!(len + 8 <= rows.capacity());
+    // SAFETY: so many were written, and they fit.
+    unsafe { rows.set_len(len) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,6 +501,14 @@ mod tests {
             let want: Vec<u32> =
                 (0..values.len() as u32).filter(|&i| values[i as usize].compare(op, constant)).collect();
             assert_eq!(rows_of(&mask), want, "{op:?}");
+            #[cfg(target_arch = "x86_64")]
+            if level() >= Level::Avx2 {
+                let whole = values.len() / 64;
+                let mut half = all_rows(whole * 64);
+                // SAFETY: the processor has the instructions.
+                unsafe { T::keep_avx2(&values[..whole * 64], op, constant, &mut half) };
+                assert_eq!(half, mask[..whole], "{op:?}");
+            }
         }
     }
 
@@ -344,7 +538,24 @@ mod tests {
             prop_assert_eq!(rows_of(&mask), want);
             let mut want = vec![];
             rows_of_words(&words, 0..words.len(), &mut want);
-            prop_assert_eq!(rows_of(&words), want);
+            prop_assert_eq!(rows_of(&words), &want[..]);
+            #[cfg(target_arch = "x86_64")]
+            if level() >= Level::Avx2 {
+                let mut rows = Vec::with_capacity(want.len() + 16);
+                // SAFETY: the processor has the instructions.
+                unsafe { rows_of_avx2(&words, &mut rows) };
+                prop_assert_eq!(rows, want);
+                let mut table = [0; 16];
+                let bits = &members.bits()[..members.bits().len().min(16)];
+                table[..bits.len()].copy_from_slice(bits);
+                let whole = keys.len() / 64;
+                let mut half = all_rows(whole * 64);
+                // SAFETY: the processor has the instructions.
+                unsafe { keep_members_avx2(&table, &keys[..whole * 64], &mut half) };
+                let member = |key: u32| bits.get(key as usize / 32).is_some_and(|word| word >> (key % 32) & 1 == 1);
+                let want: Vec<u32> = (0..whole as u32 * 64).filter(|&i| member(keys[i as usize])).collect();
+                prop_assert_eq!(rows_of(&half), want);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Exact sums of doubles in vector lanes, for columns of few groups: many rows a step, and no rounding in any lane.
+//! Exact sums of doubles as doubles, for columns of few groups: in vector lanes or small cells, in none of which anything is rounded.
 //! `column` tests them against columns of one group and against the reference.
 
 use super::cells::Cell;
@@ -7,15 +7,11 @@ use super::column::CHUNK;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::{Level, level};
 
-/// Columns of few groups at most so many are summed in lanes of doubles.
-#[cfg(target_arch = "x86_64")]
-const LANE_GROUPS_MAX: usize = 8;
-
 /// Adds a chunk of values, whose last bits lie between `finest` and `coarsest`, to cells of few groups. True if it was done.
 ///
-/// Plain idea: a sum per group in a vector register. Departure: doubles must not be rounded. Each value is cut in two at
-/// the power of two `cut` (Dekker 1971, by adding and subtracting a large number); either part has so few bits that the
-/// 512 of a lane add up without rounding. At the end of the chunk the lanes go into the cells as integers.
+/// Plain idea: a double a group. Departure: doubles must not be rounded. Each value is cut in two at the power of two `cut`
+/// (Dekker 1971, by adding and subtracting a large number); either part has so few bits that the 512 of a lane or of a small
+/// cell add up without rounding. At the end of the chunk these go into the column's cells as integers.
 #[cfg(target_arch = "x86_64")]
 pub fn fold_in_lanes<C: Cell>(
     cells: &mut [C],
@@ -25,25 +21,29 @@ pub fn fold_in_lanes<C: Cell>(
     values: &[f64],
     ids: &[u32],
 ) -> bool {
-    let few = (2..=LANE_GROUPS_MAX).contains(&cells.len());
-    if C::PARTS != 1 || !few || level() < Level::Avx512 || coarsest - finest > 35 || finest.abs() > 800 {
+    let groups = cells.len();
+    let few = (2..=CELL_GROUPS_MAX).contains(&groups) && values.len() >= groups * COPIES;
+    if C::PARTS != 1 || !few || level() < Level::Avx2 || coarsest - finest > 35 || finest.abs() > 800 {
         return false;
     }
+    assert!(ids.iter().fold(0, |most, id| most.max(*id)) < groups as u32, "a group id past the groups");
     let cut = finest + 44;
+    let mut sums = [(0, 0, 0); CELL_GROUPS_MAX];
+    let sums = &mut sums[..groups];
     // SAFETY: the processor has the features.
-    let sums = unsafe {
-        match cells.len() {
-            2 => lanes::<2>(values, ids, finest, cut),
-            3..=4 => lanes::<4>(values, ids, finest, cut),
-            _ => lanes::<8>(values, ids, finest, cut),
+    unsafe {
+        match (level(), groups) {
+            (Level::Avx512, 2) => lanes::<2>(values, ids, finest, cut, sums),
+            (Level::Avx512, 3..=4) => lanes::<4>(values, ids, finest, cut, sums),
+            (Level::Avx512, 5..=8) => lanes::<8>(values, ids, finest, cut, sums),
+            _ => by_cell(values, ids, finest, cut, sums),
         }
     };
-    assert_eq!(sums.iter().map(|(rows, ..)| rows).sum::<u64>(), values.len() as u64, "a group id past the groups");
-    for ((rows, upper, lower), cell) in sums.into_iter().zip(cells) {
+    for ((rows, upper, lower), cell) in sums.iter().zip(cells) {
         let sum = (upper << (cut - low)) + (lower << (finest - low));
         let magnitude = sum.unsigned_abs();
         let limbs = [magnitude as u64, (magnitude >> 64) as u64, 0, 0];
-        cell.merge(&C::from_parts(rows, [(sum < 0, limbs), Default::default()]));
+        cell.merge(&C::from_parts(*rows, [(sum < 0, limbs), Default::default()]));
     }
     true
 }
@@ -53,11 +53,14 @@ pub fn fold_in_lanes<C: Cell>(_: &mut [C], _: i32, _: i32, _: i32, _: &[f64], _:
     false
 }
 
-/// Of each group: its rows, the sum of the values' upper parts in units of 2^cut, that of the lower parts in units of
-/// 2^finest. At most [`CHUNK`] values.
+/// Of a group: its rows, the sum of the values' upper parts in units of 2^cut, that of the lower parts in units of 2^finest.
+#[cfg(target_arch = "x86_64")]
+type Sum = (u64, i128, i128);
+
+/// The sums of at most [`CHUNK`] values, of `G` groups or less.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq")]
-fn lanes<const G: usize>(values: &[f64], ids: &[u32], finest: i32, cut: i32) -> [(u64, i128, i128); LANE_GROUPS_MAX] {
+fn lanes<const G: usize>(values: &[f64], ids: &[u32], finest: i32, cut: i32, sums: &mut [Sum]) {
     use std::arch::x86_64::*;
     debug_assert!(values.len() <= CHUNK);
     let large = _mm512_set1_pd(1.5 * power_of_two(52 + cut));
@@ -84,13 +87,74 @@ fn lanes<const G: usize>(values: &[f64], ids: &[u32], finest: i32, cut: i32) -> 
         let mut sums = [0.0; 8];
         // SAFETY: an array of eight.
         unsafe { _mm512_storeu_pd(sums.as_mut_ptr(), lanes) };
-        sums.iter().map(|sum| (sum * power_of_two(-unit)) as i64 as i128).sum()
+        in_units(&sums, unit)
     };
-    let mut sums = [(0, 0, 0); LANE_GROUPS_MAX];
-    for (group, sum) in sums.iter_mut().enumerate().take(G) {
+    for (group, sum) in sums.iter_mut().enumerate() {
         *sum = (rows[group], whole(uppers[group], cut), whole(lowers[group], finest));
     }
-    sums
+}
+
+/// Columns of so many groups at most are summed in small cells of doubles, each of [`COPIES`] there.
+#[cfg(target_arch = "x86_64")]
+const CELL_GROUPS_MAX: usize = 31;
+
+/// Rows take turns among copies of the cells, so that a row need not wait for the one before it where both are of one group.
+#[cfg(target_arch = "x86_64")]
+const COPIES: usize = 8;
+
+/// The sums of at most [`CHUNK`] values in cells of the two parts and a count, which are one vector: a load, an addition and a store a
+/// row, whatever the number of groups.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn by_cell(values: &[f64], ids: &[u32], finest: i32, cut: i32, sums: &mut [Sum]) {
+    use std::arch::x86_64::*;
+    /// Cells of a copy; the last is nobody's.
+    const CELLS: usize = CELL_GROUPS_MAX + 1;
+    debug_assert!(values.len() <= CHUNK && sums.len() < CELLS);
+    let large = _mm256_set1_pd(1.5 * power_of_two(52 + cut));
+    let ones = _mm256_set1_pd(1.0);
+    let mut cells = [_mm256_setzero_pd(); COPIES * CELLS];
+    let (blocks, rest) = values.as_chunks::<COPIES>();
+    let (id_blocks, id_rest) = ids.as_chunks::<COPIES>();
+    let (mut tail, mut tail_ids) = ([0.0; COPIES], [CELL_GROUPS_MAX as u32; COPIES]);
+    tail[..rest.len()].copy_from_slice(rest);
+    tail_ids[..rest.len()].copy_from_slice(id_rest);
+    for (values, ids) in blocks.iter().zip(id_blocks).chain([(&tail, &tail_ids)]) {
+        for half in 0..2 {
+            // SAFETY: half of eight.
+            let values = unsafe { _mm256_loadu_pd(values[half * 4..].as_ptr()) };
+            let upper = _mm256_sub_pd(_mm256_add_pd(values, large), large);
+            let lower = _mm256_sub_pd(values, upper);
+            let (even, odd) = (_mm256_unpacklo_pd(upper, lower), _mm256_unpackhi_pd(upper, lower));
+            let rows = [
+                _mm256_blend_pd::<0b1100>(even, ones),
+                _mm256_blend_pd::<0b1100>(odd, ones),
+                _mm256_permute2f128_pd::<0x21>(even, ones),
+                _mm256_permute2f128_pd::<0x21>(odd, ones),
+            ];
+            for (at, row) in rows.into_iter().enumerate() {
+                let copy = half * 4 + at;
+                let cell = &mut cells[copy * CELLS + (ids[copy] as usize % CELLS)];
+                *cell = _mm256_add_pd(*cell, row);
+            }
+        }
+    }
+    for (group, sum) in sums.iter_mut().enumerate() {
+        let (mut rows, mut upper, mut lower) = (0.0, [0.0; COPIES], [0.0; COPIES]);
+        for copy in 0..COPIES {
+            let mut cell = [0.0; 4];
+            // SAFETY: an array of four.
+            unsafe { _mm256_storeu_pd(cell.as_mut_ptr(), cells[copy * CELLS + group]) };
+            (upper[copy], lower[copy], rows) = (cell[0], cell[1], rows + cell[2]);
+        }
+        *sum = (rows as u64, in_units(&upper, cut), in_units(&lower, finest));
+    }
+}
+
+/// The sum of lanes that are whole numbers of 2^unit.
+#[cfg(target_arch = "x86_64")]
+fn in_units(lanes: &[f64], unit: i32) -> i128 {
+    lanes.iter().map(|sum| (sum * power_of_two(-unit)) as i64 as i128).sum()
 }
 
 /// 2 to a power of a normal double.
@@ -151,4 +215,51 @@ fn total_plain(values: &[f64], low: i32) -> i128 {
         total = total.wrapping_add((piece as u128) << (32 * place));
     }
     total as i128
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lanes_of_every_width_add_up_to_the_same(
+            rows in prop::collection::vec((-(1_i64 << 53)..1 << 53, 0_i32..36, 0_u32..100), 0..3 * CHUNK / 2),
+            finest in -700_i32..700,
+        ) {
+            for rows in rows.chunks(CHUNK) {
+                let values: Vec<f64> =
+                    rows.iter().map(|(n, shift, _)| *n as f64 * power_of_two(finest) * power_of_two(*shift)).collect();
+                for groups in [2, 3, 4, 8, CELL_GROUPS_MAX] {
+                    let ids: Vec<u32> = rows.iter().map(|(.., id)| id % groups as u32).collect();
+                    let mut want = vec![(0, 0); groups];
+                    for ((n, shift, _), id) in rows.iter().zip(&ids) {
+                        let sum: &mut (u64, i128) = &mut want[*id as usize];
+                        *sum = (sum.0 + 1, sum.1 + (i128::from(*n) << shift));
+                    }
+                    let cut = finest + 44;
+                    let whole = |sums: &[Sum]| -> Vec<(u64, i128)> {
+                        sums.iter().map(|(rows, upper, lower)| (*rows, (upper << 44) + lower)).collect()
+                    };
+                    let mut sums = vec![(0, 0, 0); groups];
+                    // SAFETY: the processor has the features.
+                    unsafe {
+                        if level() >= Level::Avx2 {
+                            by_cell(&values, &ids, finest, cut, &mut sums);
+                            prop_assert_eq!(whole(&sums), &want[..]);
+                        }
+                        if level() == Level::Avx512 && groups <= 8 {
+                            match groups {
+                                2 => lanes::<2>(&values, &ids, finest, cut, &mut sums),
+                                3..=4 => lanes::<4>(&values, &ids, finest, cut, &mut sums),
+                                _ => lanes::<8>(&values, &ids, finest, cut, &mut sums),
+                            }
+                            prop_assert_eq!(whole(&sums), &want[..]);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
