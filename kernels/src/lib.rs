@@ -11,6 +11,7 @@ pub mod costs;
 pub mod cpu;
 pub mod digest;
 pub mod exact;
+pub mod gather;
 pub mod group_table;
 mod growth;
 pub mod numbers;

@@ -9,11 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, UInt32Array};
-use arrow::compute::take;
 use arrow::datatypes::DataType;
 
 use crate::Rows;
 use crate::aggregate::{Aggregate, AggregateError, AggregateKind, AggregateSpec, sum_extreme};
+use crate::gather::gather;
 use crate::group_table::{GroupTable, GroupTableError};
 use crate::stage::{PaneTable, Stage};
 
@@ -329,10 +329,12 @@ impl CpuState {
             columns[*column].data_type().is_primitive() && alone().filter(|other| other == column).count() > 1
         };
         let wanted: BTreeSet<usize> = alone().filter(wanted).collect();
-        let list = UInt32Array::from(if wanted.is_empty() { vec![] } else { list.to_vec() });
-        let gathered =
-            |column: usize| Ok((column, take(&columns[column], &list, None).map_err(GroupTableError::from)?));
-        wanted.into_iter().map(gathered).collect()
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let from: Vec<ArrayRef> = wanted.iter().map(|column| columns[*column].clone()).collect();
+        let gathered = gather(&from, &UInt32Array::from(list.to_vec())).map_err(GroupTableError::from)?;
+        Ok(wanted.into_iter().zip(gathered).collect())
     }
 
     /// Gives `COUNT(*)` states of its own.
