@@ -1,12 +1,13 @@
 //! `DISTINCT`: the exact set of each group's values, and at the end the aggregate of it.
 //!
-//! Plain idea: a set per group. Departure: one hash table over (group, value) for all groups, so that a group of three
+//! Plain idea: a set per group. Departure: one [`PairSet`] of (group, value) for all groups, so that a group of three
 //! values costs three entries; strings are kept once whatever the number of groups they are in.
 
 use super::arguments::{Bytes, Native, by_layout, layout, logical, numbers, plain_type, squeezed, valid_rows};
-use super::values::mix;
+use super::pair_set::{PairSet, Word};
 use super::{Aggregate, AggregateError, AggregateKind, AggregateSpec, assert_rows, same};
 use crate::Rows;
+use crate::ahead::for_each;
 use crate::growth;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int64Array, PrimitiveArray};
 use arrow::datatypes::DataType;
@@ -22,11 +23,11 @@ pub(super) fn build(spec: &AggregateSpec, output_type: DataType) -> Result<Box<d
     let inner = AggregateSpec { distinct: false, arg_types: vec![arg_type.clone()], ..spec.clone() };
     Ok(match layout(&arg_type) {
         Some(DataType::Binary) => Box::new(Distinct::<StringSet>::new(inner, arg_type, output_type)),
-        Some(DataType::Decimal128(..)) => Box::new(Distinct::<WordSet<[u64; 2]>>::new(inner, arg_type, output_type)),
+        Some(DataType::Decimal128(..)) => Box::new(Distinct::<NumberSet<[u64; 2]>>::new(inner, arg_type, output_type)),
         Some(layout) if layout.primitive_width().is_some_and(|bytes| bytes <= 4) => {
-            Box::new(Distinct::<WordSet<u32>>::new(inner, arg_type, output_type))
+            Box::new(Distinct::<NumberSet<u32>>::new(inner, arg_type, output_type))
         }
-        _ => Box::new(Distinct::<WordSet<u64>>::new(inner, arg_type, output_type)),
+        _ => Box::new(Distinct::<NumberSet<u64>>::new(inner, arg_type, output_type)),
     })
 }
 
@@ -66,6 +67,11 @@ impl<S: Set> Distinct<S> {
     fn new(inner: AggregateSpec, arg_type: DataType, output_type: DataType) -> Self {
         Self { inner, arg_type, output_type, counts: vec![], set: S::default() }
     }
+
+    /// Counts pairs that are new, by their groups.
+    fn count(&mut self, groups: &[u32]) {
+        for_each(&mut self.counts, groups, groups.iter(), |count, _, _| *count += 1);
+    }
 }
 
 impl<S: Set> Aggregate for Distinct<S> {
@@ -79,8 +85,10 @@ impl<S: Set> Aggregate for Distinct<S> {
 
     fn update(&mut self, args: &[ArrayRef], rows: Rows<'_>, ids: &[u32]) -> Result<(), AggregateError> {
         assert_rows(args, rows, ids);
-        let counts = &mut self.counts;
-        self.set.update(&args[0], &self.arg_type, rows, ids, |group| counts[group as usize] += 1)
+        let mut of_new = Vec::with_capacity(ids.len());
+        let added = self.set.update(&args[0], &self.arg_type, rows, ids, |group| of_new.push(group));
+        self.count(&of_new);
+        added
     }
 
     fn merge(&mut self, other: &dyn Aggregate, map: &[u32]) -> Result<(), AggregateError> {
@@ -89,8 +97,9 @@ impl<S: Set> Aggregate for Distinct<S> {
             return Err(AggregateError::WrongMerge { kind: "DISTINCT" });
         }
         assert_eq!(map.len(), other.groups(), "one target per group");
-        let counts = &mut self.counts;
-        self.set.merge(&other.set, map, |group| counts[group as usize] += 1);
+        let mut of_new = vec![];
+        self.set.merge(&other.set, map, |group| of_new.push(group));
+        self.count(&of_new);
         Ok(())
     }
 
@@ -149,15 +158,14 @@ impl<S: Set> Aggregate for Distinct<S> {
 }
 
 /// A number as a member of a set.
-trait Word: Copy + Ord + Send + Sync + 'static {
+trait Number: Word {
     /// How many bytes it is saved in.
     const BYTES: usize;
     fn of(word: u128) -> Self;
     fn word(self) -> u128;
-    fn hash(self, group: u32) -> u64;
 }
 
-impl Word for u32 {
+impl Number for u32 {
     const BYTES: usize = 4;
 
     #[inline(always)]
@@ -169,14 +177,9 @@ impl Word for u32 {
     fn word(self) -> u128 {
         self as u128
     }
-
-    #[inline(always)]
-    fn hash(self, group: u32) -> u64 {
-        mix(self as u64, group as u64)
-    }
 }
 
-impl Word for u64 {
+impl Number for u64 {
     const BYTES: usize = 8;
 
     #[inline(always)]
@@ -188,15 +191,10 @@ impl Word for u64 {
     fn word(self) -> u128 {
         self as u128
     }
-
-    #[inline(always)]
-    fn hash(self, group: u32) -> u64 {
-        mix(self, group as u64)
-    }
 }
 
-// Two halves, so that a pair takes 24 bytes and not 32; the higher first, so that they order as the whole does.
-impl Word for [u64; 2] {
+// The higher half first, so that they order as the whole does.
+impl Number for [u64; 2] {
     const BYTES: usize = 16;
 
     #[inline(always)]
@@ -208,39 +206,20 @@ impl Word for [u64; 2] {
     fn word(self) -> u128 {
         (self[0] as u128) << 64 | self[1] as u128
     }
-
-    #[inline(always)]
-    fn hash(self, group: u32) -> u64 {
-        mix(self[1], mix(self[0], group as u64))
-    }
 }
 
-/// Pairs of group and number: 9 bytes an entry for numbers of 32 bits, 17 for those of 64, 25 for decimals, over the table's
-/// load. Saved little-endian.
-struct WordSet<W> {
-    pairs: HashTable<(u32, W)>,
+/// Pairs of group and number. Saved little-endian.
+struct NumberSet<W> {
+    pairs: PairSet<W>,
 }
 
-impl<W> Default for WordSet<W> {
+impl<W: Word> Default for NumberSet<W> {
     fn default() -> Self {
-        Self { pairs: HashTable::new() }
+        Self { pairs: PairSet::default() }
     }
 }
 
-impl<W: Word> WordSet<W> {
-    #[inline(always)]
-    fn insert(&mut self, group: u32, word: W) -> bool {
-        match self.pairs.entry(word.hash(group), |pair| *pair == (group, word), |pair| pair.1.hash(pair.0)) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert((group, word));
-                true
-            }
-        }
-    }
-}
-
-impl<W: Word> Set for WordSet<W> {
+impl<W: Number> Set for NumberSet<W> {
     fn update(
         &mut self,
         array: &ArrayRef,
@@ -251,25 +230,16 @@ impl<W: Word> Set for WordSet<W> {
     ) -> Result<(), AggregateError> {
         let array = numbers(array, arg_type)?;
         by_layout!(array.data_type(), T => squeezed(array.as_primitive::<T>(), rows, ids, |values, ids| {
-            for (value, &id) in values.iter().zip(ids) {
-                if self.insert(id, W::of(Native::word(*value))) {
-                    new(id);
-                }
-            }
+            self.pairs.extend(ids, |i| W::of(Native::word(values[i])), &mut new);
         }));
         Ok(())
     }
 
     fn merge(&mut self, other: &Self, map: &[u32], mut new: impl FnMut(u32)) {
         // Workers mostly meet different pairs.
-        let hash = |pair: &(u32, W)| pair.1.hash(pair.0);
-        self.pairs.reserve(other.pairs.len(), hash);
-        for &(group, word) in &other.pairs {
-            let to = map[group as usize];
-            if self.insert(to, word) {
-                new(to);
-            }
-        }
+        self.pairs.reserve(other.pairs.len());
+        let (groups, words): (Vec<u32>, Vec<W>) = other.pairs.iter().map(|(g, word)| (map[g as usize], word)).unzip();
+        self.pairs.extend(&groups, |i| words[i], &mut new);
     }
 
     fn pairs(&self, to: &DataType) -> Result<(Vec<u32>, ArrayRef), AggregateError> {
@@ -283,7 +253,7 @@ impl<W: Word> Set for WordSet<W> {
     }
 
     fn sorted(&self, mut each: impl FnMut(u32, &[u8])) {
-        let mut pairs: Vec<_> = self.pairs.iter().copied().collect();
+        let mut pairs: Vec<_> = self.pairs.iter().collect();
         pairs.sort_unstable();
         pairs.iter().for_each(|(group, word)| each(*group, &word.word().to_le_bytes()[..W::BYTES]));
     }
@@ -292,7 +262,7 @@ impl<W: Word> Set for WordSet<W> {
         saved.chunks(W::BYTES).all(|bytes| {
             let mut word = [0; 16];
             word[..bytes.len()].copy_from_slice(bytes);
-            let good = bytes.len() == W::BYTES && self.insert(group, W::of(u128::from_le_bytes(word)));
+            let good = bytes.len() == W::BYTES && self.pairs.insert(group, W::of(u128::from_le_bytes(word)));
             if good {
                 new(group);
             }
@@ -301,18 +271,18 @@ impl<W: Word> Set for WordSet<W> {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.pairs.allocation_size()
+        self.pairs.memory_bytes()
     }
 }
 
-/// Pairs of group and string: the string once, 9 bytes an entry, over the table's load. Saved with a `u32` length before
+/// Pairs of group and string: the string once, and a pair of group and its number. Saved with a `u32` length before
 /// each.
 #[derive(Default)]
 struct StringSet {
     data: Vec<u8>,
     ends: Vec<usize>,
     ids: HashTable<u32>,
-    pairs: HashTable<(u32, u32)>,
+    pairs: PairSet<u32>,
 }
 
 impl StringSet {
@@ -331,17 +301,6 @@ impl StringSet {
                 self.data.extend_from_slice(value);
                 self.ends.push(self.data.len());
                 id
-            }
-        }
-    }
-
-    fn insert(&mut self, group: u32, id: u32) -> bool {
-        let hash = |pair: &(u32, u32)| mix(pair.0 as u64, pair.1 as u64);
-        match self.pairs.entry(hash(&(group, id)), |pair| *pair == (group, id), hash) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert((group, id));
-                true
             }
         }
     }
@@ -364,6 +323,7 @@ impl Set for StringSet {
         let column = Bytes::new(array, arg_type)?;
         // Each value of a dictionary is looked up once.
         let mut known = vec![u32::MAX; if column.is_dictionary() { column.values() } else { 0 }];
+        let (mut groups, mut words) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
         valid_rows(column.nulls(), rows, ids, |group, row| {
             let value = column.value_of(row);
             let id = match known.get(value) {
@@ -373,21 +333,18 @@ impl Set for StringSet {
             if let Some(known) = known.get_mut(value) {
                 *known = id;
             }
-            if self.insert(group as u32, id) {
-                new(group as u32);
-            }
+            groups.push(group as u32);
+            words.push(id);
         });
+        self.pairs.extend(&groups, |i| words[i], &mut new);
         Ok(())
     }
 
     fn merge(&mut self, other: &Self, map: &[u32], mut new: impl FnMut(u32)) {
         let ids: Vec<u32> = (0..other.ends.len()).map(|id| self.id(other.string(id as u32))).collect();
-        for &(group, id) in &other.pairs {
-            let to = map[group as usize];
-            if self.insert(to, ids[id as usize]) {
-                new(to);
-            }
-        }
+        let pairs = other.pairs.iter().map(|(group, id)| (map[group as usize], ids[id as usize]));
+        let (groups, words): (Vec<u32>, Vec<u32>) = pairs.unzip();
+        self.pairs.extend(&groups, |i| words[i], &mut new);
     }
 
     fn pairs(&self, to: &DataType) -> Result<(Vec<u32>, ArrayRef), AggregateError> {
@@ -396,7 +353,7 @@ impl Set for StringSet {
     }
 
     fn sorted(&self, mut each: impl FnMut(u32, &[u8])) {
-        let mut pairs: Vec<_> = self.pairs.iter().map(|&(group, id)| (group, self.string(id))).collect();
+        let mut pairs: Vec<_> = self.pairs.iter().map(|(group, id)| (group, self.string(id))).collect();
         pairs.sort_unstable();
         for (group, value) in pairs {
             each(group, &(value.len() as u32).to_le_bytes());
@@ -408,7 +365,7 @@ impl Set for StringSet {
         while let Some((length, rest)) = saved.split_first_chunk() {
             let Some((value, rest)) = rest.split_at_checked(u32::from_le_bytes(*length) as usize) else { return false };
             let id = self.id(value);
-            if !self.insert(group, id) {
+            if !self.pairs.insert(group, id) {
                 return false;
             }
             new(group);
@@ -419,6 +376,6 @@ impl Set for StringSet {
 
     fn memory_bytes(&self) -> usize {
         let strings = self.data.capacity() + self.ends.capacity() * size_of::<usize>();
-        strings + self.ids.allocation_size() + self.pairs.allocation_size()
+        strings + self.ids.allocation_size() + self.pairs.memory_bytes()
     }
 }

@@ -15,6 +15,7 @@ mod first_last;
 #[cfg(test)]
 mod law;
 mod min_max;
+mod pair_set;
 mod plain;
 mod sum;
 pub(crate) mod sum_extreme;

@@ -4,7 +4,7 @@
 //! own. A slot keeps 32 bits of the hash, from which a growing table finds the new place without reading any string.
 
 use super::{GroupTableError, hash};
-use crate::Rows;
+use crate::{Rows, growth};
 use arrow::buffer::NullBuffer;
 
 /// Rows handled at a time: the scratch of a block stays in the first-level cache.
@@ -153,12 +153,9 @@ impl Interner {
 
     fn grow(&mut self) {
         let n = super::grown(self.slots.len());
-        let old = std::mem::replace(&mut self.slots, vec![0; n]);
-        for slot in old {
-            if slot != 0 {
-                self.place(slot);
-            }
-        }
+        let old = std::mem::replace(&mut self.slots, growth::filled(0, n));
+        old.iter().filter(|slot| **slot != 0).for_each(|slot| self.place(*slot));
+        growth::discard(old);
     }
 
     fn store(&mut self, bytes: &[u8]) -> Result<u64, GroupTableError> {

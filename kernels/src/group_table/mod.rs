@@ -224,7 +224,7 @@ impl GroupTable {
 }
 
 /// Slots of a table after `slots` are full. Small tables take big steps; big ones only double, so as to stay small.
-fn grown(slots: usize) -> usize {
+pub(crate) fn grown(slots: usize) -> usize {
     match slots {
         0 => 16,
         1..65_536 => slots * 4,

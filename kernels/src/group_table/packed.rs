@@ -78,7 +78,7 @@ impl<const W: usize> Buckets<W> {
         if (self.used + 1) * 3 > self.buckets.len() * 2 {
             let room = if self.used > EXPECTED_MIN { (self.expected * 3 / 2 + 1).next_power_of_two() } else { 0 };
             let n = super::grown(self.buckets.len()).max(room);
-            let old = std::mem::replace(&mut self.buckets, vec![Bucket { key: [0; W], id_plus_one: 0 }; n]);
+            let old = std::mem::replace(&mut self.buckets, growth::filled(Bucket { key: [0; W], id_plus_one: 0 }, n));
             for bucket in old.iter().filter(|bucket| bucket.id_plus_one != 0) {
                 self.place(*bucket, hash::of_words(&bucket.key));
             }
