@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{filter, take_record_batch};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::filter;
 use pelton_kernels::Rows;
+use pelton_kernels::gather::gather;
 use pelton_kernels::numbers::range;
 
 use crate::error::{Error, Result};
@@ -159,6 +162,9 @@ impl Local {
     /// The greatest watermark of the rows before `row`.
     fn before(&self, row: usize) -> i64 {
         let (block, nulls) = (row / BLOCK, self.watermarks.times.nulls());
+        if row.is_multiple_of(BLOCK) && nulls.is_none() {
+            return if block == 0 { MARK_MIN } else { self.bound(row - 1) };
+        }
         let exclusive = self.before[block].get_or_init(|| {
             let first = block * BLOCK;
             let mut top = match block.checked_sub(1) {
@@ -243,6 +249,21 @@ impl Marks {
             None => rows.clone(),
         };
         Marks { rows: self.local.is_some().then_some(rows), ..self.clone() }
+    }
+
+    /// Those of a run of rows.
+    fn slice(&self, start: usize, len: usize) -> Self {
+        match (&self.local, &self.rows) {
+            (None, _) => self.clone(),
+            (Some(local), None) => {
+                let (carry, end) = (self.before(start), start + len);
+                let top = if end == local.watermarks.times.len() { self.top } else { self.before(end) };
+                // Where no row raises the watermark, one number says all.
+                let local = (top > carry).then(|| Arc::new(Local::new(local.watermarks.slice(start, len))));
+                Marks { carry, top, local, rows: None }
+            }
+            (Some(_), Some(rows)) => Marks { rows: Some(rows.slice(start, len)), ..self.clone() },
+        }
     }
 
     /// The marks of two runs of rows, one behind the other.
@@ -371,13 +392,12 @@ impl MicroBatch {
     /// A run of rows. The batch is dense.
     pub fn slice(&self, start: usize, len: usize) -> Self {
         debug_assert!(self.selection.is_none());
-        let rows = || UInt32Array::from_iter_values(start as u32..(start + len) as u32);
         MicroBatch {
             columns: self.columns.slice(start, len),
             selection: None,
             partition: self.partition,
             offsets: self.offsets.slice(start, len),
-            marks: if self.marks.local.is_some() { self.marks.take(&rows()) } else { self.marks.clone() },
+            marks: self.marks.slice(start, len),
             origin: self.origin.clone(),
             turn: self.turn,
         }
@@ -396,8 +416,10 @@ impl MicroBatch {
     /// Rows by index, repeats allowed, ascending (a join or a window assignment makes several of one). The batch is dense.
     pub fn take(&self, rows: &UInt32Array) -> Result<Self> {
         debug_assert!(self.selection.is_none());
+        let gathered = gather(self.columns.columns(), rows).map_err(internal)?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(MicroBatch {
-            columns: take_record_batch(&self.columns, rows).map_err(internal)?,
+            columns: RecordBatch::try_new_with_options(self.columns.schema(), gathered, &options).map_err(internal)?,
             selection: None,
             partition: self.partition,
             offsets: self.offsets.take(rows),
@@ -422,4 +444,43 @@ pub fn selected(keep: &BooleanArray) -> UInt32Array {
 /// An Arrow failure that no input should be able to cause.
 pub(crate) fn internal(error: arrow::error::ArrowError) -> Error {
     Error::bug("internal error in a column operation").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_slice_has_the_marks_of_its_rows(
+            times in prop::collection::vec(prop::option::weighted(0.999, 0_i64..5000), 1..5000),
+            carry in prop_oneof![Just(MARK_MIN), 0_i64..6000],
+            (start, end) in (0.0_f64..=1.0, 0.0_f64..=1.0),
+            aligned in any::<bool>(),
+            taken in any::<bool>(),
+        ) {
+            let at = |share: f64| {
+                let row = (share * times.len() as f64) as usize;
+                if aligned { row / BLOCK * BLOCK } else { row }
+            };
+            let (start, end) = (at(start).min(at(end)).min(times.len() - 1), at(start).max(at(end)));
+            let end = end.max(start + 1);
+            let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times.clone()));
+            let mut marks = Marks::of(carry, Some(Watermarks::of(column)));
+            if taken {
+                marks = marks.take(&UInt32Array::from_iter_values(0..times.len() as u32));
+            }
+            let slice = marks.slice(start, end - start);
+            let mut after = carry;
+            for (row, time) in times.iter().enumerate().take(end) {
+                if row >= start {
+                    prop_assert_eq!(slice.before(row - start), after, "row {}", row);
+                    prop_assert!(slice.bound(row - start) >= after);
+                }
+                after = after.max(time.unwrap_or(MARK_MIN));
+            }
+            prop_assert!(slice.max() >= after && (taken || slice.max() == after));
+        }
+    }
 }

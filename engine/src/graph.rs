@@ -89,6 +89,8 @@ pub struct Graph {
     pub sinks: Vec<SinkNode>,
     /// Tables that are loaded first.
     pub loads: Vec<Load>,
+    /// A device may take batches.
+    pub on_device: bool,
 }
 
 impl Graph {

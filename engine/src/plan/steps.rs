@@ -11,7 +11,7 @@ use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_physical_expr::expressions::Column;
 use datafusion_physical_expr::utils::collect_columns;
 use datafusion_physical_expr_common::physical_expr::is_volatile;
-use pelton_kernels::program::{AggregateCall, Device, Program};
+use pelton_kernels::program::{AggregateCall, Cpu, Device, Program};
 
 use super::Planner;
 use super::placement::Placement;
@@ -191,6 +191,7 @@ impl Planner<'_> {
         let mut used = used(&steps, &sinks, &families);
         ask_only_for_what_is_wanted(&mut steps, &sinks, &used, &families)?;
         let device = placement.device();
+        let on_device = device.name() != Cpu.name();
         let mut before = filtered_there(&steps, &sinks, &used, device.as_ref());
         before.iter().flatten().flat_map(|(there, _)| there).for_each(|step| used[*step] = false);
         let (made, stages) = (vec![], vec![vec![]; families.len()]);
@@ -206,6 +207,7 @@ impl Planner<'_> {
             wiring.made.push(made);
         }
         let Wiring { mut graph, made, .. } = wiring;
+        graph.on_device = on_device;
         for sink in sinks {
             let inputs = wired(&sink.inputs, &made);
             graph.add_sink(SinkNode { inputs, ..sink });

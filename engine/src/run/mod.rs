@@ -5,13 +5,14 @@
 //! (the next chunk of the partition that is furthest behind in event time). So decode of batch n+1, compute of n and
 //! sink of n-1 overlap, and with one worker everything still happens, one after the other.
 //!
-//! Here are the workers and what they compute; `reading` makes micro-batches, `serial` is the serial part, `jobs` what it gives to whoever is free, `checkpoints` makes
+//! Here are the workers; `compute` is what they push, `reading` makes micro-batches, `serial` is the serial part, `jobs` what it gives to whoever is free, `checkpoints` makes
 //! cuts in the flow, `poison` finds out which record it is that ends runs, `latency` measures from the outside to the outside.
 //!
 //! Bounds: `chunks_max` chunks decoded or being decoded, `queue_max` micro-batches waiting in a partition. A full queue
 //! stops the reading of its partition (backpressure).
 
 pub mod checkpoints;
+mod compute;
 mod constant;
 mod jobs;
 pub mod latency;
@@ -30,6 +31,7 @@ use arrow::array::RecordBatch;
 use pelton_kernels::digest::Digest;
 
 use self::checkpoints::{Checkpoints, Cutting, Last, Resumed, Sealed, Trigger};
+use self::compute::in_pieces;
 use self::constant::ConstantRows;
 use self::jobs::Job;
 use self::latency::{Arrival, Latencies, Latency};
@@ -41,10 +43,9 @@ use crate::checkpoint::manifest::{Counts, Position, SinkState, SourceState};
 use crate::checkpoint::store::Store;
 use crate::connector::{DeadLetter, DeadLetterStore, PartitionReader, Sink, Source, Staged};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Output};
+use crate::graph::Graph;
 use crate::intake::{Intake, PreparedChunk};
 use crate::lineage::Lineage;
-use crate::operators::Emit;
 use crate::profile::{Part, PartTime, Profile};
 use crate::versions::{KeptModels, Versions};
 
@@ -419,6 +420,8 @@ struct Runner<'g> {
     in_turns: bool,
     /// A step takes rows in the order of turns.
     takes_turns: bool,
+    /// Batches that take long are pushed in pieces.
+    in_pieces: bool,
 }
 
 /// Runs a graph to its end (or until told to stop). Sinks are committed if it succeeds, and thrown away if not.
@@ -535,6 +538,7 @@ pub fn run_graph(
         lineages: if trigger.is_some() { Lineage::of_inputs(graph) } else { vec![] },
         in_turns: execution.repeats && graph.takes_turns(),
         takes_turns: graph.takes_turns(),
+        in_pieces: in_pieces(graph),
     };
     std::thread::scope(|scope| {
         let runner = &runner;
@@ -675,11 +679,12 @@ impl Runner<'_> {
                 continue;
             }
             if let Some((p, number, ready)) = self.next_ready(&mut state, now) {
+                let nanos_per_row = state.nanos_per_row;
                 drop(state);
                 let (start, rows) = (Instant::now(), ready.batch.rows());
                 let records = (ready.batch.offsets.get(0), ready.batch.offsets.get(rows - 1) + 1);
                 let turn = ready.batch.turn;
-                let done = catch(|| self.compute(slot, ready.batch));
+                let done = catch(|| self.compute(slot, ready.batch, nanos_per_row));
                 let done = done.map(|done| Done { arrival: ready.arrival, turn, ..done });
                 let nanos_per_row = start.elapsed().as_nanos() as f64 / rows as f64;
                 let waited = ready.release.elapsed().as_micros() as u64;
@@ -771,60 +776,6 @@ impl Runner<'_> {
         }
         Some((p, number, ready))
     }
-
-    /// Pushes a micro-batch through the part of the graph that keeps no order.
-    fn compute(&self, slot: usize, batch: MicroBatch) -> Result<Done> {
-        let mut done = Done::default();
-        let source = self.source_of.read().unwrap_or_else(PoisonError::into_inner)[batch.partition as usize];
-        self.execution.counters.batches.fetch_add(1, Ordering::Relaxed);
-        #[cfg(test)]
-        poison::simulated_bug(&batch);
-        self.push(slot, &self.graph.sources[source].outputs, batch, &mut done)?;
-        Ok(done)
-    }
-
-    fn push(&self, slot: usize, outputs: &[Output], batch: MicroBatch, done: &mut Done) -> Result<()> {
-        for output in outputs {
-            match output {
-                Output::Sink(sink) => {
-                    let start = self.clock();
-                    let batch = batch.dense()?;
-                    let end = self.graph.sinks[*sink].window_end.filter(|_| self.execution.by_window);
-                    let (digest, windows) = match end {
-                        Some((column, plus)) => WindowDigests::parts(&batch.columns, column, plus),
-                        None => {
-                            let mut digest = Digest::default();
-                            if self.execution.digests {
-                                digest.update(&batch.columns);
-                            }
-                            (digest, vec![])
-                        }
-                    };
-                    self.timed(Part::Digest, start, batch.rows());
-                    done.rows.push(SinkRows { sink: *sink, rows: batch.columns.clone(), digest, windows });
-                }
-                Output::Node(index) => {
-                    let node = &self.graph.nodes[*index];
-                    let mut emit = Emit::default();
-                    let (start, rows) = (self.clock(), batch.rows());
-                    node.operator.push(slot, batch.clone(), &mut emit)?;
-                    self.timed(Part::Step(*index), start, rows);
-                    self.take(slot, &node.outputs, emit, done)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn take(&self, slot: usize, outputs: &[Output], emit: Emit, done: &mut Done) -> Result<()> {
-        self.execution.counters.late.fetch_add(emit.late, Ordering::Relaxed);
-        self.execution.counters.letters.fetch_add(emit.letters.len() as u64, Ordering::Relaxed);
-        done.letters.extend(emit.letters);
-        for batch in emit.batches {
-            self.push(slot, outputs, batch, done)?;
-        }
-        Ok(())
-    }
 }
 
 /// Makes an error of a bug.
@@ -884,6 +835,7 @@ mod tests {
 
     use super::*;
     use crate::graph::{Input, SinkNode, SourceNode};
+    use crate::operators::Emit;
     use crate::operators::Operator;
 
     struct Bug;

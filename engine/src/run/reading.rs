@@ -17,7 +17,7 @@ use crate::profile::Part;
 
 /// Micro-batches that are cut for the sake of latency have at least so many rows, and would take at least so long whole.
 const SPLIT_ROWS_MIN: usize = 16_384;
-const SPLIT_NANOS_MIN: f64 = 1e6;
+const SPLIT_NANOS_MIN: f64 = 4e5;
 
 impl Runner<'_> {
     /// The partition that should be read next: among those with room, the one furthest behind in event time.
