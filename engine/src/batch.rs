@@ -255,6 +255,7 @@ impl Marks {
     fn slice(&self, start: usize, len: usize) -> Self {
         match (&self.local, &self.rows) {
             (None, _) => self.clone(),
+            (Some(_), _) if len == 0 => Marks { local: None, rows: None, ..self.clone() },
             (Some(local), None) => {
                 let (carry, end) = (self.before(start), start + len);
                 let top = if end == local.watermarks.times.len() { self.top } else { self.before(end) };
@@ -307,11 +308,6 @@ impl Origin {
             if self.offsets.get(middle) < offset { low = middle + 1 } else { high = middle }
         }
         (low < n && self.offsets.get(low) == offset).then_some(low)
-    }
-
-    /// Event times in µs, if the table has any.
-    pub fn times(&self) -> Option<Arc<[i64]>> {
-        self.time.as_ref().map(crate::operators::times_us)
     }
 
     /// The source row with this offset as a JSON object.

@@ -214,9 +214,11 @@ pub(crate) fn ticks(column: &ArrayRef) -> &[i64] {
 /// one), partition, offset; for all rows of the columns.
 fn order_columns(batch: &MicroBatch) -> [ArrayRef; 3] {
     let n = batch.columns.num_rows();
-    let times: Vec<i64> = match batch.origin.as_ref().and_then(|o| o.times().map(|t| (o, t))) {
-        Some((origin, times)) => {
-            (0..n).map(|i| origin.index_of(batch.offsets.get(i)).map_or(0, |row| times[row])).collect()
+    let times: Vec<i64> = match batch.origin.as_ref().and_then(|origin| Some((origin, origin.time.as_ref()?))) {
+        Some((origin, column)) => {
+            let (ticks, unit) = (ticks(column), column.data_type());
+            let time = |i| origin.index_of(batch.offsets.get(i)).map_or(0, |row| in_us(ticks[row], unit));
+            (0..n).map(time).collect()
         }
         None => vec![0; n],
     };

@@ -67,11 +67,6 @@ impl<S: Set> Distinct<S> {
     fn new(inner: AggregateSpec, arg_type: DataType, output_type: DataType) -> Self {
         Self { inner, arg_type, output_type, counts: vec![], set: S::default() }
     }
-
-    /// Counts pairs that are new, by their groups.
-    fn count(&mut self, groups: &[u32]) {
-        for_each(&mut self.counts, groups, groups.iter(), |count, _, _| *count += 1);
-    }
 }
 
 impl<S: Set> Aggregate for Distinct<S> {
@@ -87,7 +82,7 @@ impl<S: Set> Aggregate for Distinct<S> {
         assert_rows(args, rows, ids);
         let mut of_new = Vec::with_capacity(ids.len());
         let added = self.set.update(&args[0], &self.arg_type, rows, ids, |group| of_new.push(group));
-        self.count(&of_new);
+        for_each(&mut self.counts, &of_new, of_new.iter(), |count, _, _| *count += 1);
         added
     }
 
@@ -97,9 +92,8 @@ impl<S: Set> Aggregate for Distinct<S> {
             return Err(AggregateError::WrongMerge { kind: "DISTINCT" });
         }
         assert_eq!(map.len(), other.groups(), "one target per group");
-        let mut of_new = vec![];
-        self.set.merge(&other.set, map, |group| of_new.push(group));
-        self.count(&of_new);
+        let counts = &mut self.counts;
+        self.set.merge(&other.set, map, |group| counts[group as usize] += 1);
         Ok(())
     }
 
@@ -235,11 +229,8 @@ impl<W: Number> Set for NumberSet<W> {
         Ok(())
     }
 
-    fn merge(&mut self, other: &Self, map: &[u32], mut new: impl FnMut(u32)) {
-        // Workers mostly meet different pairs.
-        self.pairs.reserve(other.pairs.len());
-        let (groups, words): (Vec<u32>, Vec<W>) = other.pairs.iter().map(|(g, word)| (map[g as usize], word)).unzip();
-        self.pairs.extend(&groups, |i| words[i], &mut new);
+    fn merge(&mut self, other: &Self, map: &[u32], new: impl FnMut(u32)) {
+        self.pairs.merge(&other.pairs, |group, word| (map[group as usize], word), new);
     }
 
     fn pairs(&self, to: &DataType) -> Result<(Vec<u32>, ArrayRef), AggregateError> {
@@ -340,11 +331,9 @@ impl Set for StringSet {
         Ok(())
     }
 
-    fn merge(&mut self, other: &Self, map: &[u32], mut new: impl FnMut(u32)) {
+    fn merge(&mut self, other: &Self, map: &[u32], new: impl FnMut(u32)) {
         let ids: Vec<u32> = (0..other.ends.len()).map(|id| self.id(other.string(id as u32))).collect();
-        let pairs = other.pairs.iter().map(|(group, id)| (map[group as usize], ids[id as usize]));
-        let (groups, words): (Vec<u32>, Vec<u32>) = pairs.unzip();
-        self.pairs.extend(&groups, |i| words[i], &mut new);
+        self.pairs.merge(&other.pairs, |group, id| (map[group as usize], ids[id as usize]), new);
     }
 
     fn pairs(&self, to: &DataType) -> Result<(Vec<u32>, ArrayRef), AggregateError> {

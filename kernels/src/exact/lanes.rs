@@ -22,7 +22,7 @@ pub fn fold_in_lanes<C: Cell>(
     ids: &[u32],
 ) -> bool {
     let groups = cells.len();
-    let few = (2..=CELL_GROUPS_MAX).contains(&groups) && values.len() >= groups * COPIES;
+    let few = (2..=CELL_GROUPS_MAX).contains(&groups) && values.len() >= ROWS_MIN.max(groups * COPIES);
     if C::PARTS != 1 || !few || level() < Level::Avx2 || coarsest - finest > 35 || finest.abs() > 800 {
         return false;
     }
@@ -97,6 +97,10 @@ fn lanes<const G: usize>(values: &[f64], ids: &[u32], finest: i32, cut: i32, sum
 /// Columns of so many groups at most are summed in small cells of doubles, each of [`COPIES`] there.
 #[cfg(target_arch = "x86_64")]
 const CELL_GROUPS_MAX: usize = 31;
+
+/// Fewer rows are not worth clearing cells for.
+#[cfg(target_arch = "x86_64")]
+const ROWS_MIN: usize = 128;
 
 /// Rows take turns among copies of the cells, so that a row need not wait for the one before it where both are of one group.
 #[cfg(target_arch = "x86_64")]
